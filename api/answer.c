@@ -1,0 +1,100 @@
+#include "api/answer.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/http_limits.h"
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/utf8.h"
+
+#define ANSWER_DETAIL_BYTES 1024
+
+static const char *answer_title(int status)
+{
+    switch (status) {
+    case 400:
+        return "Bad Request";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 413:
+        return "Content Too Large";
+    case 500:
+        return "Internal Server Error";
+    case 503:
+        return "Service Unavailable";
+    default:
+        return "Error";
+    }
+}
+
+static void answer_begin(alv_answer *answer, int status, const char *content_type)
+{
+    alv_bytes_clear(&answer->body);
+    *answer = (alv_answer){.status = status, .body = answer->body, .close = answer->close};
+    (void)snprintf(answer->content_type, sizeof answer->content_type, "%s", content_type);
+}
+
+void alv_answer_begin_json(alv_answer *answer, int status)
+{
+    answer_begin(answer, status, ALV_ANSWER_JSON);
+}
+
+static int answer_append(const char *data, size_t size, void *body)
+{
+    alv_bytes_append(body, data, size);
+    return 0;
+}
+
+/* Writes and releases `value`; jansson fails here only for values that we never build. */
+static void answer_dump(alv_answer *answer, json_t *value)
+{
+    ALV_ASSERT(value != NULL);
+    int failed = json_dump_callback(value, answer_append, &answer->body,
+                                    JSON_COMPACT | JSON_ENCODE_ANY | JSON_PRESERVE_ORDER);
+    ALV_ASSERT(failed == 0);
+    json_decref(value);
+}
+
+void alv_answer_set_json(alv_answer *answer, int status, json_t *value)
+{
+    alv_answer_begin_json(answer, status);
+    answer_dump(answer, value);
+}
+
+void alv_answer_set_problem(alv_answer *answer, int status, const char *format, ...)
+{
+    char detail[ANSWER_DETAIL_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(detail, sizeof detail, format, arguments); /* a longer one is cut */
+    va_end(arguments);
+    alv_utf8_repair(detail);
+
+    answer_begin(answer, status, ALV_ANSWER_PROBLEM);
+    if (status == 503)
+        answer->retry_after_s = ALV_HTTP_RETRY_AFTER_S;
+    answer_dump(answer, json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title",
+                                  answer_title(status), "status", status, "detail", detail));
+}
+
+void alv_answer_append_string(alv_answer *answer, alv_view text)
+{
+    json_t *value = json_stringn(text.data, text.size);
+    if (value == NULL) {
+        char *repaired = alv_strndup(text.data, text.size);
+        alv_utf8_repair(repaired);
+        value = json_string(repaired);
+        alv_free(repaired);
+    }
+    answer_dump(answer, value);
+}
+
+void alv_answer_done(alv_answer *answer)
+{
+    alv_bytes_done(&answer->body);
+    *answer = ALV_ANSWER_NONE;
+}

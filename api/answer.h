@@ -1,0 +1,46 @@
+/* answer.h — an HTTP answer: status, a few headers, a body.
+ *
+ * Why:    routes, peers and errors all make one; the server only sends it. Errors are
+ *         application/problem+json (RFC 9457): {"type","title","status","detail"}.
+ * Thread: one at a time; an answer moves between threads with the request it belongs to.
+ * Owns:   its body.
+ */
+#ifndef ALV_API_ANSWER_H
+#define ALV_API_ANSWER_H
+
+#include <jansson.h>
+
+#include "base/bytes.h"
+#include "base/status.h"
+
+#define ALV_ANSWER_JSON "application/json"
+#define ALV_ANSWER_PROBLEM "application/problem+json"
+
+typedef struct alv_answer {
+    int status;            /* HTTP's; 0 = there is no answer yet */
+    char content_type[96]; /* media type of the body */
+    char allow[32];        /* with 405: the methods there are; else empty */
+    int retry_after_s;     /* 0 = no such header */
+    bool close;            /* the connection ends with this answer */
+    alv_bytes body;
+} alv_answer;
+
+#define ALV_ANSWER_NONE ((alv_answer){.status = 0})
+
+/* An answer whose body will be JSON text; the caller appends it to `answer->body`. */
+void alv_answer_begin_json(alv_answer *answer, int status);
+
+/* An answer with `value` as its body. Steals `value`. */
+void alv_answer_set_json(alv_answer *answer, int status, json_t *value);
+
+/* An error. `format` is one sentence for people: what is wrong, and what to do when it is not
+ * obvious. 503 gets a Retry-After. */
+void alv_answer_set_problem(alv_answer *answer, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Appends `text` as a JSON string; bytes that are not UTF-8 become '?'. */
+void alv_answer_append_string(alv_answer *answer, alv_view text);
+
+void alv_answer_done(alv_answer *answer);
+
+#endif

@@ -1,0 +1,119 @@
+#include "api/api.h"
+
+#include <string.h>
+
+#include "api/api_internal.h"
+#include "api/routes.h"
+#include "base/address.h"
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/logger.h"
+
+static alv_status api_ask_group(void *payload, int timeout_ms, alv_members *out, alv_error *err)
+{
+    return alv_group_view_members(payload, timeout_ms, out, err);
+}
+
+static alv_status api_start_peers(alv_api *api, alv_error *err)
+{
+    const alv_api_options *options = &api->options;
+    alv_peers_options peers = {
+        .source = options->members,
+        .payload = options->members_payload,
+        .clock = options->clock,
+        .shard_count = alv_directory_shard_count(options->directory),
+    };
+    if (options->members == NULL) {
+        alv_status status = alv_group_view_open(options->config, &api->group, err);
+        if (status != ALV_OK)
+            return status;
+        peers.source = api_ask_group;
+        peers.payload = api->group;
+    }
+    return alv_peers_start(&peers, &api->peers, err);
+}
+
+static alv_status api_start_ask(alv_api *api, alv_error *err)
+{
+    const alv_api_options *options = &api->options;
+    alv_ask_options ask = {
+        .node_id = options->settings->node_id,
+        .store = options->store,
+        .directory = options->directory,
+        .registry = options->registry,
+        .clock = options->clock,
+        .peers = api->peers,
+        .client = api->client,
+    };
+    return alv_ask_start(&ask, &api->ask, err);
+}
+
+static void api_handle(void *payload, alv_exchange *exchange)
+{
+    alv_routes_handle(payload, exchange);
+}
+
+/* From the inside out: when the server accepts the first request, all it needs is there. */
+alv_status alv_api_start(const alv_api_options *options, alv_api **out, alv_error *err)
+{
+    ALV_ASSERT(options->ready != NULL);
+    alv_api *api = alv_alloc(sizeof *api);
+    api->options = *options;
+    alv_status status = api_start_peers(api, err);
+    if (status == ALV_OK)
+        status = alv_http_client_start(ALV_ASK_FORWARDED ": 1", &api->client, err);
+    if (status == ALV_OK)
+        status = api_start_ask(api, err);
+    if (status == ALV_OK)
+        status = alv_http_server_start(options->settings->http_listen, api_handle, api,
+                                       &api->server, err);
+    if (status != ALV_OK) {
+        alv_api_stop(api);
+        return status;
+    }
+    alv_log(ALV_LOG_INFO, "http-listening", "address=%s advertise=%s", alv_api_address(api),
+            alv_api_advertise(api));
+    *out = api;
+    return ALV_OK;
+}
+
+const char *alv_api_address(const alv_api *api)
+{
+    return alv_http_server_address(api->server);
+}
+
+const char *alv_api_advertise(const alv_api *api)
+{
+    const char *advertise = api->options.settings->http_advertise;
+    alv_address parsed;
+    if (advertise == NULL || !alv_address_parse(advertise, &parsed) || parsed.port == 0)
+        return alv_api_address(api);
+    return advertise;
+}
+
+void alv_api_peers_changed(alv_api *api)
+{
+    alv_peers_refresh_soon(api->peers);
+}
+
+/* The order: 1. no new work; 2. what waits and what is forwarded is answered, so that no exchange
+ * is deferred any more; 3. the answers go out and the server ends; 4. nobody is left to use the
+ * rest. */
+void alv_api_stop(alv_api *api)
+{
+    if (api == NULL)
+        return;
+    if (api->server != NULL)
+        alv_http_server_refuse(api->server);
+    if (api->ask != NULL)
+        alv_ask_stop(api->ask);
+    if (api->client != NULL)
+        alv_http_client_stop(api->client);
+    alv_http_server_stop(api->server);
+    alv_ask_free(api->ask);
+    alv_http_client_free(api->client);
+    alv_peers_free(api->peers);
+    if (api->group != NULL)
+        alv_group_view_close(api->group);
+    alv_free(api);
+}

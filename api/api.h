@@ -1,0 +1,63 @@
+/* api.h — the HTTP API of a node: starts and stops what stands behind it.
+ *
+ *     GET /v1/entities/{key}   state of an entity, from whichever node owns it
+ *     GET /v1/shards           what this node knows of every shard
+ *     GET /healthz, /readyz    alive; ready to work
+ *
+ * Why:    programs and peers ask a node over HTTP; a request may come to any node.
+ * Thread: start, stop: main. The rest as each says. It runs four threads: the server's, http-ask,
+ *         http-client and peers.
+ * Owns:   its threads and sockets. What it is given is borrowed and must outlive it.
+ * Fails:  ALV_REJECT: http.listen cannot be used; ALV_FATAL.
+ * Limits: http_limits.h.
+ *
+ * Order: the server starts before the lanes, because a lane tells the group the address that is
+ * bound only here. Until shards are active, entities are answered by their owners, or with 503.
+ */
+#ifndef ALV_API_API_H
+#define ALV_API_API_H
+
+#include "api/peers.h"
+#include "base/clock.h"
+#include "base/config.h"
+#include "processor/directory.h"
+#include "processor/registry.h"
+#include "statestore/store.h"
+
+typedef struct alv_api alv_api;
+
+typedef struct alv_api_options {
+    const alv_settings *settings;
+    const alv_config *config; /* for asking Kafka about the group; unused when `members` is set */
+    alv_store *store;
+    const alv_directory *directory;
+    const alv_registry *registry;
+    const alv_clock *clock;
+
+    /* Whether the node is ready; otherwise `why` gets one line. Any thread; must not block. */
+    bool (*ready)(void *payload, char *why, size_t size);
+    void *ready_payload;
+
+    alv_peers_source members; /* NULL = ask Kafka */
+    void *members_payload;
+} alv_api_options;
+
+/* Listens on http.listen and answers from now on. */
+alv_status alv_api_start(const alv_api_options *options, alv_api **out, alv_error *err);
+
+/* The bound "host:port". Borrowed until stop. @thread any */
+const char *alv_api_address(const alv_api *api);
+
+/* What peers and clients should be told: http.advertise; or the bound address when that is not set
+ * or names port 0. Borrowed until stop. @thread any */
+const char *alv_api_advertise(const alv_api *api);
+
+/* Shards have moved: ask the group soon who holds what. @thread any @blocks no */
+void alv_api_peers_changed(alv_api *api);
+
+/* Answers what is under way (what waits gets 503), ends the threads, frees everything. Nobody may
+ * call alv_api_peers_changed any more. Blocks up to ALV_HTTP_DRAIN_MS + ALV_PEERS_CALL_MS. NULL is
+ * fine. */
+void alv_api_stop(alv_api *api);
+
+#endif

@@ -1,0 +1,25 @@
+/* api_internal.h — what the routes' handlers see of the API.
+ *
+ * Why:    handlers are plain functions of (api, exchange).
+ * Thread: the fields are set before the server starts and do not change while it runs.
+ * Owns:   see api.h.
+ */
+#ifndef ALV_API_API_INTERNAL_H
+#define ALV_API_API_INTERNAL_H
+
+#include "api/api.h"
+#include "api/ask.h"
+#include "api/http_client.h"
+#include "api/http_server.h"
+#include "api/peers.h"
+
+struct alv_api {
+    alv_api_options options;
+    alv_group_view *group; /* NULL when the members come from elsewhere */
+    alv_peers *peers;
+    alv_http_client *client;
+    alv_ask *ask;
+    alv_http_server *server;
+};
+
+#endif

@@ -1,0 +1,392 @@
+#include "api/ask.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/http_limits.h"
+#include "api/url.h"
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/inbox.h"
+#include "base/logger.h"
+#include "topics/partitioner.h"
+
+/* With nothing to look at, the thread only waits for its inbox. */
+#define ASK_IDLE_MS 10000
+#define ASK_PATH "/v1/entities/"
+
+/* One question under way. It belongs to the server's thread, then to whoever holds its exchange:
+ * the ask thread while it waits, the client's while it is forwarded. */
+typedef struct ask_request {
+    alv_ask *ask;
+    alv_exchange *exchange;
+    alv_bytes key;
+    int32_t shard;
+    bool forwarded; /* to us, by another node */
+    bool deferred;
+    int64_t hold_until_us;
+    char asked[256];          /* the owner's address that was tried last; empty at first */
+    int64_t ask_again_us;     /* when that address may be tried again */
+    struct ask_request *next; /* in the list of those that wait */
+} ask_request;
+
+struct alv_ask {
+    alv_ask_options options;
+    pthread_t thread;
+    bool started;      /* and not yet joined; main only */
+    alv_inbox *inbox;  /* ask_request: to wait */
+    ask_request *held; /* ask thread */
+};
+
+/* What to do with a request. */
+typedef enum ask_step {
+    ASK_ANSWER,  /* the answer is there */
+    ASK_FORWARD, /* to the owner */
+    ASK_HOLD,    /* look again soon */
+} ask_step;
+
+/* ---- ends of a request ----------------------------------------------------------------------- */
+
+static void ask_finish(ask_request *request, alv_answer *answer)
+{
+    alv_exchange_answer(request->exchange, answer);
+    alv_bytes_done(&request->key);
+    alv_free(request);
+}
+
+static void ask_refuse(ask_request *request, const char *why)
+{
+    alv_answer answer = ALV_ANSWER_NONE;
+    alv_answer_set_problem(&answer, 503, "%s", why);
+    ask_finish(request, &answer);
+}
+
+/* It has waited long enough: says what it waited for. */
+static void ask_give_up(ask_request *request)
+{
+    const alv_ask_options *options = &request->ask->options;
+    alv_answer answer = ALV_ANSWER_NONE;
+    alv_peer owner;
+    int shard = (int)request->shard;
+    if (alv_directory_view(options->directory, request->shard).state == ALV_SHARD_RESTORING)
+        alv_answer_set_problem(&answer, 503, "shard %d is being restored on this node", shard);
+    else if (alv_peers_owner(options->peers, request->shard, &owner))
+        alv_answer_set_problem(&answer, 503, "node %s, which owns shard %d, does not answer for it",
+                               owner.node_id, shard);
+    else
+        alv_answer_set_problem(&answer, 503, "no node is known to own shard %d", shard);
+    ask_finish(request, &answer);
+}
+
+/* ---- here ------------------------------------------------------------------------------------ */
+
+/* {"key","type","shard","state","position":{"commands","changelog"},"source","lag"}; the state goes
+ * in as it is stored: it is the text that was published, and parsing it again would only cost. */
+static void ask_write_entity(const ask_request *request, alv_view state,
+                             const alv_position *position, alv_answer *answer)
+{
+    alv_view key = alv_bytes_view(&request->key);
+    alv_answer_begin_json(answer, 200);
+    alv_bytes *body = &answer->body;
+    alv_bytes_reserve(body, state.size + 2 * key.size + 256);
+    alv_bytes_append_text(body, "{\"key\":");
+    alv_answer_append_string(answer, key);
+    alv_bytes_append_text(body, ",\"type\":");
+    alv_answer_append_string(answer, alv_registry_type(request->ask->options.registry, key));
+    alv_bytes_printf(body, ",\"shard\":%d,\"state\":", (int)request->shard);
+    alv_bytes_append(body, state.data, state.size);
+    alv_bytes_printf(body,
+                     ",\"position\":{\"commands\":%lld,\"changelog\":%lld},"
+                     "\"source\":\"owner\",\"lag\":0}",
+                     (long long)position->commands, (long long)position->changelog);
+}
+
+/* The position is read before the value, so the value is at least as new as the position beside it:
+ * whoever waits for a position never takes an older state for it (I4). The other order could pair
+ * an old state with the position of a transaction that was applied in between. */
+static alv_status ask_read(const ask_request *request, alv_answer *answer, alv_error *err)
+{
+    alv_store *store = request->ask->options.store;
+    alv_view key = alv_bytes_view(&request->key);
+    alv_position position;
+    alv_bytes state = ALV_BYTES_EMPTY;
+    bool found = false;
+    alv_status status = store->ops->position(store, request->shard, &position, err);
+    if (status == ALV_OK)
+        status = store->ops->get(store, request->shard, ALV_STORE_STATE, key, &found, &state, err);
+    if (status == ALV_OK && found)
+        ask_write_entity(request, alv_bytes_view(&state), &position, answer);
+    else if (status == ALV_OK)
+        alv_answer_set_problem(answer, 404, "there is no entity %.*s", (int)key.size, key.data);
+    alv_bytes_done(&state);
+    return status;
+}
+
+static bool ask_is_active(const ask_request *request)
+{
+    return alv_directory_view(request->ask->options.directory, request->shard).state ==
+           ALV_SHARD_ACTIVE;
+}
+
+/* False when the shard was taken away while it was read: what was read may be a store that is being
+ * wiped or restored for its next time here. */
+static bool ask_answer_here(const ask_request *request, alv_answer *answer)
+{
+    alv_error err = ALV_ERROR_NONE;
+    alv_status status = ask_read(request, answer, &err);
+    if (!ask_is_active(request)) {
+        alv_answer_done(answer);
+        return false;
+    }
+    if (status == ALV_RETRY)
+        alv_answer_set_problem(answer, 503, "shard %d: %s", (int)request->shard, err.text);
+    else if (status != ALV_OK)
+        alv_answer_set_problem(answer, 500, "shard %d: %s", (int)request->shard, err.text);
+    return true;
+}
+
+/* ---- elsewhere ------------------------------------------------------------------------------- */
+
+static void ask_hold(ask_request *request);
+
+static int64_t ask_now_us(const alv_ask *ask)
+{
+    return alv_monotonic_us(ask->options.clock);
+}
+
+/* The exchange must be deferred before another thread can answer it. */
+static void ask_defer(ask_request *request)
+{
+    if (!request->deferred)
+        alv_exchange_defer(request->exchange);
+    request->deferred = true;
+}
+
+/* The owner's answer is passed on as it is. Without one, or when the owner says 503 (it is not the
+ * owner any more, or not yet), our picture is old: while there is time, it is renewed and the
+ * request waits for its turn. On the client's thread. */
+static void ask_forwarded(void *payload, alv_status status, alv_answer *answer,
+                          const alv_error *err)
+{
+    ask_request *request = payload;
+    alv_ask *ask = request->ask;
+    bool failed = status != ALV_OK || answer->status == 503;
+    int64_t now_us = ask_now_us(ask);
+    if (failed)
+        alv_peers_refresh_soon(ask->options.peers);
+    if (failed && now_us < request->hold_until_us) {
+        alv_answer_done(answer);
+        request->ask_again_us = now_us + ALV_HTTP_FORWARD_AGAIN_MS * 1000;
+        ask_hold(request);
+    } else if (status == ALV_OK) {
+        ask_finish(request, answer);
+    } else {
+        alv_answer_set_problem(answer, 503, "the owner of shard %d at %s does not answer: %s",
+                               (int)request->shard, request->asked, err->text);
+        ask_finish(request, answer);
+    }
+}
+
+static void ask_forward(ask_request *request, const alv_peer *owner)
+{
+    (void)snprintf(request->asked, sizeof request->asked, "%s", owner->address);
+    alv_bytes path = ALV_BYTES_EMPTY;
+    alv_bytes_append_text(&path, ASK_PATH);
+    alv_url_encode(alv_bytes_view(&request->key), &path);
+    ask_defer(request);
+    if (!alv_http_client_get(request->ask->options.client, owner->address, alv_bytes_view(&path),
+                             ask_forwarded, request))
+        ask_refuse(request, "too many requests for other nodes are under way");
+    alv_bytes_done(&path);
+}
+
+/* Whether the owner is another node that may be asked now. */
+static bool ask_find_owner(const ask_request *request, alv_peer *out)
+{
+    const alv_ask_options *options = &request->ask->options;
+    if (!alv_peers_owner(options->peers, request->shard, out))
+        return false;
+    if (out->address[0] == '\0' || strcmp(out->node_id, options->node_id) == 0)
+        return false;
+    return strcmp(out->address, request->asked) != 0 ||
+           ask_now_us(request->ask) >= request->ask_again_us;
+}
+
+/* ---- deciding -------------------------------------------------------------------------------- */
+
+/* A forwarded request may wait for a restore here (we are the owner, and know best when it is
+ * over), but never for somebody else. */
+static ask_step ask_decide(const ask_request *request, alv_answer *answer, alv_peer *out_owner)
+{
+    const alv_ask_options *options = &request->ask->options;
+    switch (alv_directory_view(options->directory, request->shard).state) {
+    case ALV_SHARD_ACTIVE:
+        return ask_answer_here(request, answer) ? ASK_ANSWER : ASK_HOLD;
+    case ALV_SHARD_RESTORING:
+        return ASK_HOLD;
+    case ALV_SHARD_STOPPED:
+        alv_answer_set_problem(answer, 503, "shard %d is stopped on this node; its log says why",
+                               (int)request->shard);
+        return ASK_ANSWER;
+    case ALV_SHARD_UNASSIGNED:
+        break;
+    }
+    if (request->forwarded) {
+        alv_answer_set_problem(answer, 503, "shard %d is not on this node", (int)request->shard);
+        return ASK_ANSWER;
+    }
+    if (ask_find_owner(request, out_owner))
+        return ASK_FORWARD;
+    alv_peers_refresh_soon(options->peers);
+    return ASK_HOLD;
+}
+
+/* Takes one step. False: the request still waits and is the caller's; true: it is out of its
+ * hands. */
+static bool ask_proceed(ask_request *request)
+{
+    alv_answer answer = ALV_ANSWER_NONE;
+    alv_peer owner;
+    switch (ask_decide(request, &answer, &owner)) {
+    case ASK_ANSWER:
+        ask_finish(request, &answer);
+        return true;
+    case ASK_FORWARD:
+        ask_forward(request, &owner);
+        return true;
+    case ASK_HOLD:
+        break;
+    }
+    if (ask_now_us(request->ask) < request->hold_until_us)
+        return false;
+    ask_give_up(request);
+    return true;
+}
+
+/* ---- waiting --------------------------------------------------------------------------------- */
+
+/* Hands a deferred request to the ask thread. The inbox has room for one request per connection, so
+ * it refuses only when it was closed. */
+static void ask_hold(ask_request *request)
+{
+    if (!alv_inbox_try_post(request->ask->inbox, request))
+        ask_refuse(request, "this node is stopping");
+}
+
+static void ask_take_inbox(alv_ask *ask)
+{
+    ask_request *request;
+    while ((request = alv_inbox_take(ask->inbox)) != NULL) {
+        request->next = ask->held;
+        ask->held = request;
+    }
+}
+
+static void ask_look(alv_ask *ask)
+{
+    ask_request **link = &ask->held;
+    while (*link != NULL) {
+        ask_request *request = *link;
+        ask_request *next = request->next; /* it may be gone after the step */
+        if (ask_proceed(request))
+            *link = next;
+        else
+            link = &request->next;
+    }
+}
+
+/* Milliseconds until the held requests are looked at again. */
+static int ask_wait_ms(const alv_ask *ask, int64_t look_at_us)
+{
+    if (ask->held == NULL)
+        return ASK_IDLE_MS;
+    int64_t left_ms = (look_at_us - ask_now_us(ask) + 999) / 1000;
+    return left_ms > 0 ? (int)left_ms : 0;
+}
+
+static void *ask_run(void *payload)
+{
+    alv_ask *ask = payload;
+    alv_log_set_thread("http-ask");
+    int64_t look_at_us = 0;
+    while (!alv_inbox_is_closed(ask->inbox)) {
+        (void)alv_inbox_wait(ask->inbox, ask_wait_ms(ask, look_at_us));
+        ask_take_inbox(ask);
+        if (ask_now_us(ask) < look_at_us)
+            continue;
+        ask_look(ask);
+        look_at_us = ask_now_us(ask) + ALV_HTTP_HOLD_LOOK_MS * 1000;
+    }
+    ask_take_inbox(ask);
+    while (ask->held != NULL) {
+        ask_request *request = ask->held;
+        ask->held = request->next;
+        ask_refuse(request, "this node is stopping");
+    }
+    return NULL;
+}
+
+/* ---- public ---------------------------------------------------------------------------------- */
+
+alv_status alv_ask_start(const alv_ask_options *options, alv_ask **out, alv_error *err)
+{
+    alv_ask *ask = alv_alloc(sizeof *ask);
+    ask->options = *options;
+    ask->inbox = alv_inbox_new(ALV_HTTP_CONNECTIONS_MAX, NULL);
+    int code = pthread_create(&ask->thread, NULL, ask_run, ask);
+    ask->started = code == 0;
+    if (code != 0) {
+        alv_ask_free(ask);
+        return alv_fail_from(err, ALV_FATAL, "errno", code, "no thread: %s", strerror(code));
+    }
+    *out = ask;
+    return ALV_OK;
+}
+
+static ask_request *ask_request_new(alv_ask *ask, alv_exchange *exchange)
+{
+    ask_request *request = alv_alloc(sizeof *request);
+    request->ask = ask;
+    request->exchange = exchange;
+    request->forwarded = alv_exchange_header(exchange, ALV_ASK_FORWARDED) != NULL;
+    request->hold_until_us = ask_now_us(ask) + ALV_HTTP_HOLD_MS * 1000;
+    return request;
+}
+
+void alv_ask_entity(alv_ask *ask, alv_exchange *exchange, alv_view encoded_key)
+{
+    ask_request *request = ask_request_new(ask, exchange);
+    alv_error err = ALV_ERROR_NONE;
+    if (alv_url_decode(encoded_key, ALV_KEY_BYTES_MAX, &request->key, &err) != ALV_OK) {
+        alv_answer answer = ALV_ANSWER_NONE;
+        alv_answer_set_problem(&answer, 400, "the key in the path cannot be used: %s", err.text);
+        ask_finish(request, &answer);
+        return;
+    }
+    request->shard = alv_partitioner_shard(alv_bytes_view(&request->key),
+                                           alv_directory_shard_count(ask->options.directory));
+    if (ask_proceed(request))
+        return;
+    ask_defer(request);
+    ask_hold(request);
+}
+
+void alv_ask_stop(alv_ask *ask)
+{
+    if (!ask->started)
+        return;
+    alv_inbox_close(ask->inbox);
+    int failed = pthread_join(ask->thread, NULL);
+    ALV_ASSERT(failed == 0);
+    ask->started = false;
+}
+
+void alv_ask_free(alv_ask *ask)
+{
+    if (ask == NULL)
+        return;
+    alv_ask_stop(ask);
+    alv_inbox_free(ask->inbox);
+    alv_free(ask);
+}

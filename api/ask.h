@@ -1,0 +1,61 @@
+/* ask.h — answers for an entity, wherever it lives.
+ *
+ * Why:    the caller need not know which node owns an entity. What is here is read here; what is
+ *         elsewhere is asked there, with one hop at most; what is on its way between two nodes is
+ *         waited for a moment.
+ * Thread: alv_ask_entity: the server's. Its own looks again at requests that wait. start, stop,
+ *         free: main.
+ * Owns:   the requests that wait; directory, store, registry, peers and client are borrowed.
+ * Limits: a request waits ALV_HTTP_HOLD_MS for its shard and is looked at every
+ *         ALV_HTTP_HOLD_LOOK_MS; ALV_HTTP_FORWARD_TIMEOUT_MS for the owner's answer. Then 503 with
+ *         Retry-After.
+ *
+ *   the shard is here and      active                    200 or 404
+ *                              stopped                   503
+ *                              being restored            wait
+ *   not here, and the request  was forwarded to us       503 (the sender knows what to do)
+ *                              its owner is known        forward: pass its answer on;
+ *                                                        none or 503: ask for peers again, wait
+ *                              nobody, or we are said to ask for peers again, wait
+ */
+#ifndef ALV_API_ASK_H
+#define ALV_API_ASK_H
+
+#include "api/exchange.h"
+#include "api/http_client.h"
+#include "api/peers.h"
+#include "base/clock.h"
+#include "processor/directory.h"
+#include "processor/registry.h"
+#include "statestore/store.h"
+
+/* Marks a request that a node passed on, so that it is never passed on again. */
+#define ALV_ASK_FORWARDED "Alluvium-Forwarded"
+
+typedef struct alv_ask alv_ask;
+
+typedef struct alv_ask_options {
+    const char *node_id; /* of this node; borrowed, as all below */
+    alv_store *store;
+    const alv_directory *directory;
+    const alv_registry *registry;
+    const alv_clock *clock;
+    alv_peers *peers;
+    alv_http_client *client;
+} alv_ask_options;
+
+/* ALV_FATAL. */
+alv_status alv_ask_start(const alv_ask_options *options, alv_ask **out, alv_error *err);
+
+/* Answers `exchange`, now or later, for the entity whose percent-encoded key is `encoded_key`.
+ * @thread http */
+void alv_ask_entity(alv_ask *ask, alv_exchange *exchange, alv_view encoded_key);
+
+/* Answers what waits with 503 and ends the thread; requests that come later and cannot be answered
+ * at once get 503. */
+void alv_ask_stop(alv_ask *ask);
+
+/* Stops if that was not done; server and client must have stopped. NULL is fine. */
+void alv_ask_free(alv_ask *ask);
+
+#endif

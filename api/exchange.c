@@ -1,0 +1,109 @@
+#include "api/exchange.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "api/exchange_internal.h"
+#include "base/alloc.h"
+#include "base/assert.h"
+
+alv_exchange *alv_exchange_new(struct MHD_Connection *connection, const char *method,
+                               const char *path)
+{
+    alv_exchange *exchange = alv_alloc(sizeof *exchange);
+    exchange->connection = connection;
+    exchange->method = method;
+    exchange->path = path;
+    return exchange;
+}
+
+const char *alv_exchange_method(const alv_exchange *exchange)
+{
+    return exchange->method;
+}
+
+const char *alv_exchange_path(const alv_exchange *exchange)
+{
+    return exchange->path;
+}
+
+const char *alv_exchange_header(const alv_exchange *exchange, const char *name)
+{
+    return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
+}
+
+bool alv_exchange_has_body(const alv_exchange *exchange)
+{
+    const char *length = alv_exchange_header(exchange, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    if (length != NULL && strcmp(length, "0") != 0)
+        return true;
+    return alv_exchange_header(exchange, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL;
+}
+
+void alv_exchange_defer(alv_exchange *exchange)
+{
+    ALV_ASSERT(!exchange->deferred);
+    ALV_ASSERT(!exchange->answered);
+    exchange->deferred = true;
+    MHD_suspend_connection(exchange->connection);
+}
+
+/* Resuming comes last: from then on the server's thread may send the answer and free the exchange.
+ * The library's lock, taken by suspend, resume and its own loop, orders our writes before its
+ * reads. */
+void alv_exchange_answer(alv_exchange *exchange, alv_answer *answer)
+{
+    ALV_ASSERT(answer->status != 0);
+    ALV_ASSERT(!exchange->answered);
+    exchange->answer = *answer;
+    *answer = ALV_ANSWER_NONE;
+    exchange->answered = true;
+    if (exchange->deferred)
+        MHD_resume_connection(exchange->connection);
+}
+
+static void exchange_add_header(struct MHD_Response *response, const char *name, const char *value)
+{
+    enum MHD_Result added = MHD_add_response_header(response, name, value);
+    ALV_ASSERT(added == MHD_YES); /* refused only for a line break in it */
+}
+
+static void exchange_add_headers(struct MHD_Response *response, const alv_answer *answer)
+{
+    exchange_add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer->content_type);
+    exchange_add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    exchange_add_header(response, "X-Content-Type-Options", "nosniff");
+    if (answer->allow[0] != '\0')
+        exchange_add_header(response, MHD_HTTP_HEADER_ALLOW, answer->allow);
+    if (answer->retry_after_s > 0) {
+        char seconds[16];
+        (void)snprintf(seconds, sizeof seconds, "%d", answer->retry_after_s);
+        exchange_add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+    }
+    if (answer->close)
+        exchange_add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+}
+
+enum MHD_Result alv_exchange_send(alv_exchange *exchange)
+{
+    ALV_ASSERT(exchange->answered);
+    alv_answer *answer = &exchange->answer;
+    struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback(
+        answer->body.size, answer->body.data, alv_free);
+    if (response == NULL)
+        return MHD_NO;
+    answer->body = ALV_BYTES_EMPTY; /* the response's now */
+    exchange_add_headers(response, answer);
+    enum MHD_Result queued =
+        MHD_queue_response(exchange->connection, (unsigned)answer->status, response);
+    MHD_destroy_response(response);
+    return queued;
+}
+
+void alv_exchange_free(alv_exchange *exchange)
+{
+    if (exchange == NULL)
+        return;
+    alv_answer_done(&exchange->answer);
+    alv_free(exchange);
+}

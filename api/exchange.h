@@ -1,0 +1,41 @@
+/* exchange.h — one HTTP request and the answer it gets.
+ *
+ * Why:    a handler answers at once or later, from another thread, without knowing the HTTP
+ *         library.
+ * Thread: the server's until alv_exchange_defer; then that of whoever holds it, one at a time,
+ *         until alv_exchange_answer, which gives it back.
+ * Owns:   itself; it is gone some time after the answer.
+ *
+ *   OPEN --answer--> ANSWERED              within the handler
+ *   OPEN --defer---> DEFERRED --answer--> ANSWERED   on any thread
+ *
+ * A deferred exchange counts against the connection limit, does not time out and does not notice
+ * that its client has gone: whoever holds one answers it within a bounded time, and before the
+ * server stops. */
+#ifndef ALV_API_EXCHANGE_H
+#define ALV_API_EXCHANGE_H
+
+#include "api/answer.h"
+
+typedef struct alv_exchange alv_exchange;
+
+/* "GET", "HEAD", ... Borrowed. */
+const char *alv_exchange_method(const alv_exchange *exchange);
+
+/* The path as it came, not decoded, without the query. Borrowed. */
+const char *alv_exchange_path(const alv_exchange *exchange);
+
+/* The value of a request header, NULL when it is absent. Borrowed. Only within the handler.
+ * @thread http */
+const char *alv_exchange_header(const alv_exchange *exchange, const char *name);
+
+/* Says that the answer comes later. Call it before another thread can see the exchange, and do not
+ * touch the exchange afterwards in the handler.
+ * @thread http */
+void alv_exchange_defer(alv_exchange *exchange);
+
+/* Takes `answer`; exactly once. A deferred exchange must not be touched afterwards.
+ * @thread any @blocks no */
+void alv_exchange_answer(alv_exchange *exchange, alv_answer *answer);
+
+#endif

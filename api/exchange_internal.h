@@ -1,0 +1,35 @@
+/* exchange_internal.h — the side of an exchange that the server sees.
+ *
+ * Why:    what the HTTP library asks for (response objects, suspending) stays in http_server.c and
+ *         exchange.c.
+ * Thread: http.
+ * Owns:   the server makes an exchange when a request begins and frees it when it is complete.
+ */
+#ifndef ALV_API_EXCHANGE_INTERNAL_H
+#define ALV_API_EXCHANGE_INTERNAL_H
+
+#include <microhttpd.h>
+
+#include "api/exchange.h"
+
+struct alv_exchange {
+    struct MHD_Connection *connection;
+    const char *method; /* the library's, as long as the request */
+    const char *path;
+    bool deferred;     /* written by the server's thread only, so it may always read it */
+    bool answered;     /* written by whoever answers; the server reads it once resumed */
+    alv_answer answer; /* once answered, until it is sent */
+};
+
+alv_exchange *alv_exchange_new(struct MHD_Connection *connection, const char *method,
+                               const char *path);
+
+/* Whether the request says that a body follows. */
+bool alv_exchange_has_body(const alv_exchange *exchange);
+
+/* Hands the answer to the library, which takes its body. */
+enum MHD_Result alv_exchange_send(alv_exchange *exchange);
+
+void alv_exchange_free(alv_exchange *exchange);
+
+#endif

@@ -1,0 +1,337 @@
+#include "api/http_client.h"
+
+#include <curl/curl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/http_limits.h"
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/inbox.h"
+#include "base/logger.h"
+
+/* The thread wakes at once for a new call, an answer or a stop; this is only how long it sleeps
+ * when there is nothing at all to do. */
+#define CLIENT_IDLE_MS 10000
+
+/* What somebody asked for; travels through the inbox to the client's thread. */
+typedef struct client_call {
+    char *url;
+    alv_http_reply reply;
+    void *payload;
+} client_call;
+
+/* A call under way; used again for the next one, with the libcurl handle as it was set up. */
+typedef struct client_transfer {
+    CURL *easy;
+    client_call *call;
+    alv_answer answer;
+    char error[CURL_ERROR_SIZE];
+    struct client_transfer *next; /* in `active` or `idle` */
+    struct client_transfer *previous;
+} client_transfer;
+
+struct alv_http_client {
+    CURLM *multi;
+    struct curl_slist *headers;
+    pthread_t thread;
+    bool started; /* and not yet joined; main only */
+    atomic_bool stopping;
+    atomic_int call_count; /* accepted and not yet replied to */
+    alv_inbox *inbox;      /* client_call */
+    client_transfer *active;
+    client_transfer *idle;
+    int idle_count;
+};
+
+static pthread_once_t client_library_once = PTHREAD_ONCE_INIT;
+
+static void client_init_library(void)
+{
+    CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
+    ALV_ASSERT(code == CURLE_OK);
+}
+
+/* ---- calls and transfers --------------------------------------------------------------------- */
+
+/* The end of every call: replies and frees it. */
+static void client_reply(alv_http_client *client, client_call *call, alv_status status,
+                         alv_answer *answer, const alv_error *err)
+{
+    atomic_fetch_sub(&client->call_count, 1);
+    call->reply(call->payload, status, answer, err);
+    alv_free(call->url);
+    alv_free(call);
+}
+
+static void client_give_up(alv_http_client *client, client_call *call, const char *why)
+{
+    alv_answer none = ALV_ANSWER_NONE;
+    alv_error err = ALV_ERROR_NONE;
+    (void)alv_fail(&err, ALV_RETRY, "%s", why);
+    client_reply(client, call, ALV_RETRY, &none, &err);
+}
+
+static size_t client_take_body(char *data, size_t size, size_t count, void *payload)
+{
+    client_transfer *transfer = payload;
+    size_t more = size * count;
+    if (more > ALV_HTTP_ANSWER_BYTES_MAX - transfer->answer.body.size)
+        return 0; /* ends the transfer with CURLE_WRITE_ERROR */
+    alv_bytes_append(&transfer->answer.body, data, more);
+    return more;
+}
+
+/* Every setting that matters is said, the environment (http_proxy, .netrc) is not asked, and the
+ * path goes out as it is: a key may be "..". libcurl refuses none of these options in the version
+ * we need, so results are not looked at one by one; a request that cannot be sent fails by
+ * itself. */
+static void client_set_up(const alv_http_client *client, client_transfer *transfer)
+{
+    CURL *easy = transfer->easy;
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, client_take_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, client->headers);
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http");
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)ALV_HTTP_CONNECT_TIMEOUT_MS);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)ALV_HTTP_FORWARD_TIMEOUT_MS);
+}
+
+static client_transfer *client_take_transfer(alv_http_client *client)
+{
+    client_transfer *transfer = client->idle;
+    if (transfer != NULL) {
+        client->idle = transfer->next;
+        client->idle_count--;
+        return transfer;
+    }
+    transfer = alv_alloc(sizeof *transfer);
+    transfer->easy = curl_easy_init();
+    ALV_ASSERT(transfer->easy != NULL);
+    client_set_up(client, transfer);
+    return transfer;
+}
+
+static void client_free_transfer(client_transfer *transfer)
+{
+    curl_easy_cleanup(transfer->easy);
+    alv_answer_done(&transfer->answer);
+    alv_free(transfer);
+}
+
+static void client_keep_transfer(alv_http_client *client, client_transfer *transfer)
+{
+    alv_answer_done(&transfer->answer);
+    if (client->idle_count >= ALV_HTTP_FORWARD_CONNECTIONS_MAX) {
+        client_free_transfer(transfer);
+        return;
+    }
+    transfer->next = client->idle;
+    client->idle = transfer;
+    client->idle_count++;
+}
+
+static void client_link(alv_http_client *client, client_transfer *transfer)
+{
+    transfer->previous = NULL;
+    transfer->next = client->active;
+    if (client->active != NULL)
+        client->active->previous = transfer;
+    client->active = transfer;
+}
+
+static void client_unlink(alv_http_client *client, client_transfer *transfer)
+{
+    if (transfer->previous != NULL)
+        transfer->previous->next = transfer->next;
+    else
+        client->active = transfer->next;
+    if (transfer->next != NULL)
+        transfer->next->previous = transfer->previous;
+}
+
+static void client_begin(alv_http_client *client, client_call *call)
+{
+    client_transfer *transfer = client_take_transfer(client);
+    transfer->call = call;
+    transfer->error[0] = '\0';
+    curl_easy_setopt(transfer->easy, CURLOPT_URL, call->url);
+    CURLMcode code = curl_multi_add_handle(client->multi, transfer->easy);
+    ALV_ASSERT(code == CURLM_OK);
+    client_link(client, transfer);
+}
+
+/* Takes a transfer out of libcurl's hands; its call is the caller's to reply to. */
+static client_call *client_detach(alv_http_client *client, client_transfer *transfer)
+{
+    (void)curl_multi_remove_handle(client->multi, transfer->easy); /* it is in, so it succeeds */
+    client_unlink(client, transfer);
+    client_call *call = transfer->call;
+    transfer->call = NULL;
+    return call;
+}
+
+/* Reads what the peer said beside the body. */
+static void client_read_head(client_transfer *transfer)
+{
+    long status = 0;
+    const char *content_type = NULL;
+    curl_off_t retry_after_s = 0;
+    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_TYPE, &content_type);
+    curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
+    alv_answer *answer = &transfer->answer;
+    answer->status = (int)status;
+    answer->retry_after_s = retry_after_s > 0 && retry_after_s < 3600 ? (int)retry_after_s : 0;
+    (void)snprintf(answer->content_type, sizeof answer->content_type, "%s",
+                   content_type != NULL ? content_type : ALV_ANSWER_JSON);
+}
+
+static void client_finish(alv_http_client *client, client_transfer *transfer, CURLcode code)
+{
+    client_call *call = client_detach(client, transfer);
+    if (code == CURLE_OK) {
+        client_read_head(transfer);
+        client_reply(client, call, ALV_OK, &transfer->answer, NULL);
+    } else {
+        alv_answer_done(&transfer->answer);
+        alv_error err = ALV_ERROR_NONE;
+        (void)alv_fail_from(&err, ALV_RETRY, "libcurl", (int)code, "%s",
+                            transfer->error[0] != '\0' ? transfer->error
+                                                       : curl_easy_strerror(code));
+        client_reply(client, call, ALV_RETRY, &transfer->answer, &err);
+    }
+    client_keep_transfer(client, transfer);
+}
+
+/* ---- the thread ------------------------------------------------------------------------------ */
+
+/* One turn: 1. begin what was asked; 2. let libcurl work; 3. reply to what ended; 4. wait. */
+static void client_turn(alv_http_client *client)
+{
+    client_call *call;
+    while ((call = alv_inbox_take(client->inbox)) != NULL)
+        client_begin(client, call);
+    int running = 0;
+    CURLMcode code = curl_multi_perform(client->multi, &running);
+    ALV_ASSERT(code == CURLM_OK);
+    const CURLMsg *message;
+    int left = 0;
+    while ((message = curl_multi_info_read(client->multi, &left)) != NULL) {
+        client_transfer *transfer = NULL;
+        CURLcode result = message->data.result;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
+        client_finish(client, transfer, result);
+    }
+    code = curl_multi_poll(client->multi, NULL, 0, CLIENT_IDLE_MS, NULL);
+    ALV_ASSERT(code == CURLM_OK);
+}
+
+static void *client_run(void *payload)
+{
+    alv_http_client *client = payload;
+    alv_log_set_thread("http-client");
+    while (!atomic_load(&client->stopping))
+        client_turn(client);
+    while (client->active != NULL) {
+        client_transfer *transfer = client->active;
+        client_give_up(client, client_detach(client, transfer), "this node is stopping");
+        client_keep_transfer(client, transfer);
+    }
+    client_call *call;
+    while ((call = alv_inbox_take(client->inbox)) != NULL)
+        client_give_up(client, call, "this node is stopping");
+    return NULL;
+}
+
+static void client_wake(void *payload)
+{
+    alv_http_client *client = payload;
+    (void)curl_multi_wakeup(client->multi); /* fails only when a wake-up is pending already */
+}
+
+/* ---- public ---------------------------------------------------------------------------------- */
+
+alv_status alv_http_client_start(const char *header, alv_http_client **out, alv_error *err)
+{
+    int failed = pthread_once(&client_library_once, client_init_library);
+    ALV_ASSERT(failed == 0);
+    alv_http_client *client = alv_alloc(sizeof *client);
+    client->multi = curl_multi_init();
+    ALV_ASSERT(client->multi != NULL);
+    curl_multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
+                      (long)ALV_HTTP_FORWARD_CONNECTIONS_MAX);
+    curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)ALV_HTTP_FORWARDS_MAX);
+    if (header != NULL)
+        client->headers = curl_slist_append(NULL, header);
+    client->inbox = alv_inbox_new(ALV_HTTP_FORWARDS_MAX, NULL);
+    alv_inbox_set_wake(client->inbox, client_wake, client);
+    int code = pthread_create(&client->thread, NULL, client_run, client);
+    client->started = code == 0;
+    if (code != 0) {
+        alv_http_client_free(client);
+        return alv_fail_from(err, ALV_FATAL, "errno", code, "no thread: %s", strerror(code));
+    }
+    *out = client;
+    return ALV_OK;
+}
+
+/* The count, not the inbox, is what bounds: a call leaves the inbox when it is begun. */
+bool alv_http_client_get(alv_http_client *client, const char *address, alv_view path,
+                         alv_http_reply reply, void *payload)
+{
+    if (atomic_fetch_add(&client->call_count, 1) >= ALV_HTTP_FORWARDS_MAX) {
+        atomic_fetch_sub(&client->call_count, 1);
+        return false;
+    }
+    client_call *call = alv_alloc(sizeof *call);
+    call->url = alv_format("http://%s%.*s", address, (int)path.size, path.data);
+    call->reply = reply;
+    call->payload = payload;
+    if (alv_inbox_try_post(client->inbox, call))
+        return true;
+    atomic_fetch_sub(&client->call_count, 1);
+    alv_free(call->url);
+    alv_free(call);
+    return false;
+}
+
+void alv_http_client_stop(alv_http_client *client)
+{
+    if (!client->started)
+        return;
+    alv_inbox_close(client->inbox); /* first: nothing can be posted after the thread's last look */
+    atomic_store(&client->stopping, true);
+    client_wake(client);
+    int failed = pthread_join(client->thread, NULL);
+    ALV_ASSERT(failed == 0);
+    client->started = false;
+    ALV_ASSERT(atomic_load(&client->call_count) == 0);
+}
+
+void alv_http_client_free(alv_http_client *client)
+{
+    if (client == NULL)
+        return;
+    alv_http_client_stop(client);
+    while (client->idle != NULL) {
+        client_transfer *transfer = client->idle;
+        client->idle = transfer->next;
+        client_free_transfer(transfer);
+    }
+    (void)curl_multi_cleanup(client->multi); /* no handle is in it any more */
+    curl_slist_free_all(client->headers);
+    alv_inbox_free(client->inbox);
+    alv_free(client);
+}

@@ -1,0 +1,39 @@
+/* http_client.h — asks other nodes over HTTP, many at a time, on one thread.
+ *
+ * Why:    a request for an entity of another node is passed on to it without blocking the server's
+ *         thread. Connections to peers stay open and are used again. libcurl is met here only.
+ * Thread: start, stop, free: main. get: any. Replies run on the client's thread and must not block.
+ * Owns:   its thread, its connections, what was asked and not yet answered.
+ * Fails:  a peer that does not answer is ALV_RETRY in the reply.
+ * Limits: ALV_HTTP_FORWARDS_MAX requests at a time, ALV_HTTP_FORWARD_CONNECTIONS_MAX connections
+ *         per peer; ALV_HTTP_CONNECT_TIMEOUT_MS to connect, ALV_HTTP_FORWARD_TIMEOUT_MS in all;
+ *         ALV_HTTP_ANSWER_BYTES_MAX per answer.
+ */
+#ifndef ALV_API_HTTP_CLIENT_H
+#define ALV_API_HTTP_CLIENT_H
+
+#include "api/answer.h"
+
+typedef struct alv_http_client alv_http_client;
+
+/* ALV_OK: the peer answered, whatever its status code; the callee takes `answer`. ALV_RETRY: it did
+ * not, `err` says why, and `answer` is empty. */
+typedef void (*alv_http_reply)(void *payload, alv_status status, alv_answer *answer,
+                               const alv_error *err);
+
+/* `header` ("Name: value") is sent with every request; NULL for none. ALV_FATAL. */
+alv_status alv_http_client_start(const char *header, alv_http_client **out, alv_error *err);
+
+/* Asks for http://<address><path>; `path` is encoded already. The reply comes exactly once. False,
+ * and no reply, when too many requests are under way or the client was stopped.
+ * @thread any @blocks no */
+bool alv_http_client_get(alv_http_client *client, const char *address, alv_view path,
+                         alv_http_reply reply, void *payload);
+
+/* Gives up what is under way (with ALV_RETRY) and ends the thread; later gets return false. */
+void alv_http_client_stop(alv_http_client *client);
+
+/* Stops if that was not done. NULL is fine. */
+void alv_http_client_free(alv_http_client *client);
+
+#endif

@@ -1,0 +1,54 @@
+/* http_limits.h — what bounds the HTTP API beside base/limits.h.
+ *
+ * Why:    every queue, buffer, retry and wait has a named maximum.
+ * Thread: any (constants).
+ */
+#ifndef ALV_API_HTTP_LIMITS_H
+#define ALV_API_HTTP_LIMITS_H
+
+#include "base/limits.h"
+
+/* Memory of one connection for request line, headers and the head of the response. A key may be
+ * percent-encoded to three times its length, so this leaves most of it for headers. */
+#define ALV_HTTP_CONNECTION_BYTES (16 * 1024)
+static_assert(ALV_HTTP_CONNECTION_BYTES > 8 * 3 * ALV_KEY_BYTES_MAX, "the longest key fits easily");
+
+/* What callers are told to wait before they come back after 503. */
+#define ALV_HTTP_RETRY_AFTER_S 1
+
+/* How long a request may wait for its shard to become readable somewhere, and how often it is
+ * looked at again. A failover takes about half a second (design, section 6). */
+#define ALV_HTTP_HOLD_MS 1000
+#define ALV_HTTP_HOLD_LOOK_MS 20
+static_assert(ALV_HTTP_HOLD_LOOK_MS < ALV_HTTP_HOLD_MS,
+              "a held request is looked at more than once");
+
+/* An owner that did not answer is asked again only after this, unless the owner has changed. */
+#define ALV_HTTP_FORWARD_AGAIN_MS 100
+
+/* Peers are hosts of the same network: one that takes longer to accept a connection is gone. */
+#define ALV_HTTP_CONNECT_TIMEOUT_MS 300
+static_assert(ALV_HTTP_CONNECT_TIMEOUT_MS < ALV_HTTP_HOLD_MS,
+              "a dead owner is noticed while the request may still be held");
+
+/* Requests handed to peers at a time, in all and per peer; more wait or are refused. */
+#define ALV_HTTP_FORWARDS_MAX 512
+#define ALV_HTTP_FORWARD_CONNECTIONS_MAX 64
+static_assert(ALV_HTTP_FORWARDS_MAX <= ALV_HTTP_CONNECTIONS_MAX, "one request per connection");
+
+/* The largest answer that is passed on: an entity with the largest state, its key escaped, and what
+ * stands around it. */
+#define ALV_HTTP_ANSWER_BYTES_MAX (2 * 1024 * 1024)
+static_assert(ALV_HTTP_ANSWER_BYTES_MAX > ALV_STATE_BYTES_MAX + 16 * ALV_KEY_BYTES_MAX,
+              "every entity can be passed on");
+
+/* How often the group is asked for its members, and the least time between two questions. */
+#define ALV_PEERS_INTERVAL_MS 1000
+#define ALV_PEERS_GAP_MS 100
+#define ALV_PEERS_CALL_MS 2000
+
+/* A clean stop waits this long for answers that are on their way to slow clients. */
+#define ALV_HTTP_DRAIN_MS 1000
+static_assert(ALV_HTTP_DRAIN_MS < ALV_STOP_TIMEOUT_MS, "the API is a small part of a stop");
+
+#endif

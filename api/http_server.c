@@ -1,0 +1,177 @@
+#include "api/http_server.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/exchange_internal.h"
+#include "api/http_limits.h"
+#include "api/listener.h"
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/inbox.h"
+#include "base/logger.h"
+
+struct alv_http_server {
+    struct MHD_Daemon *daemon;
+    int socket;
+    char address[ALV_LISTENER_ADDRESS_BYTES];
+    alv_http_handler handler;
+    void *payload;
+    atomic_bool refusing;   /* set once, by main */
+    atomic_int in_progress; /* exchanges that are not complete */
+    alv_inbox *idle;        /* main waits here for the last of them */
+};
+
+/* What the idle inbox carries; it says all by being there. */
+static char server_is_idle;
+
+/* The library reports what clients do wrong, so this is never more than a debug line. */
+static void server_log(void *payload, const char *format, va_list arguments)
+{
+    (void)payload;
+    char text[256];
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    text[strcspn(text, "\n")] = '\0';
+    alv_log(ALV_LOG_DEBUG, "http-library", "msg=\"%s\"", text);
+}
+
+/* Paths come as they were sent: routes.c decodes keys, once and with checks. */
+static size_t server_keep_escapes(void *payload, struct MHD_Connection *connection, char *text)
+{
+    (void)payload;
+    (void)connection;
+    return strlen(text);
+}
+
+/* Sent before the body is read, which makes the library close the connection afterwards. */
+static enum MHD_Result server_refuse_body(alv_exchange *exchange)
+{
+    alv_answer answer = ALV_ANSWER_NONE;
+    alv_answer_set_problem(&answer, 400, "a %s request here has no body", exchange->method);
+    alv_exchange_answer(exchange, &answer);
+    return alv_exchange_send(exchange);
+}
+
+/* The request is whole. Once deferred, the exchange may already be in the hands of another thread
+ * when the handler returns; it is freed on this thread, so `deferred` can still be read. */
+static enum MHD_Result server_handle(alv_http_server *server, alv_exchange *exchange)
+{
+    if (atomic_load(&server->refusing)) {
+        alv_answer answer = ALV_ANSWER_NONE;
+        alv_answer_set_problem(&answer, 503, "this node is stopping");
+        answer.close = true;
+        alv_exchange_answer(exchange, &answer);
+    } else {
+        server->handler(server->payload, exchange);
+    }
+    return exchange->deferred ? MHD_YES : alv_exchange_send(exchange);
+}
+
+/* Called by the library at the head of a request, when it is whole, and after a deferred exchange
+ * was answered. */
+static enum MHD_Result server_access(void *payload, struct MHD_Connection *connection,
+                                     const char *url, const char *method, const char *version,
+                                     const char *upload, size_t *upload_size, void **slot)
+{
+    (void)version;
+    (void)upload;
+    alv_http_server *server = payload;
+    alv_exchange *exchange = *slot;
+    if (exchange == NULL) {
+        exchange = alv_exchange_new(connection, method, url);
+        *slot = exchange;
+        atomic_fetch_add(&server->in_progress, 1);
+        return alv_exchange_has_body(exchange) ? server_refuse_body(exchange) : MHD_YES;
+    }
+    if (*upload_size != 0)
+        return MHD_NO; /* a body that no header announced: ends the connection */
+    if (exchange->deferred)
+        return alv_exchange_send(exchange);
+    return server_handle(server, exchange);
+}
+
+/* The answer is out, or its connection is gone. */
+static void server_completed(void *payload, struct MHD_Connection *connection, void **slot,
+                             enum MHD_RequestTerminationCode code)
+{
+    (void)connection;
+    (void)code;
+    alv_http_server *server = payload;
+    if (*slot == NULL)
+        return; /* it was refused by the library before we heard of it */
+    alv_exchange_free(*slot);
+    *slot = NULL;
+    if (atomic_fetch_sub(&server->in_progress, 1) == 1 && atomic_load(&server->refusing))
+        (void)alv_inbox_try_post(server->idle, &server_is_idle); /* full: it has been told */
+}
+
+/* Everything is said explicitly; the library's defaults differ between versions. */
+static struct MHD_Daemon *server_open_daemon(alv_http_server *server)
+{
+    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
+                                MHD_USE_ERROR_LOG,
+                            0, NULL, NULL, server_access, server,
+                            /* first, so that it also hears of the others */
+                            MHD_OPTION_EXTERNAL_LOGGER, server_log, NULL, /* */
+                            MHD_OPTION_LISTEN_SOCKET, server->socket,     /* */
+                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)ALV_HTTP_CONNECTIONS_MAX,
+                            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)ALV_HTTP_IDLE_TIMEOUT_S,
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)ALV_HTTP_CONNECTION_BYTES,
+                            MHD_OPTION_STRICT_FOR_CLIENT, 1,                         /* */
+                            MHD_OPTION_UNESCAPE_CALLBACK, server_keep_escapes, NULL, /* */
+                            MHD_OPTION_NOTIFY_COMPLETED, server_completed, server,   /* */
+                            MHD_OPTION_END);
+}
+
+alv_status alv_http_server_start(const char *address, alv_http_handler handler, void *payload,
+                                 alv_http_server **out, alv_error *err)
+{
+    alv_http_server *server = alv_alloc(sizeof *server);
+    server->handler = handler;
+    server->payload = payload;
+    alv_status status = alv_listener_open(address, &server->socket, server->address, err);
+    if (status != ALV_OK)
+        goto fail_listen;
+    server->idle = alv_inbox_new(1, NULL);
+    server->daemon = server_open_daemon(server);
+    if (server->daemon == NULL) {
+        status = alv_fail_from(err, ALV_FATAL, "libmicrohttpd", 0,
+                               "the HTTP server on %s does not start", address);
+        goto fail_daemon;
+    }
+    *out = server;
+    return ALV_OK;
+
+fail_daemon:
+    alv_inbox_free(server->idle); /* the library has closed the socket */
+fail_listen:
+    alv_free(server);
+    return status;
+}
+
+const char *alv_http_server_address(const alv_http_server *server)
+{
+    return server->address;
+}
+
+void alv_http_server_refuse(alv_http_server *server)
+{
+    atomic_store(&server->refusing, true);
+}
+
+/* The library's own way to stop accepting first, MHD_quiesce_daemon, is not used: called from
+ * another thread it can abort the process (0.9.75: both sides remove the socket from the epoll
+ * set). The socket stays open to the end instead, and what comes in gets 503. */
+void alv_http_server_stop(alv_http_server *server)
+{
+    if (server == NULL)
+        return;
+    alv_http_server_refuse(server);
+    if (atomic_load(&server->in_progress) > 0)
+        (void)alv_inbox_wait(server->idle, ALV_HTTP_DRAIN_MS); /* late: those are cut off */
+    MHD_stop_daemon(server->daemon);                           /* closes the socket */
+    alv_inbox_free(server->idle);
+    alv_free(server);
+}

@@ -1,0 +1,38 @@
+/* http_server.h — listens, reads requests, sends answers.
+ *
+ * Why:    the HTTP library (libmicrohttpd) is met here and in exchange.c only. It parses HTTP/1.0
+ *         and 1.1 and answers by itself, with a short HTML page, what is not HTTP at all (400, 414,
+ *         431, 505). Everything else comes to one handler.
+ * Thread: start, drain, stop: main. The handler runs on the server's one thread: it must not block.
+ * Owns:   its socket, its thread and the exchanges.
+ * Fails:  ALV_REJECT: the address cannot be used, `err` says why.
+ * Limits: ALV_HTTP_CONNECTIONS_MAX connections, further ones wait in the kernel's queue;
+ *         ALV_HTTP_IDLE_TIMEOUT_S without a byte; ALV_HTTP_CONNECTION_BYTES for a request's head.
+ *         No route takes a body yet: a request with one is refused before it is read.
+ */
+#ifndef ALV_API_HTTP_SERVER_H
+#define ALV_API_HTTP_SERVER_H
+
+#include "api/exchange.h"
+
+typedef struct alv_http_server alv_http_server;
+
+/* Answers or defers `exchange` before it returns. */
+typedef void (*alv_http_handler)(void *payload, alv_exchange *exchange);
+
+/* Listens on `address`, "host:port" or "[v6]:port"; port 0 = one that is free. */
+alv_status alv_http_server_start(const char *address, alv_http_handler handler, void *payload,
+                                 alv_http_server **out, alv_error *err);
+
+/* The address as it is bound, "host:port". Borrowed, valid until stop. @thread any */
+const char *alv_http_server_address(const alv_http_server *server);
+
+/* From now on the handler is not called any more: requests get 503 and their connection is
+ * closed. */
+void alv_http_server_refuse(alv_http_server *server);
+
+/* Sends the answers that are there (at most ALV_HTTP_DRAIN_MS), closes all connections and frees
+ * the server. Every deferred exchange must have been answered. NULL is fine. */
+void alv_http_server_stop(alv_http_server *server);
+
+#endif

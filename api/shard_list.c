@@ -1,0 +1,38 @@
+#include "api/shard_list.h"
+
+#include "api/api_internal.h"
+
+/* Whoever the group says; a shard that is here is ours even before the group's answer says so. */
+static json_t *shard_list_owner(const alv_api *api, int32_t shard, const alv_shard_view *view)
+{
+    alv_peer peer;
+    if (view->state != ALV_SHARD_UNASSIGNED)
+        return json_pack("{s:s, s:s, s:i}", "node", api->options.settings->node_id, "address",
+                         alv_api_advertise(api), "lane", (int)view->lane);
+    if (alv_peers_owner(api->peers, shard, &peer))
+        return json_pack("{s:s, s:s, s:i}", "node", peer.node_id, "address", peer.address, "lane",
+                         (int)peer.lane);
+    return json_null();
+}
+
+static json_t *shard_list_row(const alv_api *api, int32_t shard)
+{
+    alv_shard_view view = alv_directory_view(api->options.directory, shard);
+    json_t *lane = view.lane < 0 ? json_null() : json_integer(view.lane);
+    return json_pack(
+        "{s:i, s:s, s:o, s:o, s:{s:I, s:I, s:I}, s:I, s:I, s:I}", "shard", (int)shard, "state",
+        alv_shard_state_name(view.state), "lane", lane, "owner",
+        shard_list_owner(api, shard, &view), "position", "commands",
+        (json_int_t)view.position.commands, "changelog", (json_int_t)view.position.changelog,
+        "ledger", (json_int_t)view.position.ledger, "commands", (json_int_t)view.commands_done,
+        "restored", (json_int_t)view.restored_records, "target", (json_int_t)view.restore_target);
+}
+
+void alv_shard_list_answer(const alv_api *api, alv_answer *out)
+{
+    json_t *list = json_array();
+    int32_t count = alv_directory_shard_count(api->options.directory);
+    for (int32_t shard = 0; shard < count; shard++)
+        (void)json_array_append_new(list, shard_list_row(api, shard)); /* out of memory only */
+    alv_answer_set_json(out, 200, list);
+}

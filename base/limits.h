@@ -1,0 +1,68 @@
+/* limits.h — every queue, buffer, retry and wait has a maximum, and it stands here.
+ *
+ * Why:    what is not bounded grows until the host dies, at the worst moment. Keys that people may
+ *         change are in config.c; what stands here is fixed, with the reason and the relations that
+ *         must hold between them.
+ * Thread: any (constants).
+ */
+#ifndef ALV_BASE_LIMITS_H
+#define ALV_BASE_LIMITS_H
+
+#include <assert.h>
+
+/* Entities (design: an entity key is UTF-8, 1..512 bytes). */
+#define ALV_KEY_BYTES_MAX 512
+
+/* One encoded state. Below the stock broker's max.message.bytes (1,048,588) with room for the key and
+ * the record batch around it, so that a state that passes here can always be published. */
+#define ALV_STATE_BYTES_MAX (1000 * 1000)
+
+/* One command's value. A stock broker refuses more than about 1 MiB anyway; dead letters add headers
+ * to the same value and must still fit, hence the distance. */
+#define ALV_COMMAND_BYTES_MAX (900 * 1000)
+
+/* What a dead letter may add to the record it carries. */
+#define ALV_DEAD_LETTER_HEADER_BYTES_MAX 4096
+#define ALV_HEADERS_MAX 64 /* original headers kept in a dead letter */
+
+/* Topics and lanes. */
+#define ALV_SHARDS_MAX 4096
+#define ALV_LANES_MAX 64
+
+/* One poll of a lane: enough to amortise the call, small enough to stay in the L2 cache. */
+#define ALV_POLL_RECORDS_MAX 4096
+
+/* An idle lane wakes up this often to look at its timers; an inbox message wakes it at once. */
+#define ALV_LANE_IDLE_POLL_MS 100
+
+/* Inboxes between threads. Senders that find one full wait (see inbox.h): the receiver is behind. */
+#define ALV_INBOX_MESSAGES_MAX 4096
+
+/* Kafka. The transaction time-out is what a dead node's open transaction can block readers for when
+ * nobody fences it; Kafka Streams uses the same 10 s. A message must fail before its transaction. */
+#define ALV_TRANSACTION_TIMEOUT_MS 10000
+#define ALV_MESSAGE_TIMEOUT_MS 9000
+#define ALV_KAFKA_CALL_MS 10000 /* admin calls, watermark queries, committed offsets */
+static_assert(ALV_MESSAGE_TIMEOUT_MS < ALV_TRANSACTION_TIMEOUT_MS,
+              "librdkafka: message.timeout.ms must stay below transaction.timeout.ms");
+
+/* Retries of anything that is away: first wait, longest wait (exponential, with jitter). */
+#define ALV_BACKOFF_FIRST_MS 100
+#define ALV_BACKOFF_MAX_MS 5000
+static_assert(ALV_BACKOFF_FIRST_MS < ALV_BACKOFF_MAX_MS, "backoff grows");
+
+/* Checkpoints: rows per PostgreSQL transaction, and rows held while PostgreSQL is away (the rest
+ * waits in Kafka). */
+#define ALV_CHECKPOINT_ROWS_MAX 20000
+#define ALV_CHECKPOINT_BYTES_MAX (64 * 1024 * 1024)
+
+/* A clean stop that takes longer than this is given up: the process exits and the state on disk is
+ * as good as after a crash (I2, I6). */
+#define ALV_STOP_TIMEOUT_MS 30000
+
+/* HTTP. */
+#define ALV_HTTP_CONNECTIONS_MAX 1024
+#define ALV_HTTP_IDLE_TIMEOUT_S 60
+#define ALV_HTTP_FORWARD_TIMEOUT_MS 5000
+
+#endif

@@ -1,0 +1,209 @@
+#include "changelog/restorer.h"
+
+#include <inttypes.h>
+
+#include "base/assert.h"
+#include "base/logger.h"
+#include "topics/schema.h"
+
+/* How long one wait for a stable offset may hold up the other restores. */
+#define RESTORER_COMMITTED_TIMEOUT_MS 500
+
+static int64_t restorer_max(int64_t left, int64_t right)
+{
+    return left > right ? left : right;
+}
+
+/* ---- steps 1 and 2 --------------------------------------------------------------------------------- */
+
+alv_status alv_restorer_survey(alv_reader *reader, int32_t shard, alv_survey *out, alv_error *err)
+{
+    const alv_reader_ops *ops = reader->ops;
+    alv_shard_offset committed = {.shard = shard, .offset = ALV_OFFSET_NONE};
+    alv_status status = ops->committed(reader, &committed, 1, RESTORER_COMMITTED_TIMEOUT_MS, err);
+    if (status != ALV_OK) {
+        return status;
+    }
+    out->committed = committed.offset;
+    status = ops->range(reader, ALV_TOPIC_CHANGELOG, shard, &out->changelog_start,
+                        &out->changelog_end, err);
+    if (status != ALV_OK) {
+        return status;
+    }
+    status = ops->range(reader, ALV_TOPIC_LEDGER, shard, &out->ledger_start, &out->ledger_end, err);
+    if (status != ALV_OK) {
+        return status;
+    }
+    return ops->range(reader, ALV_TOPIC_COMMANDS, shard, &out->commands_start, &out->commands_end,
+                      err);
+}
+
+/* ---- where to read on ------------------------------------------------------------------------------ */
+
+/* Whether what the store holds can be continued from the changelog; if not, `why` says it. Tombstones
+ * are kept for tombstone.retention.ms after compaction: a store that is older may miss deletions. */
+static bool restorer_can_continue(const alv_position *position, const alv_settings *settings,
+                                  const alv_survey *survey, int64_t now_ms, const char **why)
+{
+    if (position->changelog == 0 && position->ledger == 0) {
+        return true;
+    }
+    if (position->changelog < survey->changelog_start || position->ledger < survey->ledger_start) {
+        *why = "the changelog no longer reaches back to it";
+        return false;
+    }
+    bool behind = position->changelog < survey->changelog_end;
+    if (behind && now_ms - position->at_ms > settings->tombstone_retention_ms) {
+        *why = "it is older than tombstone.retention.ms";
+        return false;
+    }
+    return true;
+}
+
+static alv_status restorer_open(alv_store *store, const alv_settings *settings, int32_t shard,
+                                const alv_survey *survey, int64_t now_ms, alv_position *out,
+                                alv_error *err)
+{
+    const char *why = "its data cannot be trusted";
+    alv_error problem = ALV_ERROR_NONE;
+    alv_status status = store->ops->open_shard(store, shard, out, &problem);
+    if (status == ALV_OK && restorer_can_continue(out, settings, survey, now_ms, &why)) {
+        return ALV_OK;
+    }
+    if (status != ALV_OK && status != ALV_REJECT) {
+        return alv_fail_from(err, status, problem.source, problem.code, "%s", problem.text);
+    }
+    alv_log_error(ALV_LOG_WARN, "shard-wiped", &problem,
+                  "shard=%" PRId32 " why=\"%s\" msg=\"restoring all of it\"", shard, why);
+    *out = ALV_POSITION_START;
+    return store->ops->wipe_shard(store, shard, err);
+}
+
+/* The log ends before the store does: it was deleted, recreated or truncated. Nothing here can tell
+ * which of the two is right. */
+static alv_status restorer_refuse_ahead(int32_t shard, const alv_position *position,
+                                        const alv_survey *survey, alv_error *err)
+{
+    return alv_fail(err, ALV_FATAL,
+                    "local state of shard %" PRId32 " is ahead of the log (changelog %" PRId64
+                    " of %" PRId64 ", ledger %" PRId64 " of %" PRId64
+                    "): topics were recreated or lost records; restore the topics, or delete "
+                    "state.dir to take what they hold now",
+                    shard, position->changelog, survey->changelog_end, position->ledger,
+                    survey->ledger_end);
+}
+
+alv_status alv_restorer_plan(alv_store *store, const alv_settings *settings, int32_t shard,
+                             const alv_survey *survey, int64_t now_ms, alv_restore *out,
+                             alv_error *err)
+{
+    alv_position position = ALV_POSITION_START;
+    alv_status status = restorer_open(store, settings, shard, survey, now_ms, &position, err);
+    if (status != ALV_OK) {
+        return status;
+    }
+    if (position.changelog > survey->changelog_end || position.ledger > survey->ledger_end) {
+        return restorer_refuse_ahead(shard, &position, survey, err);
+    }
+    position.changelog = restorer_max(position.changelog, survey->changelog_start);
+    position.ledger = restorer_max(position.ledger, survey->ledger_start);
+    *out = (alv_restore){
+        .shard = shard,
+        .position = position,
+        .first_start = survey->committed == ALV_OFFSET_NONE && position.commands == 0,
+        .commands_start = survey->commands_start,
+        .commands_end = survey->commands_end,
+        .changelog_target = survey->changelog_end,
+        .ledger_target = survey->ledger_end,
+        .records_target =
+            survey->changelog_end - position.changelog + survey->ledger_end - position.ledger,
+    };
+    out->position.commands = restorer_max(position.commands, survey->committed);
+    return ALV_OK;
+}
+
+/* ---- step 3 ---------------------------------------------------------------------------------------- */
+
+/* The ledger's position record carries the consumed offset (I11); it is not an entry itself. */
+static bool restorer_is_position(const alv_record *record)
+{
+    return record->topic == ALV_TOPIC_LEDGER &&
+           alv_view_equal(record->key, ALV_VIEW(ALV_POSITION_KEY));
+}
+
+static alv_status restorer_take_position(alv_restore *restore, const alv_record *record,
+                                         alv_error *err)
+{
+    int64_t commands = 0;
+    int64_t at_ms = 0;
+    if (record->value.data == NULL) {
+        return ALV_OK;
+    }
+    if (alv_schema_read_position(record->value, &commands, &at_ms, NULL) != ALV_OK) {
+        /* Going on without it could run old commands again. */
+        return alv_fail(err, ALV_FATAL,
+                        "the ledger of shard %" PRId32 " holds an unreadable position record at "
+                        "offset %" PRId64 ": something else writes to this topic",
+                        record->shard, record->offset);
+    }
+    restore->position.commands = restorer_max(restore->position.commands, commands);
+    restore->first_start = false;
+    return ALV_OK;
+}
+
+static void restorer_pass(alv_position *position, const alv_record *record)
+{
+    bool is_changelog = record->topic == ALV_TOPIC_CHANGELOG;
+    ALV_ASSERT(is_changelog || record->topic == ALV_TOPIC_LEDGER);
+    int64_t *offset = is_changelog ? &position->changelog : &position->ledger;
+    ALV_ASSERT(record->offset >= *offset);
+    *offset = record->offset + 1;
+}
+
+alv_status alv_restorer_apply(alv_restore *restore, alv_store *store, const alv_record *records,
+                              size_t count, int64_t now_ms, alv_error *err)
+{
+    alv_store_write writes[ALV_RESTORE_RECORDS_MAX];
+    size_t write_count = 0;
+    ALV_ASSERT(count <= ALV_RESTORE_RECORDS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        const alv_record *record = &records[i];
+        ALV_ASSERT(record->shard == restore->shard);
+        restorer_pass(&restore->position, record);
+        if (restorer_is_position(record)) {
+            alv_status status = restorer_take_position(restore, record, err);
+            if (status != ALV_OK) {
+                return status;
+            }
+        } else if (record->key.data != NULL) {
+            bool is_changelog = record->topic == ALV_TOPIC_CHANGELOG;
+            writes[write_count++] =
+                (alv_store_write){.kind = is_changelog ? ALV_STORE_STATE : ALV_STORE_LEDGER,
+                                  .key = record->key,
+                                  .value = record->value};
+        }
+    }
+    restore->records += (int64_t)count;
+    restore->position.at_ms = now_ms;
+    return store->ops->apply(store, restore->shard, writes, write_count, &restore->position, err);
+}
+
+void alv_restorer_advance(alv_restore *restore, int64_t changelog, int64_t ledger)
+{
+    restore->position.changelog = restorer_max(restore->position.changelog, changelog);
+    restore->position.ledger = restorer_max(restore->position.ledger, ledger);
+}
+
+bool alv_restorer_is_complete(const alv_restore *restore)
+{
+    return restore->position.changelog >= restore->changelog_target &&
+           restore->position.ledger >= restore->ledger_target;
+}
+
+alv_status alv_restorer_finish(alv_restore *restore, alv_store *store, int64_t now_ms,
+                               alv_error *err)
+{
+    ALV_ASSERT(alv_restorer_is_complete(restore));
+    restore->position.at_ms = now_ms;
+    return store->ops->apply(store, restore->shard, NULL, 0, &restore->position, err);
+}

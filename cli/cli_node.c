@@ -1,0 +1,365 @@
+/* cli_node.c — `alluvium node`: one node, from its first log line to its exit status. */
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/api.h"
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/logger.h"
+#include "behaviors/builtin.h"
+#include "cli/cli.h"
+#include "cli/cli_common.h"
+#include "processor/node.h"
+
+#define NODE_READY_LOOK_MS 20
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+typedef struct node_options {
+    alv_cli_options common;
+    bool print_config;
+    bool help_config;
+} node_options;
+
+enum {
+    NODE_OPTION_PRINT_CONFIG = 256,
+    NODE_OPTION_HELP_CONFIG
+};
+
+static const struct argp_option node_argp_options[] = {
+    {"print-config", NODE_OPTION_PRINT_CONFIG, NULL, 0,
+     "Print every setting, its value and where that came from, and exit", 0},
+    {"help-config", NODE_OPTION_HELP_CONFIG, NULL, 0,
+     "Print every setting, its default and what it means, and exit", 0},
+    {0},
+};
+
+static error_t node_parse(int key, char *argument, struct argp_state *state)
+{
+    node_options *options = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &options->common;
+        return 0;
+    case NODE_OPTION_PRINT_CONFIG:
+        options->print_config = true;
+        return 0;
+    case NODE_OPTION_HELP_CONFIG:
+        options->help_config = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "\"%s\": a setting is given with -X KEY=VALUE", argument);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp node_argp = {
+    .options = node_argp_options,
+    .parser = node_parse,
+    .doc = "Runs a node until it is told to stop (SIGTERM, SIGINT).\v"
+           "A stop drains what is under way, commits it and hands the shards to the other nodes; a "
+           "second signal ends the process at once, which loses nothing either.",
+    .children = alv_cli_argp_children,
+};
+
+/* ---- signals --------------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t node_signals;
+
+static void on_stop_signal(int signal)
+{
+    (void)signal;
+    int saved_errno = errno;
+    if (node_signals++ > 0) {
+        _exit(ALV_EXIT_FAILED);
+    }
+    alv_node_request_stop();
+    errno = saved_errno;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction stop = {.sa_handler = on_stop_signal, .sa_flags = SA_RESTART};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigemptyset(&stop.sa_mask);
+    (void)sigemptyset(&ignore.sa_mask);
+    int failed = sigaction(SIGTERM, &stop, NULL) | sigaction(SIGINT, &stop, NULL) |
+                 sigaction(SIGPIPE, &ignore, NULL);
+    ALV_ASSERT(failed == 0);
+}
+
+/* ---- one run --------------------------------------------------------------------------------- */
+
+typedef struct node_run {
+    const alv_cli_options *common;
+    alv_config *config;
+    const alv_settings *settings;
+    alv_registry *registry;
+    alv_node *node;
+    alv_api *api;
+    int64_t started_at_us;
+
+    /* `stopping` keeps the HTTP server and the ready watch from asking a node that is being taken
+     * apart. */
+    pthread_mutex_t lock;
+    pthread_cond_t stop_comes;
+    bool stopping;
+
+    pthread_t ready_watch;
+} node_run;
+
+static bool run_is_ready(void *payload, char *why, size_t size)
+{
+    node_run *run = payload;
+    bool ready = false;
+    pthread_mutex_lock(&run->lock);
+    if (run->stopping) {
+        (void)snprintf(why, size, "the node is stopping");
+    } else {
+        ready = alv_node_ready(run->node, why, size);
+    }
+    pthread_mutex_unlock(&run->lock);
+    return ready;
+}
+
+/* On lane threads, which run only while the API does. */
+static void run_assignment_changed(void *payload)
+{
+    node_run *run = payload;
+    if (run->api != NULL) {
+        alv_api_peers_changed(run->api);
+    }
+}
+
+/* Waits a moment, less when the stop comes; true when it has come. */
+static bool run_wait_for_stop(node_run *run)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += NODE_READY_LOOK_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    pthread_mutex_lock(&run->lock);
+    if (!run->stopping) {
+        (void)pthread_cond_timedwait(&run->stop_comes, &run->lock, &until);
+    }
+    bool stopping = run->stopping;
+    pthread_mutex_unlock(&run->lock);
+    return stopping;
+}
+
+/* A thread that says when the node is ready for the first time, and ends. The main thread cannot: it
+ * waits for the stop. */
+static void *run_watch_ready(void *payload)
+{
+    node_run *run = payload;
+    char why[256];
+    alv_log_set_thread("ready");
+    while (!run_is_ready(run, why, sizeof(why))) {
+        if (run_wait_for_stop(run)) {
+            return NULL;
+        }
+    }
+    int64_t took_us = alv_monotonic_us(alv_clock_system()) - run->started_at_us;
+    alv_log(ALV_LOG_INFO, "ready", "node=%s http=%s took_ms=%" PRId64, run->settings->node_id,
+            run->settings->http_advertise != NULL ? run->settings->http_advertise : "none",
+            took_us / 1000);
+    return NULL;
+}
+
+static void run_init(node_run *run)
+{
+    pthread_condattr_t monotonic;
+    int failed = pthread_mutex_init(&run->lock, NULL) | pthread_condattr_init(&monotonic) |
+                 pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) |
+                 pthread_cond_init(&run->stop_comes, &monotonic);
+    ALV_ASSERT(failed == 0);
+    (void)pthread_condattr_destroy(&monotonic);
+    run->started_at_us = alv_monotonic_us(alv_clock_system());
+}
+
+static void run_log_start(const node_run *run)
+{
+    const alv_settings *settings = run->settings;
+    alv_log(ALV_LOG_INFO, "start", "version=%s node=%s application=%s kafka=%s state_dir=%s",
+            ALV_VERSION, settings->node_id, settings->application_id, settings->bootstrap_servers,
+            settings->state_dir);
+}
+
+static alv_status run_make_registry(node_run *run, alv_error *err)
+{
+    run->registry = alv_registry_new();
+    alv_status status = alv_builtin_register(run->registry, err);
+    if (status == ALV_OK) {
+        status = alv_registry_set_default(run->registry, run->settings->behavior_default, err);
+    }
+    return status;
+}
+
+static alv_status run_open_node(node_run *run, alv_error *err)
+{
+    const alv_node_options options = {
+        .config = run->config,
+        .registry = run->registry,
+        .clock = alv_clock_system(),
+        .assignment_changed = run_assignment_changed,
+        .payload = run,
+    };
+    return alv_node_open(&options, &run->node, err);
+}
+
+/* The lanes tell the group the address that is bound here; with port 0 it is known only now. */
+static alv_status run_advertise(node_run *run, alv_error *err)
+{
+    const char *bound = alv_api_advertise(run->api);
+    if (run->settings->http_advertise != NULL &&
+        strcmp(run->settings->http_advertise, bound) == 0) {
+        return ALV_OK;
+    }
+    char *assignment = alv_format("http.advertise=%s", bound);
+    alv_status status = alv_config_set(run->config, assignment, err);
+    alv_free(assignment);
+    return status;
+}
+
+static alv_status run_start_api(node_run *run, alv_error *err)
+{
+    if (strcmp(run->settings->http_listen, "none") == 0) {
+        return ALV_OK;
+    }
+    const alv_api_options options = {
+        .settings = run->settings,
+        .config = run->config,
+        .store = alv_node_store(run->node),
+        .directory = alv_node_directory(run->node),
+        .registry = run->registry,
+        .clock = alv_clock_system(),
+        .ready = run_is_ready,
+        .ready_payload = run,
+    };
+    alv_status status = alv_api_start(&options, &run->api, err);
+    return status == ALV_OK ? run_advertise(run, err) : status;
+}
+
+/* Runs until the stop and stops. The API stays until the lanes have left, so that requests for their
+ * shards are answered to the last. */
+static alv_status run_serve(node_run *run, alv_error *err)
+{
+    alv_status status = alv_node_start(run->node, err);
+    if (status != ALV_OK) {
+        return status;
+    }
+    int failed = pthread_create(&run->ready_watch, NULL, run_watch_ready, run);
+    ALV_ASSERT(failed == 0);
+    status = alv_node_wait(run->node, err);
+
+    pthread_mutex_lock(&run->lock);
+    run->stopping = true;
+    (void)pthread_cond_signal(&run->stop_comes);
+    pthread_mutex_unlock(&run->lock);
+    (void)pthread_join(run->ready_watch, NULL);
+
+    alv_log(ALV_LOG_INFO, "stopping", "node=%s", run->settings->node_id);
+    alv_error stop_err = ALV_ERROR_NONE;
+    if (alv_node_stop(run->node, &stop_err) != ALV_OK) {
+        /* Threads that did not end are still at work: nothing may be freed under them. */
+        (void)alv_cli_fail_error(run->common, &stop_err,
+                                 "stopped at once instead; the state on disk is good");
+        _exit(ALV_EXIT_FAILED);
+    }
+    return status;
+}
+
+static int run_all(node_run *run)
+{
+    alv_error err = ALV_ERROR_NONE;
+    alv_status status = run_make_registry(run, &err);
+    status = status == ALV_OK ? run_open_node(run, &err) : status;
+    status = status == ALV_OK ? run_start_api(run, &err) : status;
+    status = status == ALV_OK ? run_serve(run, &err) : status;
+    alv_api_stop(run->api);
+    alv_node_close(run->node);
+    alv_registry_free(run->registry);
+    if (status != ALV_OK && !(status == ALV_RETRY && node_signals > 0)) {
+        return alv_cli_fail_error(run->common, &err, NULL);
+    }
+    alv_log(ALV_LOG_INFO, "stopped", "node=%s", run->settings->node_id);
+    return ALV_EXIT_DONE;
+}
+
+/* ---- the subcommand -------------------------------------------------------------------------- */
+
+static alv_log_level log_level(const char *name)
+{
+    static const char *const names[] = {"error", "warn", "info", "debug"};
+    for (int level = ALV_LOG_ERROR; level < ALV_LOG_DEBUG; level++) {
+        if (strcmp(name, names[level]) == 0) {
+            return (alv_log_level)level;
+        }
+    }
+    return ALV_LOG_DEBUG;
+}
+
+static int run_node(const alv_cli_options *common, alv_config *config)
+{
+    node_run run = {.common = common, .config = config, .settings = alv_config_settings(config)};
+    alv_log_set_level(log_level(run.settings->log_level));
+    alv_log_set_thread("main");
+    catch_signals();
+    run_init(&run);
+    run_log_start(&run);
+    int status = run_all(&run);
+    (void)pthread_cond_destroy(&run.stop_comes);
+    (void)pthread_mutex_destroy(&run.lock);
+    return status;
+}
+
+static int print_and_finish(const alv_cli_options *options, alv_bytes *text)
+{
+    fwrite(text->data, 1, text->size, stdout);
+    if (text->size > 0 && text->data[text->size - 1] != '\n') {
+        putchar('\n');
+    }
+    alv_bytes_done(text);
+    return alv_cli_finish(options, ALV_EXIT_DONE);
+}
+
+static int print_config(const alv_cli_options *options, const alv_config *config)
+{
+    alv_bytes text = ALV_BYTES_EMPTY;
+    alv_config_print(config, options->json, &text);
+    return print_and_finish(options, &text);
+}
+
+static int print_help_config(const alv_cli_options *options)
+{
+    alv_bytes text = ALV_BYTES_EMPTY;
+    alv_config_describe(&text);
+    return print_and_finish(options, &text);
+}
+
+int alv_cli_node_run(int argc, char **argv)
+{
+    node_options options = {.print_config = false};
+    alv_cli_parse(&node_argp, argc, argv, &options);
+    int status = ALV_EXIT_USAGE;
+    if (options.help_config) {
+        status = print_help_config(&options.common);
+    } else {
+        alv_config *config = alv_cli_config(&options.common);
+        if (config != NULL) {
+            status = options.print_config ? print_config(&options.common, config)
+                                          : run_node(&options.common, config);
+        }
+        alv_config_free(config);
+    }
+    alv_cli_options_done(&options.common);
+    return status;
+}

@@ -1,0 +1,105 @@
+/* main.c — finds the subcommand. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/nearest.h"
+#include "cli/cli.h"
+#include "cli/cli_common.h"
+
+static const struct subcommand {
+    const char *name;
+    alv_cli_run run;
+    const char *summary;
+} subcommands[] = {
+    {"node", alv_cli_node_run, "run a node"},
+    {"send", alv_cli_send_run, "send commands to entities"},
+    {"get", alv_cli_get_run, "show the state of an entity"},
+    {"topics", alv_cli_topics_run, "create, check or describe an application's topics"},
+    {"version", alv_cli_version_run, "print versions"},
+};
+
+#define SUBCOMMAND_COUNT (sizeof(subcommands) / sizeof(subcommands[0]))
+
+static void print_help(FILE *out)
+{
+    fputs("usage: alluvium COMMAND [OPTION...]\n\n"
+          "Turns a partitioned Kafka topic of commands into state per entity.\n\n",
+          out);
+    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++) {
+        fprintf(out, "  %-10s %s\n", subcommands[i].name, subcommands[i].summary);
+    }
+    fputs("\n`alluvium help COMMAND` or `alluvium COMMAND --help` tells more.\n"
+          "Exit status: 0 done, 1 failed, 2 wrong usage.\n",
+          out);
+}
+
+static const struct subcommand *find(const char *name)
+{
+    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++) {
+        if (strcmp(subcommands[i].name, name) == 0) {
+            return &subcommands[i];
+        }
+    }
+    return NULL;
+}
+
+static int fail_unknown(const char *name)
+{
+    const char *names[SUBCOMMAND_COUNT];
+    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++) {
+        names[i] = subcommands[i].name;
+    }
+    const char *nearest = alv_nearest(name, names, SUBCOMMAND_COUNT);
+    if (nearest != NULL) {
+        fprintf(stderr, "alluvium: no command \"%s\"; did you mean \"%s\"?\n", name, nearest);
+    } else {
+        fprintf(stderr, "alluvium: no command \"%s\"; `alluvium --help` lists them\n", name);
+    }
+    return ALV_EXIT_USAGE;
+}
+
+/* Runs with argv[0] telling the subcommand's name, because that is what argp puts into messages. */
+static int run(const struct subcommand *subcommand, int argc, char **argv)
+{
+    char *name = alv_format("alluvium %s", subcommand->name);
+    argv[0] = name;
+    int status = subcommand->run(argc, argv);
+    alv_free(name);
+    return status;
+}
+
+static int run_help(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stdout);
+        return ALV_EXIT_DONE;
+    }
+    const struct subcommand *subcommand = find(argv[1]);
+    if (subcommand == NULL) {
+        return fail_unknown(argv[1]);
+    }
+    char help[] = "--help";
+    char *arguments[] = {NULL, help, NULL};
+    return run(subcommand, 2, arguments);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return ALV_EXIT_USAGE;
+    }
+    const char *word = argv[1];
+    if (strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        return run_help(argc - 1, argv + 1);
+    }
+    if (strcmp(word, "--version") == 0) {
+        word = "version";
+    }
+    const struct subcommand *subcommand = find(word);
+    if (subcommand == NULL) {
+        return fail_unknown(word);
+    }
+    return run(subcommand, argc - 1, argv + 1);
+}

@@ -1,0 +1,28 @@
+# tests/<suite>/**/test_<name>.c is one program, tests/<suite>/<name> in the build folder, and the
+# ctest <suite>/<name> with the suite as its label. Exit status 77 means that all of it was skipped.
+function(alv_executable target source output)
+  get_filename_component(folder ${output} DIRECTORY)
+  get_filename_component(name ${output} NAME)
+  add_executable(${target} ${source})
+  target_link_libraries(${target} PRIVATE ${ARGN} alv_flags)
+  set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name}
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/${folder})
+endfunction()
+
+alv_layer(tests/support BELOW cli SHARES PkgConfig::CMOCKA ${alv_third_party})
+
+set(unit_timeout 60)
+set(component_timeout 180)
+set(sim_timeout 300)
+set(cluster_timeout 900)
+foreach(suite unit component sim cluster)
+  file(GLOB_RECURSE tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${suite}/test_*.c)
+  foreach(source IN LISTS tests)
+    get_filename_component(name ${source} NAME_WE)
+    string(REGEX REPLACE "^test_" "" name ${name})
+    alv_executable(${suite}_${name} ${source} tests/${suite}/${name} alv_tests_support)
+    add_test(NAME ${suite}/${name} COMMAND ${suite}_${name})
+    set_tests_properties(${suite}/${name} PROPERTIES LABELS ${suite}
+      TIMEOUT ${${suite}_timeout} SKIP_RETURN_CODE 77)
+  endforeach()
+endforeach()

@@ -1,0 +1,158 @@
+/* alluvium/behavior.h — all that the author of a behavior needs.
+ *
+ * A behavior answers the commands of one entity type: (state, command, now) -> effects. It is a
+ * table of rows, each naming a command, the fields it must carry and the handler:
+ *
+ *     static void greet(const json_t *state, const alv_command *command, int64_t now_ms,
+ *                       alv_effects *effects)
+ *     {
+ *         json_int_t count = json_integer_value(json_object_get(state, "count")) + 1;
+ *         alv_set(effects, "count", json_integer(count));
+ *         alv_reply(effects, "{s:I}", "count", count);
+ *     }
+ *
+ *     static const alv_command_row rows[] = {
+ *         {.name = "greet", .handler = greet, .fields = {ALV_REQUIRED("name", ALV_FIELD_TEXT)}},
+ *     };
+ *     const alv_behavior greeter = {
+ *         .abi = ALV_BEHAVIOR_ABI, .type = "greeter", .commands = rows, .command_count = 1,
+ *     };
+ *
+ * Rules: a handler is pure. It sees the state as it was before the command, changes nothing in
+ *        place,
+ * asks for effects, and uses no I/O, clock, randomness or globals: the same command may run again
+ * after a crash and must give the same effects. Effects take hold together when the handler
+ * returns, in the order in which they were asked for, and not at all when it rejects.
+ *
+ * Thread: handlers run on lane threads; two entities may be handled at the same time.
+ * Values: jansson's. "steals" means that the function takes over the caller's reference, always;
+ *         "borrowed" values are valid until the handler returns. A value that is already in the
+ *         state or the command may be part of a new one: json_incref it.
+ */
+#ifndef ALLUVIUM_BEHAVIOR_H
+#define ALLUVIUM_BEHAVIOR_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Grows when this header changes incompatibly; a behavior compiled against another is not
+ * loaded. */
+#define ALV_BEHAVIOR_ABI 1u
+
+/* Longest name of an entity type, a command or a field, in bytes. */
+#define ALV_NAME_BYTES_MAX 64
+
+typedef struct alv_command {
+    const char *name;   /* the value of "type" */
+    const char *key;    /* the entity's key, NUL-terminated */
+    const char *id;     /* the key without its "type/" prefix */
+    const json_t *body; /* the whole command, a JSON object whose declared fields were checked */
+} alv_command;
+
+/* ---- effects --------------------------------------------------------------------------------- */
+
+/* Collects what a handler asks for. Limits, beyond which the command is rejected: 4,096 effects; a
+ * member's name of 512 bytes; values nested 128 deep. The encoded state must stay below 1,000,000
+ * bytes, or the command goes to the dead letters. */
+typedef struct alv_effects alv_effects;
+
+/* Sets one member of the state. Steals `value`; NULL counts as a failure of the handler (the
+ * command is rejected), so the result of json_string and the like needs no check. Copies `field`.
+ * Creates the entity, starting from `init`, when there is none. */
+void alv_set(alv_effects *effects, const char *field, json_t *value);
+
+/* Removes one member of the state; nothing happens when it is absent. */
+void alv_unset(alv_effects *effects, const char *field);
+
+/* Replaces the whole state by an object; anything else counts as a failure. Steals `state`. */
+void alv_replace(alv_effects *effects, json_t *state);
+
+/* Deletes the entity: its key gets a tombstone in the changelog; nothing happens when it is
+ * absent. */
+void alv_delete(alv_effects *effects);
+
+/* Answers the caller, in the notation of json_pack. Built only when somebody waits for the answer,
+ * so arguments must be cheap and "o" (which steals) must not be used: take "O", or "O?" for a value
+ * that may be NULL. The last call counts. For the same reason a reply that cannot be built does not
+ * undo the effects: the caller gets `{"note": "the reply could not be built"}`. */
+void alv_reply(alv_effects *effects, const char *format, ...);
+
+/* Refuses the command: no effect takes hold, asked for before or after, and the caller is told
+ * `{"error": text}`. The first call counts. The text is one line, cut after 500 bytes. */
+void alv_reject(alv_effects *effects, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* ---- times ----------------------------------------------------------------------------------- */
+
+#define ALV_TIMESTAMP_BYTES 25 /* with the NUL */
+
+/* Writes ms since the epoch as ISO 8601 UTC, "2026-01-02T03:04:05.678Z". False, and an empty text,
+ * when the time is outside the years 0000 to 9999, which that notation cannot express. Pure: unlike
+ * gmtime_r it takes no lock that all lanes would share. */
+bool alv_timestamp_format(int64_t time_ms, char out[ALV_TIMESTAMP_BYTES]);
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+/* `state` is NULL when the entity does not exist (json_object_get takes that). `now_ms` is the
+ * record's time in ms since the epoch, never the wall clock. All arguments are borrowed. */
+typedef void (*alv_handler)(const json_t *state, const alv_command *command, int64_t now_ms,
+                            alv_effects *effects);
+
+typedef enum alv_field_kind {
+    ALV_FIELD_NONE,     /* ends the list */
+    ALV_FIELD_TEXT,     /* a string */
+    ALV_FIELD_BOOLEAN,  /* true or false */
+    ALV_FIELD_INTEGER,  /* a whole number */
+    ALV_FIELD_POSITIVE, /* a whole number > 0 */
+    ALV_FIELD_OBJECT,
+    ALV_FIELD_ARRAY,
+} alv_field_kind;
+
+typedef struct alv_field {
+    const char *name;
+    alv_field_kind kind;
+    bool optional; /* may be missing or null; when there, it must be of the kind */
+} alv_field;
+
+/* clang-format off */
+#define ALV_REQUIRED(name, kind) {(name), (kind), false}
+#define ALV_OPTIONAL(name, kind) {(name), (kind), true}
+/* clang-format on */
+
+#define ALV_FIELDS_MAX 8
+
+/* `fields` ends at ALV_FIELD_NONE or when full; members it does not name are left alone. A command
+ * that lacks a field or carries one of another kind never reaches the handler: it goes to the dead
+ * letters with reason `bad-field`. */
+typedef struct alv_command_row {
+    const char *name;
+    alv_handler handler;
+    alv_field fields[ALV_FIELDS_MAX];
+} alv_command_row;
+
+typedef struct alv_behavior {
+    uint32_t abi;                    /* ALV_BEHAVIOR_ABI */
+    const char *type;                /* entity type: the part of a key before "/" */
+    const alv_command_row *commands; /* names are unique */
+    size_t command_count;
+
+    /* The state a new entity starts from, before the first effects are applied; a new reference to
+     * an object. May be NULL: then it is {}, as when the result is not an object. */
+    json_t *(*init)(const char *key, const char *id);
+
+    /* Whether an id is well formed; commands to others go to the dead letters, reason `bad-key`.
+     * May be NULL: then every id is. */
+    bool (*accepts)(const char *id);
+} alv_behavior;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,137 @@
+#include "processor/directory.h"
+
+#include <stdatomic.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+
+/* Each field is atomic by itself: a reader may see the state of one moment beside the counters of
+ * another, which is good enough for status pages. Answers about entities take their position from the
+ * store. */
+typedef struct directory_row {
+    _Atomic int state;
+    _Atomic int32_t lane;
+    _Atomic int64_t commands;
+    _Atomic int64_t changelog;
+    _Atomic int64_t ledger;
+    _Atomic int64_t position_at_ms;
+    _Atomic int64_t commands_done;
+    _Atomic int64_t restored_records;
+    _Atomic int64_t restore_target;
+} directory_row;
+
+struct alv_directory {
+    int32_t shard_count;
+    directory_row *rows;
+};
+
+/* The picture in directory.h as a table: row = from, column = to. */
+static const bool directory_moves[4][4] = {
+    [ALV_SHARD_UNASSIGNED] = {[ALV_SHARD_RESTORING] = true},
+    [ALV_SHARD_RESTORING] =
+        {[ALV_SHARD_ACTIVE] = true, [ALV_SHARD_STOPPED] = true, [ALV_SHARD_UNASSIGNED] = true},
+    [ALV_SHARD_ACTIVE] = {[ALV_SHARD_RESTORING] = true, [ALV_SHARD_UNASSIGNED] = true},
+    [ALV_SHARD_STOPPED] = {[ALV_SHARD_UNASSIGNED] = true},
+};
+
+const char *alv_shard_state_name(alv_shard_state state)
+{
+    static const char *const names[] = {
+        [ALV_SHARD_UNASSIGNED] = "unassigned",
+        [ALV_SHARD_RESTORING] = "restoring",
+        [ALV_SHARD_ACTIVE] = "active",
+        [ALV_SHARD_STOPPED] = "stopped",
+    };
+    return names[state];
+}
+
+alv_directory *alv_directory_new(int32_t shard_count)
+{
+    ALV_ASSERT(shard_count > 0);
+    alv_directory *directory = alv_alloc(sizeof *directory);
+    directory->shard_count = shard_count;
+    directory->rows = alv_alloc_array((size_t)shard_count, sizeof *directory->rows);
+    for (int32_t shard = 0; shard < shard_count; shard++) {
+        atomic_init(&directory->rows[shard].lane, -1);
+    }
+    return directory;
+}
+
+void alv_directory_free(alv_directory *directory)
+{
+    if (directory == NULL) {
+        return;
+    }
+    alv_free(directory->rows);
+    alv_free(directory);
+}
+
+int32_t alv_directory_shard_count(const alv_directory *directory)
+{
+    return directory->shard_count;
+}
+
+static directory_row *directory_at(const alv_directory *directory, int32_t shard)
+{
+    ALV_ASSERT(shard >= 0 && shard < directory->shard_count);
+    return &directory->rows[shard];
+}
+
+alv_shard_view alv_directory_view(const alv_directory *directory, int32_t shard)
+{
+    directory_row *row = directory_at(directory, shard);
+    return (alv_shard_view){
+        .state = (alv_shard_state)atomic_load(&row->state),
+        .lane = atomic_load(&row->lane),
+        .position = {.commands = atomic_load(&row->commands),
+                     .changelog = atomic_load(&row->changelog),
+                     .ledger = atomic_load(&row->ledger),
+                     .at_ms = atomic_load(&row->position_at_ms)},
+        .commands_done = atomic_load(&row->commands_done),
+        .restored_records = atomic_load(&row->restored_records),
+        .restore_target = atomic_load(&row->restore_target),
+    };
+}
+
+int32_t alv_directory_count(const alv_directory *directory, alv_shard_state state)
+{
+    int32_t count = 0;
+    for (int32_t shard = 0; shard < directory->shard_count; shard++) {
+        count += atomic_load(&directory->rows[shard].state) == (int)state;
+    }
+    return count;
+}
+
+void alv_directory_set_state(alv_directory *directory, int32_t shard, int32_t lane,
+                             alv_shard_state state)
+{
+    directory_row *row = directory_at(directory, shard);
+    int from = atomic_load(&row->state);
+    ALV_ASSERT(directory_moves[from][state]);
+    ALV_ASSERT(from == ALV_SHARD_UNASSIGNED || atomic_load(&row->lane) == lane);
+    atomic_store(&row->lane, state == ALV_SHARD_UNASSIGNED ? -1 : lane);
+    atomic_store(&row->state, (int)state);
+}
+
+void alv_directory_set_position(alv_directory *directory, int32_t shard,
+                                const alv_position *position)
+{
+    directory_row *row = directory_at(directory, shard);
+    atomic_store(&row->commands, position->commands);
+    atomic_store(&row->changelog, position->changelog);
+    atomic_store(&row->ledger, position->ledger);
+    atomic_store(&row->position_at_ms, position->at_ms);
+}
+
+void alv_directory_add_commands(alv_directory *directory, int32_t shard, int64_t count)
+{
+    atomic_fetch_add(&directory_at(directory, shard)->commands_done, count);
+}
+
+void alv_directory_set_restore(alv_directory *directory, int32_t shard, int64_t restored,
+                               int64_t target)
+{
+    directory_row *row = directory_at(directory, shard);
+    atomic_store(&row->restored_records, restored);
+    atomic_store(&row->restore_target, target);
+}

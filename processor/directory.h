@@ -1,0 +1,74 @@
+/* directory.h — the node's table of shards: what each one is doing here, readable from any thread.
+ *
+ * Why:    the HTTP server, readiness and the status page ask about shards while lanes change them. One
+ *         atomic row per shard answers without a lock on the command path.
+ * Thread: a row is written by the lane that holds the shard (state, positions) and by the replicator
+ *         (restore progress); anyone reads.
+ * Source of truth for: which lane of this node holds a shard, and in which state.
+ *
+ *                    assigned              restored
+ *     UNASSIGNED ---------------> RESTORING ----------> ACTIVE
+ *         ^                         |   ^                 |
+ *         |                         |   +-- store failed -+
+ *         |                         v                     |
+ *         |                      STOPPED                  |
+ *         |                         |                     |
+ *         +-------- revoked --------+-------- revoked ----+      (from RESTORING as well)
+ *
+ * All moves are made in processor/rebalance.c.
+ *
+ * RESTORING: nobody's commands run; the store is being brought to the changelog's end.
+ * ACTIVE:    the store is complete up to the last committed transaction; reads are answered (I4).
+ * STOPPED:   something a person must decide (a gap in the commands, topics that were recreated); the
+ *            reason is in the log, and the other shards go on (I8).
+ */
+#ifndef ALV_PROCESSOR_DIRECTORY_H
+#define ALV_PROCESSOR_DIRECTORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "statestore/store.h"
+
+typedef enum alv_shard_state {
+    ALV_SHARD_UNASSIGNED,
+    ALV_SHARD_RESTORING,
+    ALV_SHARD_ACTIVE,
+    ALV_SHARD_STOPPED,
+} alv_shard_state;
+
+/* "unassigned", "restoring", "active", "stopped". Static. */
+const char *alv_shard_state_name(alv_shard_state state);
+
+typedef struct alv_directory alv_directory;
+
+alv_directory *alv_directory_new(int32_t shard_count);
+void alv_directory_free(alv_directory *directory);
+int32_t alv_directory_shard_count(const alv_directory *directory);
+
+/* A row as it is now. */
+typedef struct alv_shard_view {
+    alv_shard_state state;
+    int32_t lane;             /* -1 when unassigned */
+    alv_position position;    /* of the store, as of the last finished transaction */
+    int64_t commands_done;    /* since the start of the node */
+    int64_t restored_records; /* of the restore under way, or of the last one */
+    int64_t restore_target;   /* records it started with; an upper bound */
+} alv_shard_view;
+
+alv_shard_view alv_directory_view(const alv_directory *directory, int32_t shard);
+
+/* How many shards of this node are in `state`. */
+int32_t alv_directory_count(const alv_directory *directory, alv_shard_state state);
+
+/* Moves a shard to `state` on behalf of `lane`; asserts that the move is in the picture above. */
+void alv_directory_set_state(alv_directory *directory, int32_t shard, int32_t lane,
+                             alv_shard_state state);
+
+void alv_directory_set_position(alv_directory *directory, int32_t shard,
+                                const alv_position *position);
+void alv_directory_add_commands(alv_directory *directory, int32_t shard, int64_t count);
+void alv_directory_set_restore(alv_directory *directory, int32_t shard, int64_t restored,
+                               int64_t target);
+
+#endif

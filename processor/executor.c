@@ -1,0 +1,318 @@
+#include "processor/executor.h"
+
+#include <inttypes.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/limits.h"
+#include "processor/command.h"
+#include "processor/dead_letter.h"
+#include "processor/effects.h"
+#include "statestore/codec.h"
+#include "topics/schema.h"
+
+struct alv_executor {
+    alv_executor_options options;
+    alv_cache *cache;
+    alv_effects *effects;
+    alv_dead_letter *dead_letter;
+    alv_bytes scratch; /* encoded states on their way in, replies on their way out */
+    char commands_topic[ALV_TOPIC_NAME_BYTES];
+    alv_executor_counters counters;
+    bool careful;
+};
+
+/* One command on its way; lives on the stack of alv_executor_run. */
+typedef struct execution {
+    alv_executor *executor;
+    alv_shard *shard;
+    alv_producer *producer;
+    const alv_record *record;
+    int64_t now_ms;
+    alv_entity *entity;
+    alv_decoded decoded;
+    alv_view correlation_id; /* data NULL = nobody waits for a reply */
+    alv_view reply_to;
+    alv_header headers[ALV_HEADERS_MAX];
+    size_t header_count;
+} execution;
+
+/* ---- the entity -------------------------------------------------------------------------------- */
+
+/* Decodes a stored state. It was checked before it was published; what is unreadable now was written
+ * by somebody else, and only this entity's commands suffer for it. */
+static alv_reason executor_decode_state(execution *run, alv_error *err)
+{
+    alv_executor *executor = run->executor;
+    json_t *state = NULL;
+    if (alv_codec_decode(alv_bytes_view(&executor->scratch), &state, err) != ALV_OK) {
+        return ALV_REASON_STATE_UNREADABLE;
+    }
+    run->entity->state = state;
+    alv_cache_set_cost(executor->cache, run->entity, alv_codec_memory(executor->scratch.size));
+    return ALV_REASON_NONE;
+}
+
+/* The entity was not in the cache: checks its key, makes room for it and reads what is committed. */
+static alv_status executor_load(execution *run, alv_reason *out_reason, alv_error *err)
+{
+    alv_executor *executor = run->executor;
+    const alv_behavior *behavior = NULL;
+    size_t id_at = 0;
+    *out_reason =
+        alv_command_check_key(executor->options.registry, run->record->key, run->shard->number,
+                              executor->options.shard_count, &behavior, &id_at, err);
+    if (*out_reason != ALV_REASON_NONE) {
+        return ALV_OK;
+    }
+    bool found = false;
+    alv_store *store = executor->options.store;
+    alv_status status = store->ops->get(store, run->shard->number, ALV_STORE_STATE,
+                                        run->record->key, &found, &executor->scratch, err);
+    if (status != ALV_OK) {
+        run->shard->failed = true;
+        return ALV_RETRY;
+    }
+    run->entity = alv_cache_insert(executor->cache, run->record->key, run->shard->number);
+    run->entity->behavior = behavior;
+    run->entity->id_at = (uint32_t)id_at;
+    if (found) {
+        *out_reason = executor_decode_state(run, err);
+        if (*out_reason != ALV_REASON_NONE) {
+            alv_cache_remove(executor->cache, run->entity);
+            run->entity = NULL;
+        }
+    }
+    return ALV_OK;
+}
+
+static alv_status executor_find(execution *run, alv_reason *out_reason, alv_error *err)
+{
+    *out_reason = ALV_REASON_NONE;
+    if (run->record->key.data != NULL) {
+        run->entity = alv_cache_find(run->executor->cache, run->record->key);
+    }
+    if (run->entity == NULL) {
+        return executor_load(run, out_reason, err);
+    }
+    return ALV_OK;
+}
+
+/* ---- what goes out ----------------------------------------------------------------------------- */
+
+static alv_status executor_bury(execution *run, alv_reason reason, const alv_error *why,
+                                alv_error *err)
+{
+    alv_executor *executor = run->executor;
+    const alv_produce *letter =
+        alv_dead_letter_build(executor->dead_letter, run->record, run->headers, run->header_count,
+                              executor->commands_topic, reason, why->text);
+    executor->counters.dead_letters++;
+    alv_status status = run->producer->ops->produce(run->producer, letter, err);
+    if (status == ALV_REJECT) {
+        alv_error_clear(err);
+        letter = alv_dead_letter_shorten(executor->dead_letter);
+        status = run->producer->ops->produce(run->producer, letter, err);
+    }
+    return status;
+}
+
+/* Who set both headers waits for a reply on the replies topic, under the correlation id. */
+static void executor_read_headers(execution *run)
+{
+    alv_log_port *log = run->executor->options.log;
+    run->header_count = log->ops->headers(run->record, run->headers, ALV_HEADERS_MAX);
+    alv_view correlation_id = ALV_VIEW_NONE;
+    for (size_t i = 0; i < run->header_count; i++) {
+        alv_view name = alv_view_of(run->headers[i].name);
+        if (alv_view_equal(name, ALV_VIEW(ALV_HEADER_CORRELATION_ID))) {
+            correlation_id = run->headers[i].value;
+        } else if (alv_view_equal(name, ALV_VIEW(ALV_HEADER_REPLY_TO))) {
+            run->reply_to = run->headers[i].value;
+        }
+    }
+    if (run->reply_to.data != NULL && correlation_id.size <= ALV_KEY_BYTES_MAX) {
+        run->correlation_id = correlation_id;
+    }
+}
+
+static alv_status executor_produce_reply(execution *run, const json_t *reply, alv_error *err)
+{
+    alv_bytes *scratch = &run->executor->scratch;
+    alv_bytes_clear(scratch);
+    alv_codec_encode(reply, scratch);
+    alv_header reply_to = {.name = ALV_HEADER_REPLY_TO, .value = run->reply_to};
+    alv_produce record = {.topic = ALV_TOPIC_REPLIES,
+                          .shard = -1,
+                          .key = run->correlation_id,
+                          .value = alv_bytes_view(scratch),
+                          .headers = &reply_to,
+                          .header_count = 1};
+    return run->producer->ops->produce(run->producer, &record, err);
+}
+
+/* A reply too large to be written must not stop the shard: the caller learns that it was. */
+static alv_status executor_reply(execution *run, const json_t *reply, alv_error *err)
+{
+    if (run->correlation_id.data == NULL || reply == NULL) {
+        return ALV_OK;
+    }
+    alv_status status = executor_produce_reply(run, reply, err);
+    if (status == ALV_REJECT) {
+        alv_error_clear(err);
+        json_t *excuse = json_pack("{s:s}", "error", "the reply is too large");
+        status = executor_produce_reply(run, excuse, err);
+        json_decref(excuse);
+    }
+    return status;
+}
+
+/* ---- the handler ------------------------------------------------------------------------------- */
+
+static void executor_apply(execution *run, json_t **state)
+{
+    alv_entity *entity = run->entity;
+    alv_effects_apply(run->executor->effects, entity->behavior, entity->key,
+                      entity->key + entity->id_at, state);
+}
+
+/* Careful mode: the effects are tried on a copy first. */
+static alv_reason executor_apply_carefully(execution *run, alv_error *err)
+{
+    json_t *copy = json_deep_copy(run->entity->state);
+    executor_apply(run, &copy);
+    size_t size = copy == NULL ? 0 : alv_codec_size(copy);
+    if (size > ALV_STATE_BYTES_MAX) {
+        json_decref(copy);
+        (void)alv_fail(err, ALV_REJECT, "the state would have %zu bytes, at most %d are allowed",
+                       size, ALV_STATE_BYTES_MAX);
+        return ALV_REASON_STATE_TOO_LARGE;
+    }
+    json_decref(run->entity->state);
+    run->entity->state = copy;
+    return ALV_REASON_NONE;
+}
+
+/* Runs the handler; its effects take hold unless it rejected. */
+static alv_reason executor_handle(execution *run, alv_error *err)
+{
+    alv_executor *executor = run->executor;
+    alv_entity *entity = run->entity;
+    const alv_command command = {.name = run->decoded.row->name,
+                                 .key = entity->key,
+                                 .id = entity->key + entity->id_at,
+                                 .body = run->decoded.body};
+    alv_effects_begin(executor->effects, run->correlation_id.data != NULL);
+    run->decoded.row->handler(entity->state, &command, run->record->timestamp_ms,
+                              executor->effects);
+    executor->counters.commands++;
+    if (alv_effects_rejection(executor->effects) != NULL) {
+        executor->counters.rejected++;
+        return ALV_REASON_NONE;
+    }
+    if (!alv_effects_changes(executor->effects, entity->state != NULL)) {
+        return ALV_REASON_NONE;
+    }
+    if (executor->careful) {
+        alv_reason reason = executor_apply_carefully(run, err);
+        if (reason != ALV_REASON_NONE) {
+            return reason;
+        }
+    } else {
+        executor_apply(run, &entity->state);
+    }
+    alv_overlay_note(&run->shard->overlay, entity);
+    return ALV_REASON_NONE;
+}
+
+/* ---- one command ------------------------------------------------------------------------------- */
+
+/* From the record to the collected effects. On ALV_OK `out_reason` says whether it must be buried. */
+static alv_status executor_execute(execution *run, alv_reason *out_reason, alv_error *err)
+{
+    executor_read_headers(run);
+    alv_status status = executor_find(run, out_reason, err);
+    if (status != ALV_OK || *out_reason != ALV_REASON_NONE) {
+        return status;
+    }
+    alv_cache_touch(run->executor->cache, run->entity, run->now_ms);
+    *out_reason = alv_command_decode(run->entity->behavior, run->record->value, &run->decoded, err);
+    if (*out_reason == ALV_REASON_NONE) {
+        *out_reason = executor_handle(run, err);
+    }
+    return ALV_OK;
+}
+
+alv_status alv_executor_run(alv_executor *executor, alv_shard *shard, alv_producer *producer,
+                            const alv_record *record, int64_t now_ms, alv_error *err)
+{
+    ALV_ASSERT(shard->touched && record->shard == shard->number);
+    execution run;
+    run.executor = executor;
+    run.shard = shard;
+    run.producer = producer;
+    run.record = record;
+    run.now_ms = now_ms;
+    run.entity = NULL;
+    run.decoded = (alv_decoded){NULL, NULL};
+    run.correlation_id = ALV_VIEW_NONE;
+    run.reply_to = ALV_VIEW_NONE;
+    run.header_count =
+        0; /* `headers` is left alone: clearing it would cost more than the command */
+
+    alv_reason reason = ALV_REASON_NONE;
+    alv_error why = ALV_ERROR_NONE;
+    alv_status status = executor_execute(&run, &reason, &why);
+    if (status != ALV_OK) {
+        status = alv_fail_from(err, status, why.source, why.code, "%s", why.text);
+    } else if (reason != ALV_REASON_NONE) {
+        status = executor_bury(&run, reason, &why, err);
+    } else {
+        status = executor_reply(&run, alv_effects_reply(executor->effects), err);
+    }
+    alv_decoded_done(&run.decoded);
+    alv_cache_evict(executor->cache);
+    return status;
+}
+
+/* ---- life -------------------------------------------------------------------------------------- */
+
+alv_executor *alv_executor_new(const alv_executor_options *options)
+{
+    alv_executor *executor = alv_alloc(sizeof *executor);
+    executor->options = *options;
+    executor->cache =
+        alv_cache_new((size_t)(options->settings->cache_memory_bytes / options->settings->lanes));
+    executor->effects = alv_effects_new();
+    executor->dead_letter = alv_dead_letter_new();
+    alv_schema_name(options->settings->application_id, ALV_TOPIC_COMMANDS, executor->commands_topic,
+                    sizeof executor->commands_topic);
+    return executor;
+}
+
+void alv_executor_free(alv_executor *executor)
+{
+    if (executor == NULL) {
+        return;
+    }
+    alv_cache_free(executor->cache);
+    alv_effects_free(executor->effects);
+    alv_dead_letter_free(executor->dead_letter);
+    alv_bytes_done(&executor->scratch);
+    alv_free(executor);
+}
+
+alv_cache *alv_executor_cache(alv_executor *executor)
+{
+    return executor->cache;
+}
+
+alv_executor_counters alv_executor_counters_get(const alv_executor *executor)
+{
+    return executor->counters;
+}
+
+void alv_executor_set_careful(alv_executor *executor, bool careful)
+{
+    executor->careful = careful;
+}

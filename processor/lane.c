@@ -1,0 +1,518 @@
+#include "processor/lane.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/limits.h"
+#include "base/logger.h"
+#include "processor/lane_internal.h"
+
+/* Commands between two looks at the clock while a batch is executed. */
+#define LANE_CLOCK_EVERY 64
+
+/* Entities passivated per turn at most, so that a turn stays short. */
+#define LANE_PASSIVATE_MAX 10000
+
+/* ---- ending a transaction ------------------------------------------------------------------------- */
+
+static void lane_finished(void *payload, const alv_shard *shard, int64_t commands)
+{
+    alv_lane *lane = payload;
+    lane->shard_failed = lane->shard_failed || shard->failed;
+    alv_directory_set_position(lane->options.directory, shard->number, &shard->position);
+    alv_directory_add_commands(lane->options.directory, shard->number, commands);
+}
+
+/* After a transaction ended in any way: rewound shards are to be started, failed ones restored. */
+static void lane_after_end(alv_lane *lane)
+{
+    lane->starts_due = 0;
+    for (int32_t number = 0; number < lane->options.shard_count; number++) {
+        const alv_shard *shard = lane->shards[number];
+        lane->starts_due += shard != NULL && shard->must_start;
+        lane->shard_failed = lane->shard_failed || (shard != NULL && shard->failed);
+    }
+}
+
+void alv_lane_rollback(alv_lane *lane)
+{
+    if (alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_OPEN) {
+        alv_transaction_rollback(lane->transaction);
+    }
+    lane_after_end(lane);
+}
+
+/* The reaction to the end of a transaction; one that failed is tried again, at once the first time. */
+static alv_status lane_react(alv_lane *lane, alv_status status, const alv_error *error)
+{
+    if (status == ALV_OK) {
+        alv_executor_set_careful(lane->executor, false);
+        alv_backoff_succeeded(&lane->retrying);
+        return ALV_OK;
+    }
+    lane_after_end(lane);
+    if (status == ALV_FATAL) {
+        return ALV_FATAL;
+    }
+    if (status == ALV_REJECT) {
+        alv_executor_set_careful(lane->executor, true);
+    }
+    bool first = lane->retrying.failures == 0;
+    alv_backoff_failed(&lane->retrying, lane->now_ms);
+    if (first) {
+        lane->retrying.next_try_at_ms = 0;
+    }
+    alv_log_error(ALV_LOG_WARN, "transaction-not-committed", error, "reaction=%s failures=%u",
+                  alv_status_name(status), lane->retrying.failures);
+    return ALV_OK;
+}
+
+/* Hands an error on to a caller who decides by its status alone. */
+static alv_status lane_fail(alv_error *err, alv_status status, const alv_error *why)
+{
+    return status == ALV_OK ? ALV_OK
+                            : alv_fail_from(err, status, why->source, why->code, "%s", why->text);
+}
+
+alv_status alv_lane_commit(alv_lane *lane, alv_error *err)
+{
+    alv_error why = ALV_ERROR_NONE;
+    alv_status status = alv_transaction_commit(lane->transaction, lane->consumer, &why);
+    return lane_fail(err, lane_react(lane, status, &why), &why);
+}
+
+alv_status alv_lane_resolve(alv_lane *lane, alv_error *err)
+{
+    alv_error why = ALV_ERROR_NONE;
+    alv_status status = alv_transaction_resolve(lane->transaction, lane->consumer, &why);
+    if (status == ALV_RETRY) {
+        return lane_fail(err, ALV_RETRY, &why);
+    }
+    alv_log(ALV_LOG_INFO, "transaction-resolved", "committed=%d", status == ALV_OK);
+    return lane_fail(err, lane_react(lane, status, &why), &why);
+}
+
+/* ---- 2. inbox, 3. mend, 4. start ------------------------------------------------------------------ */
+
+static void lane_read_inbox(alv_lane *lane)
+{
+    lane_message *message = NULL;
+    while ((message = alv_inbox_take(lane->inbox)) != NULL) {
+        alv_rebalance_restored(lane, message);
+        alv_free(message);
+    }
+}
+
+static void lane_set_wakeable(alv_lane *lane, alv_consumer *consumer)
+{
+    pthread_mutex_lock(&lane->wake_lock);
+    lane->wakeable = consumer;
+    pthread_mutex_unlock(&lane->wake_lock);
+}
+
+static void lane_wake(void *payload)
+{
+    alv_lane *lane = payload;
+    pthread_mutex_lock(&lane->wake_lock);
+    if (lane->wakeable != NULL) {
+        lane->wakeable->ops->wake(lane->wakeable);
+    }
+    pthread_mutex_unlock(&lane->wake_lock);
+}
+
+/* The producer first: fencing what a former life of this lane left open comes before joining. */
+static alv_status lane_open(alv_lane *lane, alv_error *err)
+{
+    alv_log_port *log = lane->options.log;
+    if (alv_transaction_producer(lane->transaction) == NULL) {
+        alv_producer *producer = NULL;
+        alv_status status = log->ops->open_producer(log, lane->options.number, &producer, err);
+        if (status != ALV_OK) {
+            return status;
+        }
+        alv_transaction_set_producer(lane->transaction, producer);
+    }
+    if (lane->consumer == NULL) {
+        const alv_rebalance_listener listener = {
+            .assigned = alv_rebalance_assigned, .revoked = alv_rebalance_revoked, .payload = lane};
+        alv_status status =
+            log->ops->open_consumer(log, lane->options.number, &listener, &lane->consumer, err);
+        if (status != ALV_OK) {
+            return status;
+        }
+        lane_set_wakeable(lane, lane->consumer);
+    }
+    return ALV_OK;
+}
+
+/* 4. A start that fails now is tried again in a later turn; until then the shard is silent. */
+static alv_status lane_start_shards(alv_lane *lane, alv_error *err)
+{
+    for (int32_t number = 0; number < lane->options.shard_count; number++) {
+        alv_shard *shard = lane->shards[number];
+        if (shard == NULL || !shard->must_start) {
+            continue;
+        }
+        ALV_ASSERT(!shard->touched && shard->next_offset == shard->committed_offset);
+        alv_status status =
+            lane->consumer->ops->start(lane->consumer, number, shard->next_offset, err);
+        if (status != ALV_OK) {
+            return status;
+        }
+        shard->must_start = false;
+    }
+    lane->starts_due = 0;
+    return ALV_OK;
+}
+
+/* Steps 3 and 4: ALV_OK when the lane can poll and execute. */
+static alv_status lane_mend(alv_lane *lane, alv_error *err)
+{
+    alv_status status = lane_open(lane, err);
+    if (status == ALV_OK &&
+        alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_UNCERTAIN) {
+        status = alv_lane_resolve(lane, err);
+    }
+    if (status != ALV_OK) {
+        return status;
+    }
+    if (alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_IDLE) {
+        alv_rebalance_restart_failed(lane);
+    }
+    return lane->starts_due > 0 ? lane_start_shards(lane, err) : ALV_OK;
+}
+
+/* ---- 6. execute ------------------------------------------------------------------------------------ */
+
+/* The shard of a record, if the record is to be executed now. */
+static alv_shard *lane_shard_of(const alv_lane *lane, const alv_record *record)
+{
+    ALV_ASSERT(record->shard >= 0 && record->shard < lane->options.shard_count);
+    alv_shard *shard = lane->shards[record->shard];
+    if (shard == NULL || !shard->active || shard->must_start || shard->failed) {
+        return NULL; /* revoked, or rewound: it will be delivered again */
+    }
+    return record->offset >= shard->next_offset ? shard : NULL;
+}
+
+/* Records from `begin` on are not executed now: the consumer is to deliver them again. */
+static void lane_return_records(alv_lane *lane, size_t begin)
+{
+    for (size_t i = begin; i < lane->batch.count; i++) {
+        alv_shard *shard = lane_shard_of(lane, &lane->batch.records[i]);
+        if (shard != NULL) {
+            shard->must_start = true;
+            lane->starts_due++;
+        }
+    }
+}
+
+static bool lane_is_full(const alv_lane *lane, size_t index)
+{
+    const alv_settings *settings = lane->options.settings;
+    size_t commands = alv_transaction_commands(lane->transaction);
+    if ((int64_t)commands >= settings->commit_commands_max) {
+        return true;
+    }
+    return index % LANE_CLOCK_EVERY == 0 && commands > 0 &&
+           alv_transaction_age_us(lane->transaction) >= settings->commit_interval_max_ms * 1000;
+}
+
+/* Runs one record in the open transaction, opening it if need be. */
+static alv_status lane_execute(alv_lane *lane, alv_shard *shard, const alv_record *record,
+                               alv_error *err)
+{
+    if (alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_IDLE) {
+        alv_status status = alv_transaction_begin(lane->transaction, err);
+        if (status != ALV_OK) {
+            return status;
+        }
+    }
+    alv_transaction_touch(lane->transaction, shard);
+    alv_status status =
+        alv_executor_run(lane->executor, shard, alv_transaction_producer(lane->transaction), record,
+                         lane->now_ms, err);
+    if (status == ALV_OK) {
+        alv_shard_consumed(shard, record->offset);
+    }
+    return status;
+}
+
+/* A record could not be executed: nothing of the transaction counts. */
+static alv_status lane_give_up(alv_lane *lane, size_t index, alv_status status,
+                               const alv_error *error)
+{
+    alv_lane_rollback(lane);
+    lane_return_records(lane, index);
+    return lane_react(lane, status, error);
+}
+
+static alv_status lane_execute_batch(alv_lane *lane, alv_error *err)
+{
+    for (size_t i = 0; i < lane->batch.count; i++) {
+        const alv_record *record = &lane->batch.records[i];
+        alv_shard *shard = lane_shard_of(lane, record);
+        if (shard == NULL) {
+            continue;
+        }
+        alv_error why = ALV_ERROR_NONE;
+        alv_status status = lane_execute(lane, shard, record, &why);
+        if (status != ALV_OK) {
+            status = lane_give_up(lane, i, status, &why);
+            return lane_fail(err, status, &why);
+        }
+        if (lane_is_full(lane, i)) {
+            status = alv_lane_commit(lane, err);
+            if (status != ALV_OK) {
+                return status;
+            }
+            if (alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_UNCERTAIN) {
+                lane_return_records(lane, i + 1);
+                return ALV_OK;
+            }
+        }
+    }
+    return ALV_OK;
+}
+
+/* ---- 7. commit, 8. passivate ------------------------------------------------------------------------ */
+
+static alv_status lane_commit_if_due(alv_lane *lane, alv_error *err)
+{
+    if (alv_transaction_state_get(lane->transaction) != ALV_TRANSACTION_OPEN) {
+        return ALV_OK;
+    }
+    bool drained = lane->batch.count == 0;
+    if (drained || lane_is_full(lane, 0)) {
+        return alv_lane_commit(lane, err);
+    }
+    return ALV_OK;
+}
+
+static void lane_passivate(alv_lane *lane)
+{
+    const alv_settings *settings = lane->options.settings;
+    if (settings->passivate_after_ms == 0 || lane->now_ms < lane->passivate_at_ms) {
+        return;
+    }
+    size_t dropped = alv_cache_passivate(alv_executor_cache(lane->executor), lane->now_ms,
+                                         settings->passivate_after_ms, LANE_PASSIVATE_MAX);
+    bool more = dropped == LANE_PASSIVATE_MAX;
+    lane->passivate_at_ms = lane->now_ms + (more ? 0 : settings->passivate_check_ms);
+    if (dropped > 0) {
+        alv_log(ALV_LOG_INFO, "passivated", "entities=%zu", dropped);
+    }
+}
+
+/* ---- the loop ---------------------------------------------------------------------------------------- */
+
+/* Steps 3 and 4; *out_able says whether commands can be executed in this turn. What is away is said
+ * once, and tried again after a while. */
+static alv_status lane_try_mend(alv_lane *lane, bool *out_able, alv_error *err)
+{
+    *out_able = false;
+    if (!alv_backoff_due(&lane->mending, lane->now_ms) ||
+        !alv_backoff_due(&lane->retrying, lane->now_ms)) {
+        return ALV_OK;
+    }
+    alv_error why = ALV_ERROR_NONE;
+    alv_status status = lane_mend(lane, &why);
+    if (status == ALV_FATAL || status == ALV_FENCED) {
+        return lane_fail(err, ALV_FATAL, &why);
+    }
+    if (status != ALV_OK) {
+        alv_log_error(lane->mending.failures == 0 ? ALV_LOG_WARN : ALV_LOG_DEBUG, "lane-waits",
+                      &why, "failures=%u", lane->mending.failures);
+        alv_backoff_failed(&lane->mending, lane->now_ms);
+        return ALV_OK;
+    }
+    alv_backoff_succeeded(&lane->mending);
+    *out_able = true;
+    return ALV_OK;
+}
+
+/* While the lane cannot execute it goes on polling, since rebalances are served there, but its shards
+ * are silent. They start again from next_offset, whatever that is by then. */
+static void lane_silence(alv_lane *lane)
+{
+    for (int32_t number = 0; number < lane->options.shard_count; number++) {
+        alv_shard *shard = lane->shards[number];
+        if (shard != NULL && shard->active && !shard->must_start) {
+            (void)lane->consumer->ops->pause(lane->consumer, number,
+                                             NULL); /* else: dropped later */
+            shard->must_start = true;
+            lane->starts_due++;
+        }
+    }
+}
+
+/* How long poll may wait: not at all while a transaction is open, because an empty poll commits it. */
+static int lane_poll_timeout(const alv_lane *lane, int timeout_ms)
+{
+    bool open = alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_OPEN;
+    return open ? 0 : timeout_ms;
+}
+
+static alv_status lane_poll(alv_lane *lane, int timeout_ms, alv_error *err)
+{
+    alv_error why = ALV_ERROR_NONE;
+    alv_status status = lane->consumer->ops->poll(
+        lane->consumer, lane_poll_timeout(lane, timeout_ms), &lane->batch, &why);
+    switch (status) {
+    case ALV_OK:
+        return ALV_OK;
+    case ALV_FENCED:
+        return alv_fail(err, ALV_FATAL,
+                        "another process is a member of the group as node.id=%s: every node needs "
+                        "a node.id of its own (%s)",
+                        lane->options.settings->node_id, why.text);
+    case ALV_FATAL:
+        return alv_fail_from(err, ALV_FATAL, why.source, why.code, "%s", why.text);
+    case ALV_RETRY:
+    case ALV_REJECT:
+    case ALV_ABORT:
+        break;
+    }
+    alv_log_error(ALV_LOG_WARN, "poll-failed", &why, "reaction=%s", alv_status_name(status));
+    return ALV_OK;
+}
+
+alv_status alv_lane_turn(alv_lane *lane, int timeout_ms, alv_error *err)
+{
+    bool able = false;
+    lane->now_ms = alv_now_ms(lane->options.clock);
+    lane_read_inbox(lane);
+    alv_status status = lane_try_mend(lane, &able, err);
+    if (status != ALV_OK) {
+        return status;
+    }
+    if (lane->consumer == NULL) {
+        (void)alv_inbox_wait(lane->inbox, timeout_ms);
+        return ALV_OK;
+    }
+    if (!able) {
+        lane_silence(lane);
+    }
+    status = lane_poll(lane, timeout_ms, err);
+    if (status == ALV_OK) {
+        status = lane_execute_batch(lane, err);
+    }
+    if (status == ALV_OK) {
+        status = lane_commit_if_due(lane, err);
+    }
+    alv_batch_clear(&lane->batch);
+    lane_passivate(lane);
+    return status;
+}
+
+/* Drains and leaves: the listener is called from close and finishes the open transaction. Shards that
+ * close could not hand back (brokers away) are dropped as lost. */
+static void lane_leave(alv_lane *lane)
+{
+    lane->closing = true;
+    if (lane->consumer != NULL) {
+        bool stay = strcmp(lane->options.settings->shutdown, "stay") == 0;
+        lane_set_wakeable(lane, NULL);
+        lane->consumer->ops->close(lane->consumer, stay);
+        lane->consumer = NULL;
+    }
+    for (int32_t number = 0; number < lane->options.shard_count; number++) {
+        if (lane->shards[number] != NULL) {
+            alv_rebalance_revoked(lane, &number, 1, true);
+        }
+    }
+}
+
+static void *lane_main(void *argument)
+{
+    alv_lane *lane = argument;
+    alv_error err = ALV_ERROR_NONE;
+    char name[16];
+    (void)snprintf(name, sizeof name, "lane-%" PRId32, lane->options.number);
+    alv_log_set_thread(name);
+    alv_status status = ALV_OK;
+    while (status == ALV_OK && !atomic_load(&lane->stop)) {
+        status = alv_lane_turn(lane, ALV_LANE_IDLE_POLL_MS, &err);
+    }
+    lane_leave(lane);
+    lane->options.ended(lane->options.payload, status == ALV_OK ? NULL : &err);
+    return NULL;
+}
+
+/* ---- life ---------------------------------------------------------------------------------------------- */
+
+static void lane_free_message(void *message)
+{
+    alv_free(message);
+}
+
+alv_lane *alv_lane_new(const alv_lane_options *options)
+{
+    ALV_ASSERT(options->number >= 0 && options->shard_count > 0);
+    alv_lane *lane = alv_alloc(sizeof *lane);
+    lane->options = *options;
+    lane->inbox = alv_inbox_new(ALV_INBOX_MESSAGES_MAX, lane_free_message);
+    alv_inbox_set_wake(lane->inbox, lane_wake, lane);
+    lane->shards = alv_alloc_array((size_t)options->shard_count, sizeof(alv_shard *));
+    alv_batch_init(&lane->batch, ALV_POLL_RECORDS_MAX);
+    alv_backoff_init(&lane->mending, (uint64_t)options->number + 1);
+    alv_backoff_init(&lane->retrying, (uint64_t)options->number + 2);
+    pthread_mutex_init(&lane->wake_lock, NULL);
+    const alv_executor_options executor = {.settings = options->settings,
+                                           .registry = options->registry,
+                                           .log = options->log,
+                                           .store = options->store,
+                                           .shard_count = options->shard_count};
+    lane->executor = alv_executor_new(&executor);
+    char *owner = alv_format("%s-%" PRId32, options->settings->node_id, options->number);
+    const alv_transaction_options transaction = {.store = options->store,
+                                                 .cache = alv_executor_cache(lane->executor),
+                                                 .clock = options->clock,
+                                                 .shard_count = options->shard_count,
+                                                 .owner = owner,
+                                                 .finished = lane_finished,
+                                                 .payload = lane};
+    lane->transaction = alv_transaction_new(&transaction);
+    alv_free(owner);
+    return lane;
+}
+
+void alv_lane_start(alv_lane *lane)
+{
+    ALV_ASSERT(!lane->started);
+    int failed = pthread_create(&lane->thread, NULL, lane_main, lane);
+    ALV_ASSERT(failed == 0);
+    lane->started = true;
+}
+
+bool alv_lane_has_joined(const alv_lane *lane)
+{
+    return atomic_load(&lane->joined);
+}
+
+void alv_lane_request_stop(alv_lane *lane)
+{
+    atomic_store(&lane->stop, true);
+    lane_wake(lane);
+}
+
+void alv_lane_free(alv_lane *lane)
+{
+    if (lane == NULL) {
+        return;
+    }
+    if (lane->started) {
+        pthread_join(lane->thread, NULL);
+    }
+    lane_leave(lane);
+    alv_inbox_close(lane->inbox);
+    alv_transaction_free(lane->transaction);
+    alv_batch_done(&lane->batch);
+    alv_executor_free(lane->executor);
+    alv_inbox_free(lane->inbox);
+    pthread_mutex_destroy(&lane->wake_lock);
+    alv_free(lane->shards);
+    alv_free(lane);
+}

@@ -1,0 +1,71 @@
+/* lane.h — one thread that executes commands: a member of the consumer group, a transactional producer
+ * and the shards assigned to it.
+ *
+ * Why:    a shard belongs to exactly one lane at a time, so executing its commands needs no lock.
+ * Thread: its own. new, start, stop: main. joined, wake: any.
+ * Owns:   its consumer, its transaction (with the producer), its executor (with the entity cache), its
+ *         shards.
+ *
+ * The loop, one turn:
+ *   1. take the time
+ *   2. inbox: shards that the replicator has restored become active
+ *   3. mend: open what is not open yet, resolve an uncertain transaction, restart failed shards
+ *   4. start: tell the consumer from where to deliver shards that are new or were rewound
+ *   5. poll: rebalances happen inside
+ *   6. execute what was polled, committing when the transaction is full or old
+ *   7. commit when the input is drained: low latency when there is little to do, large transactions
+ *      when there is much
+ *   8. passivate idle entities, from time to time
+ */
+#ifndef ALV_PROCESSOR_LANE_H
+#define ALV_PROCESSOR_LANE_H
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "changelog/checkpointer.h"
+#include "changelog/replicator.h"
+#include "processor/directory.h"
+#include "processor/registry.h"
+#include "statestore/store.h"
+#include "topics/log_port.h"
+
+typedef struct alv_lane alv_lane;
+
+typedef struct alv_lane_options {
+    int32_t number; /* within the node, from 0 */
+    int32_t shard_count;
+    const alv_settings *settings; /* all borrowed */
+    const alv_registry *registry;
+    const alv_clock *clock;
+    alv_log_port *log;
+    alv_store *store;
+    alv_directory *directory;
+    alv_replicator *replicator;
+    alv_checkpointer *checkpointer; /* NULL = no checkpoints */
+
+    /* On the lane's thread; must not block. */
+    void (*assignment_changed)(void *payload);
+    void (*ended)(void *payload,
+                  const alv_error *error); /* the last call; NULL = it was asked to */
+    void *payload;
+} alv_lane_options;
+
+alv_lane *alv_lane_new(const alv_lane_options *options);
+
+/* One turn of the loop; waits in poll for at most `timeout_ms` when there is nothing to do. Called by
+ * its thread, or by a test or the simulator without one. ALV_OK: go on; ALV_FATAL: the lane cannot. */
+alv_status alv_lane_turn(alv_lane *lane, int timeout_ms, alv_error *err);
+
+void alv_lane_start(alv_lane *lane);
+
+/* Whether the group has given it an assignment (maybe an empty one). Any thread. */
+bool alv_lane_has_joined(const alv_lane *lane);
+
+/* Asks the thread to drain: finish the open transaction, leave the group (shutdown=stay: keep the
+ * seat), close. Any thread; returns at once. */
+void alv_lane_request_stop(alv_lane *lane);
+
+/* Waits for the end of the thread, closes what is open and frees. NULL is fine. */
+void alv_lane_free(alv_lane *lane);
+
+#endif

@@ -1,0 +1,73 @@
+/* lane_internal.h — what lane.c (the loop) and rebalance.c (which shards, in which state) share.
+ *
+ * Thread: the lane's, except where a field says otherwise.
+ */
+#ifndef ALV_PROCESSOR_LANE_INTERNAL_H
+#define ALV_PROCESSOR_LANE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/backoff.h"
+#include "base/inbox.h"
+#include "processor/executor.h"
+#include "processor/lane.h"
+#include "processor/transaction.h"
+
+struct alv_lane {
+    alv_lane_options options;
+    alv_inbox *inbox; /* lane_message; any thread posts */
+    alv_consumer *consumer;
+    alv_transaction *transaction;
+    alv_executor *executor;
+    alv_shard **shards; /* by number; NULL = not ours */
+    int32_t starts_due; /* shards with must_start, at most: 0 = do not look */
+    bool shard_failed;  /* a shard has `failed` set: look for it */
+    uint64_t last_ticket;
+    alv_batch batch;
+    alv_backoff mending;  /* opening, resolving, starting failed: when to try again */
+    alv_backoff retrying; /* transactions failed in a row: when to begin the next */
+    int64_t now_ms;       /* read once per turn */
+    int64_t passivate_at_ms;
+    bool closing; /* the consumer is being closed: nothing new is restored */
+
+    /* Read or written by other threads. `wake_lock` is a leaf lock around `wakeable`, so that nobody
+     * wakes a consumer that is being closed. */
+    pthread_mutex_t wake_lock;
+    alv_consumer *wakeable;
+    atomic_bool joined;
+    atomic_bool stop;
+    bool started;
+    pthread_t thread;
+};
+
+/* The replicator's answer about one shard. */
+typedef struct lane_message {
+    int32_t shard;
+    uint64_t ticket;
+    alv_status status;
+    alv_restore restore;
+    alv_error error;
+} lane_message;
+
+/* rebalance.c: the listener for the consumer; payload is the lane. */
+void alv_rebalance_assigned(void *payload, const int32_t *shards, size_t count);
+void alv_rebalance_revoked(void *payload, const int32_t *shards, size_t count, bool lost);
+
+/* rebalance.c: the replicator has answered. Takes no ownership of the message. */
+void alv_rebalance_restored(alv_lane *lane, const lane_message *message);
+
+/* rebalance.c: shards whose store failed are restored again; nothing of them may be in a transaction. */
+void alv_rebalance_restart_failed(alv_lane *lane);
+
+/* lane.c: commits what is open and deals with every outcome. Afterwards the transaction is IDLE or
+ * UNCERTAIN. ALV_FATAL only. */
+alv_status alv_lane_commit(alv_lane *lane, alv_error *err);
+
+/* lane.c: one attempt to resolve an uncertain transaction; ALV_RETRY when it still is. */
+alv_status alv_lane_resolve(alv_lane *lane, alv_error *err);
+
+/* lane.c: everything touched is undone and will be delivered again. */
+void alv_lane_rollback(alv_lane *lane);
+
+#endif

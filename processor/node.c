@@ -1,0 +1,334 @@
+#include "processor/node.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/backoff.h"
+#include "base/limits.h"
+#include "base/logger.h"
+#include "processor/lane.h"
+#include "topics/kafka.h"
+
+/* Shards that are idle are made durable this often, so that their position does not age in memory. */
+#define NODE_FLUSH_EVERY_MS (5 * 60 * 1000)
+
+/* While nobody rings the bell the main thread looks around this often. */
+#define NODE_WAIT_MS 200
+
+struct alv_node {
+    alv_node_options options;
+    const alv_settings *settings;
+    int32_t shard_count;
+    alv_store *store;
+    alv_directory *directory;
+    alv_log_port *log;
+    alv_replicator *replicator;
+    alv_checkpointer *checkpointer;
+    alv_lane **lanes;
+    int32_t lane_count;
+    int64_t flush_at_ms;
+
+    atomic_int lanes_ended;
+
+    /* The first lane that failed says why, from its own thread. */
+    atomic_bool failed;
+    atomic_bool failure_ready;
+    alv_error failure;
+};
+
+/* The main thread waits at `node_bell` and looks around when it rings; a signal handler may ring it. */
+static atomic_bool node_stop_requested;
+static int node_bell = -1;
+
+__attribute__((constructor)) static void node_make_bell(void)
+{
+    node_bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    ALV_ASSERT(node_bell >= 0);
+}
+
+static void node_ring(void)
+{
+    (void)eventfd_write(node_bell, 1); /* fails only when it is ringing already */
+}
+
+static void node_wait_bell(int64_t timeout_ms)
+{
+    struct pollfd bell = {.fd = node_bell, .events = POLLIN};
+    eventfd_t rings = 0;
+    (void)poll(&bell, 1, (int)timeout_ms);
+    (void)eventfd_read(node_bell, &rings);
+}
+
+void alv_node_request_stop(void)
+{
+    atomic_store(&node_stop_requested, true);
+    node_ring();
+}
+
+/* ---- open ------------------------------------------------------------------------------------------ */
+
+/* Brokers may come up after the node: that is said, and tried again until somebody stops the node. */
+static alv_status node_prepare_topics(alv_node *node, alv_error *err)
+{
+    alv_backoff backoff;
+    alv_backoff_init(&backoff, (uint64_t)alv_monotonic_us(node->options.clock));
+    for (;;) {
+        alv_error why = ALV_ERROR_NONE;
+        alv_status status =
+            alv_kafka_prepare_topics(node->options.config, &node->shard_count, &why);
+        if (status != ALV_RETRY) {
+            return status == ALV_OK
+                       ? ALV_OK
+                       : alv_fail_from(err, status, why.source, why.code, "%s", why.text);
+        }
+        alv_log_error(ALV_LOG_WARN, "kafka-away", &why, "servers=%s msg=\"trying again\"",
+                      node->settings->bootstrap_servers);
+        int64_t now_ms = alv_now_ms(node->options.clock);
+        node_wait_bell(alv_backoff_failed(&backoff, now_ms) - now_ms);
+        if (atomic_load(&node_stop_requested)) {
+            return alv_fail(err, ALV_RETRY, "stopped while waiting for Kafka at %s",
+                            node->settings->bootstrap_servers);
+        }
+    }
+}
+
+alv_status alv_node_open(const alv_node_options *options, alv_node **out, alv_error *err)
+{
+    alv_node *node = alv_alloc(sizeof *node);
+    node->options = *options;
+    node->settings = alv_config_settings(options->config);
+    const alv_store_options store = {.directory = node->settings->state_dir,
+                                     .application_id = node->settings->application_id,
+                                     .memory_bytes = node->settings->state_memory_bytes};
+    alv_status status = alv_store_rocksdb_open(&store, &node->store, err);
+    if (status == ALV_OK) {
+        status = node_prepare_topics(node, err);
+    }
+    if (status != ALV_OK) {
+        alv_node_close(node);
+        return status;
+    }
+    node->directory = alv_directory_new(node->shard_count);
+    *out = node;
+    return ALV_OK;
+}
+
+alv_directory *alv_node_directory(alv_node *node)
+{
+    return node->directory;
+}
+
+alv_store *alv_node_store(alv_node *node)
+{
+    return node->store;
+}
+
+/* ---- start ----------------------------------------------------------------------------------------- */
+
+static void node_restore_progress(void *payload, const alv_restore *restore)
+{
+    alv_node *node = payload;
+    alv_directory_set_restore(node->directory, restore->shard, restore->records,
+                              restore->records_target);
+}
+
+static void node_lane_ended(void *payload, const alv_error *error)
+{
+    alv_node *node = payload;
+    if (error != NULL && !atomic_exchange(&node->failed, true)) {
+        node->failure = *error;
+        atomic_store(&node->failure_ready, true);
+    }
+    atomic_fetch_add(&node->lanes_ended, 1);
+    node_ring();
+}
+
+static void node_assignment_changed(void *payload)
+{
+    alv_node *node = payload;
+    if (node->options.assignment_changed != NULL) {
+        node->options.assignment_changed(node->options.payload);
+    }
+}
+
+static alv_status node_start_replicator(alv_node *node, alv_error *err)
+{
+    const alv_replicator_options options = {.log = node->log,
+                                            .store = node->store,
+                                            .clock = node->options.clock,
+                                            .settings = node->settings,
+                                            .shard_count = node->shard_count,
+                                            .progress = node_restore_progress,
+                                            .payload = node};
+    alv_status status = alv_replicator_new(&options, &node->replicator, err);
+    if (status == ALV_OK) {
+        alv_replicator_start(node->replicator);
+    }
+    return status;
+}
+
+static alv_status node_start_checkpointer(alv_node *node, alv_error *err)
+{
+    if (node->settings->postgres_url == NULL) {
+        return ALV_OK;
+    }
+    const alv_checkpointer_options options = {.log = node->log,
+                                              .clock = node->options.clock,
+                                              .settings = node->settings,
+                                              .durable = alv_durable_postgres_new(node->settings),
+                                              .shard_count = node->shard_count};
+    alv_status status = alv_checkpointer_new(&options, &node->checkpointer, err);
+    if (status == ALV_OK) {
+        alv_checkpointer_start(node->checkpointer);
+    }
+    return status;
+}
+
+static void node_start_lanes(alv_node *node)
+{
+    node->lane_count = (int32_t)node->settings->lanes;
+    node->lanes = alv_alloc_array((size_t)node->lane_count, sizeof(alv_lane *));
+    for (int32_t i = 0; i < node->lane_count; i++) {
+        const alv_lane_options options = {.number = i,
+                                          .shard_count = node->shard_count,
+                                          .settings = node->settings,
+                                          .registry = node->options.registry,
+                                          .clock = node->options.clock,
+                                          .log = node->log,
+                                          .store = node->store,
+                                          .directory = node->directory,
+                                          .replicator = node->replicator,
+                                          .checkpointer = node->checkpointer,
+                                          .assignment_changed = node_assignment_changed,
+                                          .ended = node_lane_ended,
+                                          .payload = node};
+        node->lanes[i] = alv_lane_new(&options);
+        alv_lane_start(node->lanes[i]);
+    }
+}
+
+alv_status alv_node_start(alv_node *node, alv_error *err)
+{
+    ALV_ASSERT(node->lanes == NULL);
+    alv_status status = alv_kafka_open(node->options.config, &node->log, err);
+    if (status == ALV_OK) {
+        status = node_start_replicator(node, err);
+    }
+    if (status == ALV_OK) {
+        status = node_start_checkpointer(node, err);
+    }
+    if (status == ALV_OK) {
+        node_start_lanes(node);
+    }
+    return status;
+}
+
+/* ---- run ------------------------------------------------------------------------------------------- */
+
+bool alv_node_ready(const alv_node *node, char *why, size_t size)
+{
+    for (int32_t i = 0; i < node->lane_count; i++) {
+        if (!alv_lane_has_joined(node->lanes[i])) {
+            (void)snprintf(why, size, "lane %" PRId32 " has not joined the group yet", i);
+            return false;
+        }
+    }
+    int32_t restoring = alv_directory_count(node->directory, ALV_SHARD_RESTORING);
+    int32_t stopped = alv_directory_count(node->directory, ALV_SHARD_STOPPED);
+    if (restoring + stopped > 0) {
+        (void)snprintf(why, size, "%" PRId32 " shards are restoring, %" PRId32 " are stopped",
+                       restoring, stopped);
+        return false;
+    }
+    return node->lane_count > 0;
+}
+
+static void node_flush_if_due(alv_node *node)
+{
+    int64_t now_ms = alv_now_ms(node->options.clock);
+    if (now_ms < node->flush_at_ms) {
+        return;
+    }
+    if (node->flush_at_ms != 0) {
+        alv_error err = ALV_ERROR_NONE;
+        if (node->store->ops->flush(node->store, &err) != ALV_OK) {
+            alv_log_error(ALV_LOG_ERROR, "flush-failed", &err, "state_dir=%s",
+                          node->settings->state_dir);
+        }
+    }
+    node->flush_at_ms = now_ms + NODE_FLUSH_EVERY_MS;
+}
+
+alv_status alv_node_wait(alv_node *node, alv_error *err)
+{
+    while (!atomic_load(&node_stop_requested)) {
+        if (atomic_load(&node->failure_ready)) {
+            return alv_fail_from(err, ALV_FATAL, node->failure.source, node->failure.code, "%s",
+                                 node->failure.text);
+        }
+        node_flush_if_due(node);
+        node_wait_bell(NODE_WAIT_MS);
+    }
+    return ALV_OK;
+}
+
+/* ---- stop ------------------------------------------------------------------------------------------ */
+
+/* All lanes at once, so that the group rebalances as few times as possible. */
+static alv_status node_stop_lanes(alv_node *node, alv_error *err)
+{
+    int64_t deadline_us =
+        alv_monotonic_us(node->options.clock) + (int64_t)ALV_STOP_TIMEOUT_MS * 1000;
+    for (int32_t i = 0; i < node->lane_count; i++) {
+        alv_lane_request_stop(node->lanes[i]);
+    }
+    while (atomic_load(&node->lanes_ended) < node->lane_count) {
+        if (alv_monotonic_us(node->options.clock) > deadline_us) {
+            return alv_fail(err, ALV_RETRY, "lanes did not stop within %d s",
+                            ALV_STOP_TIMEOUT_MS / 1000);
+        }
+        node_wait_bell(NODE_WAIT_MS);
+    }
+    return ALV_OK;
+}
+
+alv_status alv_node_stop(alv_node *node, alv_error *err)
+{
+    alv_status status = node_stop_lanes(node, err);
+    if (status != ALV_OK) {
+        return status;
+    }
+    alv_checkpointer_stop(node->checkpointer);
+    node->checkpointer = NULL;
+    alv_replicator_stop(node->replicator);
+    node->replicator = NULL;
+    for (int32_t i = 0; i < node->lane_count; i++) {
+        alv_lane_free(node->lanes[i]);
+    }
+    node->lane_count = 0;
+    return node->store->ops->flush(node->store, err);
+}
+
+void alv_node_close(alv_node *node)
+{
+    if (node == NULL) {
+        return;
+    }
+    ALV_ASSERT(node->lane_count == 0);
+    alv_checkpointer_stop(node->checkpointer);
+    alv_replicator_stop(node->replicator);
+    if (node->log != NULL) {
+        node->log->ops->close(node->log);
+    }
+    if (node->store != NULL) {
+        node->store->ops->close(node->store);
+    }
+    alv_directory_free(node->directory);
+    alv_free(node->lanes);
+    alv_free(node);
+}

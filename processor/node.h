@@ -1,0 +1,64 @@
+/* node.h — a running node: lanes, replicator, checkpointer and what they share.
+ *
+ * Why:    one place starts everything in order and stops it in the reverse order.
+ * Thread: main. `alv_node_request_stop` is for signal handlers and any thread.
+ * Owns:   log, store, directory, lanes, replicator, checkpointer.
+ * Limits: one node per process: a signal handler has no other way to say which one it means.
+ *
+ *   STARTING  topics are created or checked (again and again while brokers are away), the store is open
+ *   RUNNING   lanes are members of the group
+ *   STOPPING  lanes drain, commit and leave; replicator and checkpointer stop; the store is flushed
+ *   STOPPED   everything is freed but the node itself
+ */
+#ifndef ALV_PROCESSOR_NODE_H
+#define ALV_PROCESSOR_NODE_H
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "processor/directory.h"
+#include "processor/registry.h"
+#include "topics/log_port.h"
+
+typedef struct alv_node alv_node;
+
+typedef struct alv_node_options {
+    const alv_config *config;     /* borrowed */
+    const alv_registry *registry; /* borrowed, with its default set */
+    const alv_clock *clock;       /* borrowed */
+
+    /* Called on lane threads after every change of assignment; must not block. May be NULL. */
+    void (*assignment_changed)(void *payload);
+    void *payload;
+} alv_node_options;
+
+/* Opens the store and waits for Kafka: creates or checks the topics, retrying with backoff and a clear
+ * message while brokers are away, until `alv_node_request_stop`. Nothing runs yet.
+ * ALV_REJECT: a person must decide (topics, state.dir); ALV_RETRY: told to stop while waiting. */
+alv_status alv_node_open(const alv_node_options *options, alv_node **out, alv_error *err);
+
+/* Borrowed; valid until alv_node_close. */
+alv_directory *alv_node_directory(alv_node *node);
+alv_store *alv_node_store(alv_node *node);
+
+/* Starts the threads. http.advertise must be in the configuration by now: peers are told. */
+alv_status alv_node_start(alv_node *node, alv_error *err);
+
+/* Whether every shard of this node is active and its lanes are members of the group; otherwise `why`
+ * (one line) says what is missing. Any thread. */
+bool alv_node_ready(const alv_node *node, char *why, size_t size);
+
+/* Waits until somebody asks for a stop or a lane cannot go on. ALV_OK: asked; ALV_FATAL: `err` has the
+ * reason. */
+alv_status alv_node_wait(alv_node *node, alv_error *err);
+
+/* Async-signal-safe. Any thread; also ends alv_node_open. */
+void alv_node_request_stop(void);
+
+/* Clean stop: lanes drain, commit and leave the group (shutdown=stay: keep their seats). ALV_RETRY when
+ * it did not end within ALV_STOP_TIMEOUT_MS: the process should exit at once, state on disk is good. */
+alv_status alv_node_stop(alv_node *node, alv_error *err);
+
+/* Frees a node that is stopped or never started. NULL is fine. */
+void alv_node_close(alv_node *node);
+
+#endif

@@ -1,0 +1,219 @@
+/* Which shards a lane has and in which state they are: the moves of the picture in directory.h. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/logger.h"
+#include "processor/lane_internal.h"
+
+static void rebalance_set_state(alv_lane *lane, const alv_shard *shard, alv_shard_state state)
+{
+    alv_directory_set_state(lane->options.directory, shard->number, lane->options.number, state);
+    alv_log(ALV_LOG_INFO, "shard-state", "shard=%" PRId32 " state=%s next=%" PRId64, shard->number,
+            alv_shard_state_name(state), shard->next_offset);
+}
+
+/* On the replicator's thread: the answer goes to the lane's inbox, and wakes it. */
+static void rebalance_answer(void *payload, int32_t shard, uint64_t ticket, alv_status status,
+                             const alv_restore *restore, const alv_error *error)
+{
+    alv_lane *lane = payload;
+    lane_message *message = alv_alloc(sizeof *message);
+    message->shard = shard;
+    message->ticket = ticket;
+    message->status = status;
+    message->restore = *restore;
+    if (error != NULL) {
+        message->error = *error;
+    }
+    (void)alv_inbox_post(lane->inbox,
+                         message); /* refused after close only: nobody waits any more */
+}
+
+/* ---- towards active ------------------------------------------------------------------------------ */
+
+static void rebalance_restore(alv_lane *lane, alv_shard *shard)
+{
+    shard->ticket = ++lane->last_ticket;
+    rebalance_set_state(lane, shard, ALV_SHARD_RESTORING);
+    alv_replicator_restore(lane->options.replicator, shard->number, shard->ticket, rebalance_answer,
+                           lane);
+}
+
+void alv_rebalance_assigned(void *payload, const int32_t *shards, size_t count)
+{
+    alv_lane *lane = payload;
+    atomic_store(&lane->joined, true);
+    for (size_t i = 0; i < count && !lane->closing; i++) {
+        ALV_ASSERT(shards[i] >= 0 && shards[i] < lane->options.shard_count);
+        ALV_ASSERT(lane->shards[shards[i]] == NULL);
+        alv_shard *shard = alv_shard_new(shards[i]);
+        lane->shards[shards[i]] = shard;
+        rebalance_restore(lane, shard);
+    }
+    lane->options.assignment_changed(lane->options.payload);
+}
+
+static void rebalance_stop(alv_lane *lane, alv_shard *shard, const alv_error *why)
+{
+    alv_log_error(ALV_LOG_ERROR, "shard-stopped", why,
+                  "shard=%" PRId32 " msg=\"this shard stays stopped, the others go on\"",
+                  shard->number);
+    rebalance_set_state(lane, shard, ALV_SHARD_STOPPED);
+}
+
+/* Commands between what was consumed and what the topic still holds are gone (retention). */
+static alv_status rebalance_check_gap(alv_lane *lane, const alv_shard *shard,
+                                      const alv_restore *restore, int64_t *out_next, alv_error *err)
+{
+    int64_t next = restore->first_start ? restore->commands_start : restore->position.commands;
+    *out_next = next;
+    if (next > restore->commands_end) {
+        return alv_fail(err, ALV_FATAL,
+                        "command topic ends at %" PRId64 ", but %" PRId64
+                        " was consumed: the topic was recreated or lost records; start under a new "
+                        "application.id, or restore the topic",
+                        restore->commands_end, next);
+    }
+    if (next >= restore->commands_start) {
+        return ALV_OK;
+    }
+    if (strcmp(lane->options.settings->on_command_gap, "continue") == 0) {
+        alv_log(ALV_LOG_WARN, "command-gap", "shard=%" PRId32 " from=%" PRId64 " to=%" PRId64,
+                shard->number, next, restore->commands_start);
+        *out_next = restore->commands_start;
+        return ALV_OK;
+    }
+    return alv_fail(err, ALV_FATAL,
+                    "commands %" PRId64 " to %" PRId64 " are no longer in the topic (retention); "
+                    "set on.command.gap=continue to go on without them",
+                    next, restore->commands_start - 1);
+}
+
+static void rebalance_activate(alv_lane *lane, alv_shard *shard, const alv_restore *restore)
+{
+    alv_error err = ALV_ERROR_NONE;
+    int64_t next = 0;
+    if (rebalance_check_gap(lane, shard, restore, &next, &err) != ALV_OK) {
+        rebalance_stop(lane, shard, &err);
+        return;
+    }
+    shard->position = restore->position;
+    shard->next_offset = next;
+    shard->committed_offset = next;
+    shard->must_start = true;
+    shard->active = true;
+    lane->starts_due++;
+    alv_directory_set_position(lane->options.directory, shard->number, &shard->position);
+    rebalance_set_state(lane, shard, ALV_SHARD_ACTIVE);
+    if (lane->options.checkpointer != NULL) {
+        alv_checkpointer_follow(lane->options.checkpointer, shard->number);
+    }
+}
+
+void alv_rebalance_restored(alv_lane *lane, const lane_message *message)
+{
+    alv_shard *shard = lane->shards[message->shard];
+    if (shard == NULL || shard->ticket != message->ticket) {
+        return; /* revoked meanwhile, or asked again */
+    }
+    if (message->status == ALV_OK) {
+        rebalance_activate(lane, shard, &message->restore);
+    } else {
+        rebalance_stop(lane, shard, &message->error);
+    }
+}
+
+/* ---- away from active ----------------------------------------------------------------------------- */
+
+static void rebalance_leave_active(alv_lane *lane, alv_shard *shard)
+{
+    alv_cache_drop_shard(alv_executor_cache(lane->executor), shard->number);
+    if (lane->options.checkpointer != NULL) {
+        alv_checkpointer_unfollow(lane->options.checkpointer, shard->number);
+    }
+}
+
+static void rebalance_restart(alv_lane *lane, alv_shard *shard)
+{
+    alv_error err = ALV_ERROR_NONE;
+    ALV_ASSERT(!shard->touched);
+    rebalance_leave_active(lane, shard);
+    if (lane->consumer->ops->pause(lane->consumer, shard->number, &err) != ALV_OK) {
+        alv_log_error(ALV_LOG_WARN, "pause-failed", &err, "shard=%" PRId32, shard->number);
+    }
+    shard->failed = false;
+    shard->active = false;
+    shard->must_start = false;
+    rebalance_restore(lane, shard);
+}
+
+void alv_rebalance_restart_failed(alv_lane *lane)
+{
+    if (!lane->shard_failed) {
+        return;
+    }
+    lane->shard_failed = false;
+    for (int32_t number = 0; number < lane->options.shard_count; number++) {
+        alv_shard *shard = lane->shards[number];
+        if (shard != NULL && shard->failed) {
+            rebalance_restart(lane, shard);
+        }
+    }
+}
+
+static void rebalance_release(alv_lane *lane, alv_shard *shard)
+{
+    switch (alv_directory_view(lane->options.directory, shard->number).state) {
+    case ALV_SHARD_RESTORING:
+        alv_replicator_cancel(lane->options.replicator, shard->number);
+        break;
+    case ALV_SHARD_ACTIVE:
+        alv_transaction_forget(lane->transaction, shard);
+        rebalance_leave_active(lane, shard);
+        break;
+    case ALV_SHARD_STOPPED:
+    case ALV_SHARD_UNASSIGNED:
+        break;
+    }
+    rebalance_set_state(lane, shard, ALV_SHARD_UNASSIGNED);
+    lane->shards[shard->number] = NULL;
+    alv_shard_free(shard);
+}
+
+/* Shards that are still ours at this moment: the open transaction is finished first, so that the next
+ * owner starts from its end. Shards that are lost: somebody else may already be committing (I3), what
+ * is open is dropped. */
+static void rebalance_finish_work(alv_lane *lane, bool lost)
+{
+    alv_error err = ALV_ERROR_NONE;
+    if (alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_OPEN) {
+        if (lost) {
+            alv_lane_rollback(lane);
+        } else if (alv_lane_commit(lane, &err) != ALV_OK) {
+            alv_log_error(ALV_LOG_WARN, "commit-before-revoke", &err, "lost=%d", lost);
+        }
+    }
+    if (alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_UNCERTAIN &&
+        lane->consumer != NULL) {
+        (void)alv_lane_resolve(lane, &err); /* one try: the next owner finds out anyway */
+    }
+}
+
+void alv_rebalance_revoked(void *payload, const int32_t *shards, size_t count, bool lost)
+{
+    alv_lane *lane = payload;
+    if (lost) {
+        alv_log(ALV_LOG_WARN, "assignment-lost", "shards=%zu", count);
+    }
+    rebalance_finish_work(lane, lost);
+    for (size_t i = 0; i < count; i++) {
+        ALV_ASSERT(shards[i] >= 0 && shards[i] < lane->options.shard_count);
+        alv_shard *shard = lane->shards[shards[i]];
+        if (shard != NULL) {
+            rebalance_release(lane, shard);
+        }
+    }
+    lane->options.assignment_changed(lane->options.payload);
+}

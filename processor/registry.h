@@ -1,0 +1,43 @@
+/* registry.h — which behavior answers for which entity type.
+ *
+ * Why:    a key is `type/id`; a key without `/` belongs to the default type (behavior.default).
+ * Thread: filled on the main thread before lanes start, read-only afterwards.
+ * Owns:   nothing but its list; behaviors are static or live in a loaded library that stays loaded.
+ * Limits: ALV_BEHAVIORS_MAX.
+ */
+#ifndef ALV_PROCESSOR_REGISTRY_H
+#define ALV_PROCESSOR_REGISTRY_H
+
+#include "base/bytes.h"
+#include "base/status.h"
+#include "include/alluvium/behavior.h"
+
+#define ALV_BEHAVIORS_MAX 64
+
+typedef struct alv_registry alv_registry;
+
+alv_registry *alv_registry_new(void);
+void alv_registry_free(alv_registry *registry);
+
+/* Takes a behavior after checking its table, so that nobody need check it later. ALV_REJECT:
+ * another ABI; a type that is missing, doubled or holds "/"; a row without name or handler; a
+ * doubled command; a field without a name or of no known kind; a name over ALV_NAME_BYTES_MAX; too
+ * many behaviors. */
+alv_status alv_registry_add(alv_registry *registry, const alv_behavior *behavior, alv_error *err);
+
+/* Names the type of keys without "/"; ALV_REJECT when no such behavior was added. */
+alv_status alv_registry_set_default(alv_registry *registry, const char *type, alv_error *err);
+
+/* The behavior of a key (which may be any bytes), NULL when its type is unknown. *out_id_at, which
+ * is set when there is one, is where the id begins in the key: 0 for a key without "/". */
+const alv_behavior *alv_registry_find(const alv_registry *registry, alv_view key,
+                                      size_t *out_id_at);
+
+/* The row of a command, NULL when the behavior has none of that name. */
+const alv_command_row *alv_registry_row(const alv_behavior *behavior, const char *name);
+
+/* The type part of a key: before "/", or the default type. A view into `key` or of the behavior's
+ * own string; empty when the key has no "/" and no default is set. */
+alv_view alv_registry_type(const alv_registry *registry, alv_view key);
+
+#endif

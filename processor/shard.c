@@ -1,0 +1,39 @@
+#include "processor/shard.h"
+
+#include "base/alloc.h"
+#include "base/assert.h"
+
+alv_shard *alv_shard_new(int32_t number)
+{
+    alv_shard *shard = alv_alloc(sizeof *shard);
+    shard->number = number;
+    alv_overlay_init(&shard->overlay);
+    return shard;
+}
+
+void alv_shard_free(alv_shard *shard)
+{
+    if (shard == NULL) {
+        return;
+    }
+    alv_overlay_done(&shard->overlay);
+    alv_free(shard);
+}
+
+void alv_shard_consumed(alv_shard *shard, int64_t offset)
+{
+    ALV_ASSERT(offset >= shard->next_offset);
+    ALV_ASSERT(shard->touched);
+    shard->next_offset = offset + 1;
+    shard->commands++;
+}
+
+void alv_shard_rewind(alv_shard *shard, alv_cache *cache)
+{
+    ALV_ASSERT(shard->committed_offset <= shard->next_offset);
+    alv_overlay_drop(&shard->overlay, cache);
+    shard->next_offset = shard->committed_offset;
+    shard->commands = 0;
+    shard->touched = false;
+    shard->must_start = true;
+}

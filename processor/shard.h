@@ -1,0 +1,44 @@
+/* shard.h — one partition of the command topic, as the lane that executes it sees it.
+ *
+ * Why:    everything a lane knows of a shard between assignment and revocation. Its state (restoring,
+ *         active, ...) is in the directory, which is the source of truth for others as well.
+ * Thread: the lane that owns it.
+ * Source of truth for: which command comes next (next_offset), and where the open transaction began
+ *         (committed_offset).
+ */
+#ifndef ALV_PROCESSOR_SHARD_H
+#define ALV_PROCESSOR_SHARD_H
+
+#include "statestore/overlay.h"
+#include "statestore/store.h"
+
+typedef struct alv_shard {
+    int32_t number;
+    uint64_t ticket; /* of the restore asked for last; answers with another one are stale */
+
+    /* committed_offset <= next_offset; equal when no transaction touches the shard. */
+    int64_t next_offset;      /* the next command to execute */
+    int64_t committed_offset; /* the next command by what is certainly committed */
+
+    alv_position position; /* what the store has */
+    alv_overlay overlay;   /* what the open transaction changed */
+    int64_t commands;      /* executed in the open transaction */
+    bool active;           /* as in the directory: commands are executed */
+    bool touched;          /* the open transaction consumed from it */
+    bool must_start;       /* the consumer is to deliver from next_offset (again) */
+    bool failed;           /* its store failed: to be restored before it goes on */
+} alv_shard;
+
+alv_shard *alv_shard_new(int32_t number);
+
+/* The overlay must be empty. NULL is fine. */
+void alv_shard_free(alv_shard *shard);
+
+/* The record at `offset` has been executed in the open transaction. */
+void alv_shard_consumed(alv_shard *shard, int64_t offset);
+
+/* Everything the open transaction did to the shard is undone: its entities leave the cache, and the
+ * consumer is to deliver from the last committed command again. */
+void alv_shard_rewind(alv_shard *shard, alv_cache *cache);
+
+#endif

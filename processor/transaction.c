@@ -1,0 +1,382 @@
+#include "processor/transaction.h"
+
+#include <inttypes.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/logger.h"
+#include "topics/schema.h"
+
+struct alv_transaction {
+    alv_transaction_options options;
+    char *owner;
+    alv_producer *producer;
+    alv_transaction_state state;
+    bool must_renew; /* the producer's epoch must not be used again (I10) */
+    alv_shard **touched;
+    size_t touched_count;
+    alv_shard_offset *offsets; /* scratch, one per touched shard */
+    size_t command_count;
+    int64_t began_us;
+    alv_bytes scratch;
+};
+
+/* The picture in transaction.h as a table: row = from, column = to. */
+static const bool transaction_moves[4][4] = {
+    [ALV_TRANSACTION_IDLE] = {[ALV_TRANSACTION_OPEN] = true},
+    [ALV_TRANSACTION_OPEN] = {[ALV_TRANSACTION_COMMITTED] = true,
+                              [ALV_TRANSACTION_UNCERTAIN] = true,
+                              [ALV_TRANSACTION_IDLE] = true},
+    [ALV_TRANSACTION_COMMITTED] = {[ALV_TRANSACTION_IDLE] = true},
+    [ALV_TRANSACTION_UNCERTAIN] =
+        {[ALV_TRANSACTION_COMMITTED] = true, [ALV_TRANSACTION_IDLE] = true},
+};
+
+static void transaction_set_state(alv_transaction *transaction, alv_transaction_state state)
+{
+    ALV_ASSERT(transaction_moves[transaction->state][state]);
+    if (state == ALV_TRANSACTION_UNCERTAIN) {
+        alv_log(ALV_LOG_WARN, "transaction-uncertain", "commands=%zu shards=%zu",
+                transaction->command_count, transaction->touched_count);
+    }
+    transaction->state = state;
+}
+
+/* ---- life -------------------------------------------------------------------------------------- */
+
+alv_transaction *alv_transaction_new(const alv_transaction_options *options)
+{
+    ALV_ASSERT(options->shard_count > 0);
+    alv_transaction *transaction = alv_alloc(sizeof *transaction);
+    transaction->options = *options;
+    transaction->owner = alv_strdup(options->owner);
+    size_t shard_count = (size_t)options->shard_count;
+    transaction->touched = alv_alloc_array(shard_count, sizeof *transaction->touched);
+    transaction->offsets = alv_alloc_array(shard_count, sizeof *transaction->offsets);
+    return transaction;
+}
+
+void alv_transaction_free(alv_transaction *transaction)
+{
+    if (transaction == NULL) {
+        return;
+    }
+    if (transaction->state == ALV_TRANSACTION_OPEN) {
+        alv_transaction_rollback(transaction);
+    }
+    ALV_ASSERT(transaction->touched_count == 0);
+    if (transaction->producer != NULL) {
+        transaction->producer->ops->close(transaction->producer);
+    }
+    alv_bytes_done(&transaction->scratch);
+    alv_free(transaction->touched);
+    alv_free(transaction->offsets);
+    alv_free(transaction->owner);
+    alv_free(transaction);
+}
+
+void alv_transaction_set_producer(alv_transaction *transaction, alv_producer *producer)
+{
+    ALV_ASSERT(transaction->producer == NULL && producer != NULL);
+    transaction->producer = producer;
+}
+
+alv_producer *alv_transaction_producer(alv_transaction *transaction)
+{
+    return transaction->producer;
+}
+
+alv_transaction_state alv_transaction_state_get(const alv_transaction *transaction)
+{
+    return transaction->state;
+}
+
+size_t alv_transaction_commands(const alv_transaction *transaction)
+{
+    return transaction->command_count;
+}
+
+int64_t alv_transaction_age_us(const alv_transaction *transaction)
+{
+    return alv_monotonic_us(transaction->options.clock) - transaction->began_us;
+}
+
+/* ---- begin, touch ------------------------------------------------------------------------------ */
+
+/* I10: after anything indefinite the old epoch is given up before the next transaction. */
+static alv_status transaction_renew(alv_transaction *transaction, alv_error *err)
+{
+    alv_producer *producer = transaction->producer;
+    alv_status status = producer->ops->renew(producer, err);
+    if (status == ALV_OK) {
+        ALV_ASSERT(!producer->ops->tainted(producer));
+        transaction->must_renew = false;
+        alv_log(ALV_LOG_INFO, "producer-renewed", "owner=%s", transaction->owner);
+    }
+    return status;
+}
+
+alv_status alv_transaction_begin(alv_transaction *transaction, alv_error *err)
+{
+    ALV_ASSERT(transaction->state == ALV_TRANSACTION_IDLE);
+    ALV_ASSERT(transaction->touched_count == 0 && transaction->command_count == 0);
+    alv_producer *producer = transaction->producer;
+    if (transaction->must_renew || producer->ops->tainted(producer)) {
+        alv_status status = transaction_renew(transaction, err);
+        if (status != ALV_OK) {
+            return status;
+        }
+    }
+    alv_status status = producer->ops->begin(producer, err);
+    if (status != ALV_OK) {
+        transaction->must_renew = true;
+        return status == ALV_FATAL ? ALV_FATAL : ALV_RETRY;
+    }
+    transaction->began_us = alv_monotonic_us(transaction->options.clock);
+    transaction_set_state(transaction, ALV_TRANSACTION_OPEN);
+    return ALV_OK;
+}
+
+void alv_transaction_touch(alv_transaction *transaction, alv_shard *shard)
+{
+    ALV_ASSERT(transaction->state == ALV_TRANSACTION_OPEN);
+    transaction->command_count++;
+    if (!shard->touched) {
+        ALV_ASSERT(shard->next_offset == shard->committed_offset);
+        shard->touched = true;
+        transaction->touched[transaction->touched_count++] = shard;
+    }
+}
+
+/* ---- step 1, prepare: everything is written, and its offsets are known --------------------------- */
+
+static alv_status transaction_publish_shard(alv_transaction *transaction, alv_shard *shard,
+                                            alv_error *err)
+{
+    alv_producer *producer = transaction->producer;
+    alv_status status = alv_overlay_encode(&shard->overlay, err);
+    for (size_t i = 0; status == ALV_OK && i < shard->overlay.count; i++) {
+        const alv_store_write *write = &shard->overlay.writes[i];
+        const alv_produce record = {.topic = ALV_TOPIC_CHANGELOG,
+                                    .shard = shard->number,
+                                    .key = write->key,
+                                    .value = write->value};
+        status = producer->ops->produce(producer, &record, err);
+    }
+    return status;
+}
+
+/* I11: where the shard must go on, whatever happens to the group's offsets. */
+static alv_status transaction_publish_position(alv_transaction *transaction, const alv_shard *shard,
+                                               alv_error *err)
+{
+    alv_producer *producer = transaction->producer;
+    alv_bytes_clear(&transaction->scratch);
+    alv_schema_write_position(shard->next_offset, alv_now_ms(transaction->options.clock),
+                              &transaction->scratch);
+    const alv_produce record = {.topic = ALV_TOPIC_LEDGER,
+                                .shard = shard->number,
+                                .key = ALV_VIEW(ALV_POSITION_KEY),
+                                .value = alv_bytes_view(&transaction->scratch)};
+    return producer->ops->produce(producer, &record, err);
+}
+
+static alv_status transaction_prepare(alv_transaction *transaction, alv_error *err)
+{
+    for (size_t i = 0; i < transaction->touched_count; i++) {
+        alv_shard *shard = transaction->touched[i];
+        alv_status status = transaction_publish_shard(transaction, shard, err);
+        if (status == ALV_OK) {
+            status = transaction_publish_position(transaction, shard, err);
+        }
+        if (status != ALV_OK) {
+            return status;
+        }
+        transaction->offsets[i] =
+            (alv_shard_offset){.shard = shard->number, .offset = shard->next_offset};
+    }
+    return transaction->producer->ops->flush(transaction->producer, err);
+}
+
+/* ---- step 3, finish: the store follows ----------------------------------------------------------- */
+
+static int64_t transaction_end(const alv_transaction *transaction, alv_topic topic,
+                               const alv_shard *shard, int64_t before)
+{
+    int64_t end =
+        transaction->producer->ops->written_end(transaction->producer, topic, shard->number);
+    return end > before ? end : before; /* unknown: the next restore reads a little more */
+}
+
+/* Data and position in one write (I2). A store that fails does not undo what is committed: the shard
+ * is marked, and restored from the changelog before it goes on. */
+static void transaction_finish_shard(alv_transaction *transaction, alv_shard *shard)
+{
+    alv_position position = {
+        .commands = shard->next_offset,
+        .changelog =
+            transaction_end(transaction, ALV_TOPIC_CHANGELOG, shard, shard->position.changelog),
+        .ledger = transaction_end(transaction, ALV_TOPIC_LEDGER, shard, shard->position.ledger),
+        .at_ms = alv_now_ms(transaction->options.clock),
+    };
+    ALV_ASSERT(alv_position_covers(&position, &shard->position));
+    alv_store *store = transaction->options.store;
+    alv_error err = ALV_ERROR_NONE;
+    alv_status status = store->ops->apply(store, shard->number, shard->overlay.writes,
+                                          shard->overlay.count, &position, &err);
+    int64_t commands = shard->commands;
+    shard->committed_offset = shard->next_offset;
+    shard->commands = 0;
+    shard->touched = false;
+    if (status != ALV_OK) {
+        alv_log_error(ALV_LOG_ERROR, "store-failed", &err, "shard=%" PRId32, shard->number);
+        alv_overlay_drop(&shard->overlay, transaction->options.cache);
+        shard->failed = true;
+    } else {
+        alv_overlay_finish(&shard->overlay, transaction->options.cache);
+        shard->position = position;
+    }
+    transaction->options.finished(transaction->options.payload, shard, commands);
+}
+
+static void transaction_reset(alv_transaction *transaction)
+{
+    transaction->touched_count = 0;
+    transaction->command_count = 0;
+    transaction_set_state(transaction, ALV_TRANSACTION_IDLE);
+}
+
+static void transaction_finish(alv_transaction *transaction)
+{
+    transaction_set_state(transaction, ALV_TRANSACTION_COMMITTED);
+    for (size_t i = 0; i < transaction->touched_count; i++) {
+        transaction_finish_shard(transaction, transaction->touched[i]);
+    }
+    transaction_reset(transaction);
+}
+
+/* ---- the other ending ----------------------------------------------------------------------------- */
+
+static void transaction_rewind(alv_transaction *transaction)
+{
+    for (size_t i = 0; i < transaction->touched_count; i++) {
+        alv_shard_rewind(transaction->touched[i], transaction->options.cache);
+    }
+    transaction_reset(transaction);
+}
+
+void alv_transaction_rollback(alv_transaction *transaction)
+{
+    ALV_ASSERT(transaction->state == ALV_TRANSACTION_OPEN);
+    alv_producer *producer = transaction->producer;
+    alv_error err = ALV_ERROR_NONE;
+    if (producer->ops->abort(producer, &err) != ALV_OK) {
+        transaction->must_renew = true;
+    }
+    transaction_rewind(transaction);
+}
+
+/* ---- step 2, send --------------------------------------------------------------------------------- */
+
+static alv_status transaction_send(alv_transaction *transaction, alv_consumer *consumer,
+                                   alv_error *err)
+{
+    alv_producer *producer = transaction->producer;
+    alv_commit_outcome outcome =
+        producer->ops->commit(producer, consumer, transaction->offsets, transaction->touched_count,
+                              transaction->owner, err);
+    switch (outcome) {
+    case ALV_COMMIT_DONE:
+        transaction_finish(transaction);
+        return ALV_OK;
+    case ALV_COMMIT_UNKNOWN:
+        transaction->must_renew = true;
+        transaction_set_state(transaction, ALV_TRANSACTION_UNCERTAIN);
+        return ALV_RETRY;
+    case ALV_COMMIT_ABORTED:
+        break;
+    }
+    alv_transaction_rollback(transaction);
+    return ALV_ABORT;
+}
+
+alv_status alv_transaction_commit(alv_transaction *transaction, alv_consumer *consumer,
+                                  alv_error *err)
+{
+    ALV_ASSERT(transaction->state == ALV_TRANSACTION_OPEN);
+    alv_status status = transaction_prepare(transaction, err);
+    if (status == ALV_OK) {
+        return transaction_send(transaction, consumer, err);
+    }
+    alv_transaction_rollback(transaction);
+    return status == ALV_FATAL || status == ALV_REJECT ? status : ALV_ABORT;
+}
+
+/* ---- resolve ---------------------------------------------------------------------------------------- */
+
+/* The transaction was atomic, so all shards tell the same story; they are asked one by one because a
+ * shard may have left the lane meanwhile. An offset that is neither where the transaction began nor
+ * where it ended belongs to a later owner: what we know of that shard is worth nothing. */
+static alv_status transaction_settle(alv_transaction *transaction, alv_error *err)
+{
+    size_t ours = 0;
+    size_t foreign = 0;
+    for (size_t i = 0; i < transaction->touched_count; i++) {
+        const alv_shard *shard = transaction->touched[i];
+        int64_t committed = transaction->offsets[i].offset;
+        ours += committed == shard->next_offset;
+        foreign += committed > shard->next_offset;
+    }
+    if (ours == transaction->touched_count) {
+        transaction_finish(transaction);
+        return ALV_OK;
+    }
+    if (foreign > 0 || ours > 0) {
+        for (size_t i = 0; i < transaction->touched_count; i++) {
+            transaction->touched[i]->failed = true; /* restored before it goes on */
+        }
+    }
+    transaction_rewind(transaction);
+    return alv_fail(err, ALV_ABORT, "the commit was not carried out");
+}
+
+alv_status alv_transaction_resolve(alv_transaction *transaction, alv_consumer *consumer,
+                                   alv_error *err)
+{
+    ALV_ASSERT(transaction->state == ALV_TRANSACTION_UNCERTAIN);
+    if (transaction->must_renew) {
+        alv_status status = transaction_renew(transaction, err);
+        if (status != ALV_OK) {
+            return status == ALV_FATAL ? ALV_FATAL : ALV_RETRY;
+        }
+    }
+    for (size_t i = 0; i < transaction->touched_count; i++) {
+        transaction->offsets[i] =
+            (alv_shard_offset){transaction->touched[i]->number, ALV_OFFSET_NONE};
+    }
+    if (transaction->touched_count > 0) {
+        alv_status status = consumer->ops->committed(consumer, transaction->offsets,
+                                                     transaction->touched_count, err);
+        if (status != ALV_OK) {
+            return ALV_RETRY;
+        }
+    }
+    return transaction_settle(transaction, err);
+}
+
+void alv_transaction_forget(alv_transaction *transaction, alv_shard *shard)
+{
+    if (!shard->touched) {
+        return;
+    }
+    ALV_ASSERT(transaction->state == ALV_TRANSACTION_UNCERTAIN);
+    size_t kept = 0;
+    for (size_t i = 0; i < transaction->touched_count; i++) {
+        if (transaction->touched[i] != shard) {
+            transaction->touched[kept++] = transaction->touched[i];
+        }
+    }
+    ALV_ASSERT(kept == transaction->touched_count - 1);
+    transaction->touched_count = kept;
+    alv_shard_rewind(shard, transaction->options.cache);
+}

@@ -1,0 +1,87 @@
+/* cache.h — a lane's decoded entities: what the next command of a hot entity finds without a read.
+ *
+ * Why:    reading and decoding a state costs ten times as much as finding it here. The cache is
+ *         bounded by a budget and keeps the most recently used; what leaves it is still in the
+ *         store.
+ * Thread: one lane; there is one cache per lane and no lock.
+ * Owns:   the entities and their `state` references. A pointer to an entity is valid until it is
+ *         removed, dropped, passivated or evicted, which happens only in the functions named so.
+ * Limits: budget_bytes, except that dirty entities and the one used last stay whatever it says: the
+ *         size of a transaction is the bound then (commit.commands.max).
+ */
+#ifndef ALV_STATESTORE_CACHE_H
+#define ALV_STATESTORE_CACHE_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+
+/* The fields down to `dirty` are the user's to set. */
+typedef struct alv_entity {
+    json_t *state;        /* decoded working state; NULL = the entity does not exist. Owned */
+    const void *behavior; /* for the user of the cache; borrowed */
+    uint32_t id_at;       /* for the user of the cache: where the id begins in the key */
+    bool dirty;           /* changed by the open transaction: must not leave the cache */
+
+    int32_t shard;
+    uint16_t key_size;
+    int64_t used_at_ms; /* by _touch */
+    size_t cost_bytes;  /* by _set_cost */
+
+    uint64_t hash;             /* private */
+    struct alv_entity *warmer; /* private: towards the one used last */
+    struct alv_entity *colder; /* private */
+    char key[];                /* NUL-terminated */
+} alv_entity;
+
+typedef struct alv_cache alv_cache;
+
+/* Never NULL. */
+alv_cache *alv_cache_new(size_t budget_bytes);
+
+/* Releases all entities, dirty ones too. NULL is fine. */
+void alv_cache_free(alv_cache *cache);
+
+/* The entity of a key, NULL when it is not here. Counts a hit or a miss; does not make it recent.
+ * */
+alv_entity *alv_cache_find(alv_cache *cache, alv_view key);
+
+/* A new entity, state NULL, clean, the most recent one. Asserts that the key (at most
+ * ALV_KEY_BYTES_MAX bytes) is not here. */
+alv_entity *alv_cache_insert(alv_cache *cache, alv_view key, int32_t shard);
+
+/* The entity is being used: makes it the most recent. */
+void alv_cache_touch(alv_cache *cache, alv_entity *entity, int64_t now_ms);
+
+/* What the user thinks the state takes in memory; the cache adds what it takes itself. 0 at first.
+ * */
+void alv_cache_set_cost(alv_cache *cache, alv_entity *entity, size_t cost_bytes);
+
+/* Releases an entity, dirty or not. */
+void alv_cache_remove(alv_cache *cache, alv_entity *entity);
+
+/* Releases all entities of a shard that is not this lane's any more, dirty ones too. Walks the
+ * whole cache. */
+void alv_cache_drop_shard(alv_cache *cache, int32_t shard);
+
+/* Releases clean entities that were not used for `idle_ms`, coldest first, at most `max_count`, so
+ * that a lane can do it in small steps. Returns how many. */
+size_t alv_cache_passivate(alv_cache *cache, int64_t now_ms, int64_t idle_ms, size_t max_count);
+
+/* Releases clean entities, coldest first, until the budget is kept or nothing more may go. Called
+ * between records; costs a comparison when there is room. */
+void alv_cache_evict(alv_cache *cache);
+
+typedef struct alv_cache_stats {
+    size_t entities;
+    size_t bytes;
+    uint64_t hits; /* this and the following: since the cache was made */
+    uint64_t misses;
+    uint64_t evictions;
+    uint64_t passivations;
+} alv_cache_stats;
+
+alv_cache_stats alv_cache_stats_get(const alv_cache *cache);
+
+#endif

@@ -1,0 +1,43 @@
+/* overlay.h — what the open transaction changed of one shard, until it is committed and stored.
+ *
+ * Why:    several changes of one entity within a transaction are published and stored once, as the last
+ *         state. Nothing of it is in the store before the commit (I1, I4), and dropping it is all that
+ *         an abort takes.
+ * Thread: the lane that owns the shard.
+ * Owns:   the encoded states. Entities belong to the lane's cache, which keeps them while `dirty`.
+ */
+#ifndef ALV_STATESTORE_OVERLAY_H
+#define ALV_STATESTORE_OVERLAY_H
+
+#include "statestore/cache.h"
+#include "statestore/store.h"
+
+typedef struct alv_overlay {
+    alv_entity **entities; /* changed, in the order of their first change */
+    size_t count;
+    size_t capacity;
+    alv_bytes encoded;       /* the encoded states, back to back */
+    alv_store_write *writes; /* one per entity, made by encode */
+} alv_overlay;
+
+void alv_overlay_init(alv_overlay *overlay);
+
+/* Notes that the open transaction changed the entity: `dirty` from now on. Noting it again is free. */
+void alv_overlay_note(alv_overlay *overlay, alv_entity *entity);
+
+/* Encodes every changed entity as it is now. `writes` is then ready for publisher and store, valid
+ * until the next note, finish or drop. ALV_REJECT: a state is larger than ALV_STATE_BYTES_MAX. */
+alv_status alv_overlay_encode(alv_overlay *overlay, alv_error *err);
+
+/* The transaction was committed and stored: the entities are clean; those that were deleted leave the
+ * cache. */
+void alv_overlay_finish(alv_overlay *overlay, alv_cache *cache);
+
+/* The transaction was aborted: the entities leave the cache and will be decoded again from what was
+ * committed. */
+void alv_overlay_drop(alv_overlay *overlay, alv_cache *cache);
+
+/* Frees the memory; must be empty (finish or drop come first). */
+void alv_overlay_done(alv_overlay *overlay);
+
+#endif

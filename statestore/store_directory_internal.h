@@ -1,0 +1,28 @@
+/* store_directory_internal.h — the directory a store lives in: made, locked and stamped.
+ *
+ * Why:    two processes in one directory, or the state of another application or of a later
+ *         version, would end in wrong state that is then published. Each is refused before RocksDB
+ *         is touched, with words that say what to do.
+ * Thread: main.
+ * Owns:   the lock, until alv_store_directory_close or the death of the process, however it dies.
+ * Fails:  ALV_REJECT.
+ *
+ *   <directory>/lock      held with flock(2); names the process for whoever is refused
+ *   <directory>/VERSION   "alluvium-state 1\napplication=A\n"
+ *   <directory>/rocksdb/  the database
+ */
+#ifndef ALV_STATESTORE_STORE_DIRECTORY_INTERNAL_H
+#define ALV_STATESTORE_STORE_DIRECTORY_INTERNAL_H
+
+#include "base/status.h"
+
+/* Makes the directory when it is missing, locks it, checks its stamp or writes one. *out_lock is
+ * the descriptor that holds the lock. */
+alv_status alv_store_directory_open(const char *directory, const char *application_id,
+                                    int *out_lock, alv_error *err);
+
+/* Lets go of the lock. The file stays: removing it would let two processes lock two different files
+ * of that name. */
+void alv_store_directory_close(int lock);
+
+#endif

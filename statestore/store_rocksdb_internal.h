@@ -1,0 +1,107 @@
+/* store_rocksdb_internal.h — the RocksDB store inside: its handles, its table of shards, its
+ * errors.
+ *
+ * Why:    rocksdb/c.h is opened here and in store_rocksdb*.c only; everyone else sees store.h.
+ * Locks:  `change` (making and dropping column families; held across disk writes) before `table`
+ *         (the pointers; held for a few instructions) before a shard's `position_lock` and
+ *         `writers_lock`.
+ *         None is held while a visit or any other code of a caller runs.
+ */
+#ifndef ALV_STATESTORE_STORE_ROCKSDB_INTERNAL_H
+#define ALV_STATESTORE_STORE_ROCKSDB_INTERNAL_H
+
+#include <pthread.h>
+#include <rocksdb/c.h>
+#include <stdatomic.h>
+
+#include "base/limits.h"
+#include "statestore/store.h"
+
+/* A shard's column family. Counted, not locked: whoever reads holds a reference, and a wipe puts
+ * another object in its place at once; RocksDB keeps dropped data until the last handle is gone. */
+typedef struct alv_rocksdb_shard {
+    int32_t number;
+    atomic_int references;
+    atomic_bool writing; /* to notice two owners */
+    rocksdb_column_family_handle_t *family;
+    pthread_mutex_t position_lock; /* for the two below */
+    alv_position position;         /* as of the last apply */
+    bool open;                     /* `position` is known */
+} alv_rocksdb_shard;
+
+/* What an apply needs and is worth keeping for the next one. */
+typedef struct alv_rocksdb_writer {
+    rocksdb_writebatch_t *batch;
+    alv_bytes key;
+} alv_rocksdb_writer;
+
+/* Lanes, the replicator, and some more. */
+#define ALV_ROCKSDB_WRITERS_MAX (ALV_LANES_MAX + 4)
+
+typedef struct alv_rocksdb {
+    alv_store store; /* first: the port's handle is the store */
+    char *directory; /* state.dir, for messages */
+    int lock;
+    rocksdb_t *db;
+    rocksdb_options_t *options; /* also of column families made later */
+    rocksdb_cache_t *cache;
+    rocksdb_writeoptions_t *write_options;
+    rocksdb_readoptions_t *read_options;
+    pthread_mutex_t change;
+    pthread_rwlock_t table;
+    alv_rocksdb_shard *shards[ALV_SHARDS_MAX];
+    pthread_mutex_t writers_lock;
+    alv_rocksdb_writer *writers[ALV_ROCKSDB_WRITERS_MAX]; /* not in use at the moment */
+    size_t writer_count;
+} alv_rocksdb;
+
+/* The reserved key of a shard's position: no kind of entry begins with this byte. */
+#define ALV_ROCKSDB_POSITION_KEY "p"
+static_assert(ALV_STORE_STATE != 'p' && ALV_STORE_LEDGER != 'p', "the position's key is its own");
+
+/* store_rocksdb_options.c */
+
+/* Memory budget, compaction, compression; `compress` false for a RocksDB built without LZ4. The
+ * caller destroys both; *out_cache is referred to by the options. */
+rocksdb_options_t *alv_rocksdb_options_new(int64_t memory_bytes, bool compress,
+                                           rocksdb_cache_t **out_cache);
+
+/* Turns off RocksDB's counters for the calling thread: they cost a tenth of a put. Cheap to repeat.
+ * */
+void alv_rocksdb_thread_prepare(void);
+
+/* store_rocksdb_error.c */
+
+/* Frees RocksDB's text and returns what it means (ALV_OK for NULL), with `doing` ("write") and the
+ * shard (-1: none) in `err`. */
+alv_status alv_rocksdb_check(char *text, const char *doing, int32_t shard, alv_error *err);
+
+/* store_rocksdb_shards.c */
+
+/* Takes `family`. The shard is not open yet. */
+alv_rocksdb_shard *alv_rocksdb_shard_new(int32_t number, rocksdb_column_family_handle_t *family);
+
+/* The shard with a reference, NULL when it has no column family. */
+alv_rocksdb_shard *alv_rocksdb_shard_ref(alv_rocksdb *rocks, int32_t number);
+
+/* The last reference destroys the handle. NULL is fine. */
+void alv_rocksdb_shard_unref(alv_rocksdb_shard *shard);
+
+/* As of the last apply; false when the shard is not open. */
+bool alv_rocksdb_shard_position(alv_rocksdb_shard *shard, alv_position *out);
+void alv_rocksdb_shard_set_position(alv_rocksdb_shard *shard, const alv_position *position);
+
+/* The name of a shard's column family, and back; -1 when it is not one. */
+#define ALV_ROCKSDB_FAMILY_NAME_BYTES 24
+void alv_rocksdb_family_name(int32_t shard, char out[ALV_ROCKSDB_FAMILY_NAME_BYTES]);
+int32_t alv_rocksdb_family_shard(const char *name);
+
+/* Two functions of the port. */
+alv_status alv_rocksdb_open_shard(alv_store *store, int32_t shard, alv_position *out,
+                                  alv_error *err);
+alv_status alv_rocksdb_wipe_shard(alv_store *store, int32_t shard, alv_error *err);
+
+/* store_rocksdb.c */
+extern const alv_store_ops alv_rocksdb_ops;
+
+#endif

@@ -1,0 +1,47 @@
+/* api_node.h — a node that consists of its API, a memory store and a directory.
+ *
+ * Why:    the API is tested and measured over real sockets; what stands behind it is filled by
+ *         hand.
+ * Thread: the test's. Shards may be moved while requests are under way, as lanes do.
+ * Owns:   everything but the group.
+ * Fails:  what does not work fails the running cmocka test.
+ */
+#ifndef ALV_TESTS_SUPPORT_API_NODE_H
+#define ALV_TESTS_SUPPORT_API_NODE_H
+
+#include "api/api.h"
+#include "tests/support/fake_group.h"
+
+#define ALV_API_NODE_SHARDS 4
+
+typedef struct alv_api_node {
+    alv_settings settings;
+    alv_store *store;
+    alv_directory *directory;
+    alv_registry *registry;
+    alv_api *api;
+    const char *not_ready; /* why /readyz says no; NULL = ready */
+} alv_api_node;
+
+/* Starts a node on a free port of 127.0.0.1; all shards are unassigned. */
+void alv_api_node_open(alv_api_node *node, const char *node_id, alv_fake_group *group);
+
+/* Stops the API only (again: nothing happens). */
+void alv_api_node_stop(alv_api_node *node);
+void alv_api_node_close(alv_api_node *node);
+
+const char *alv_api_node_address(const alv_api_node *node);
+
+/* The shard a key belongs to. */
+int32_t alv_api_node_shard(const char *key);
+
+/* Moves a shard forward: unassigned -> restoring -> active; and back. */
+void alv_api_node_restore(alv_api_node *node, int32_t shard);
+void alv_api_node_activate(alv_api_node *node, int32_t shard);
+void alv_api_node_activate_all(alv_api_node *node);
+void alv_api_node_revoke(alv_api_node *node, int32_t shard);
+
+/* Writes an entity as the transaction that ends at this position would. */
+void alv_api_node_put(alv_api_node *node, const char *key, alv_view state, int64_t position);
+
+#endif

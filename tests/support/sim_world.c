@@ -1,0 +1,173 @@
+#include "tests/support/sim_world.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/logger.h"
+#include "behaviors/builtin.h"
+#include "statestore/codec.h"
+#include "topics/partitioner.h"
+
+static void world_assignment_changed(void *payload)
+{
+    alv_sim_world *world = payload;
+    world->assignment_changes++;
+}
+
+static void world_lane_ended(void *payload, const alv_error *error)
+{
+    (void)payload;
+    (void)error;
+}
+
+static void world_restore_progress(void *payload, const alv_restore *restore)
+{
+    alv_sim_world *world = payload;
+    alv_directory_set_restore(world->directory, restore->shard, restore->records,
+                              restore->records_target);
+}
+
+static void world_start(alv_sim_world *world)
+{
+    const alv_settings *settings = alv_config_settings(world->config);
+    const alv_replicator_options replicator = {.log = alv_sim_log_port(world->log),
+                                               .store = world->store,
+                                               .clock = &world->clock.clock,
+                                               .settings = settings,
+                                               .shard_count = ALV_SIM_SHARDS,
+                                               .progress = world_restore_progress,
+                                               .payload = world};
+    alv_status status = alv_replicator_new(&replicator, &world->replicator, NULL);
+    ALV_ASSERT(status == ALV_OK);
+    world->directory = alv_directory_new(ALV_SIM_SHARDS);
+    const alv_lane_options lane = {.number = 0,
+                                   .shard_count = ALV_SIM_SHARDS,
+                                   .settings = settings,
+                                   .registry = world->registry,
+                                   .clock = &world->clock.clock,
+                                   .log = alv_sim_log_port(world->log),
+                                   .store = world->store,
+                                   .directory = world->directory,
+                                   .replicator = world->replicator,
+                                   .assignment_changed = world_assignment_changed,
+                                   .ended = world_lane_ended,
+                                   .payload = world};
+    world->lane = alv_lane_new(&lane);
+}
+
+static void world_stop(alv_sim_world *world)
+{
+    alv_lane_free(world->lane);
+    alv_replicator_stop(world->replicator);
+    alv_directory_free(world->directory);
+}
+
+void alv_sim_world_init(alv_sim_world *world, const char *const *assignments)
+{
+    alv_log_set_level(ALV_LOG_ERROR);
+    memset(world, 0, sizeof *world);
+    world->config = alv_config_new();
+    alv_status status = alv_config_set(world->config, "node.id=node-a", NULL);
+    for (size_t i = 0; assignments != NULL && assignments[i] != NULL; i++) {
+        ALV_ASSERT(status == ALV_OK);
+        status = alv_config_set(world->config, assignments[i], NULL);
+    }
+    ALV_ASSERT(status == ALV_OK);
+    status = alv_config_finish(world->config, NULL);
+    ALV_ASSERT(status == ALV_OK);
+    alv_manual_clock_init(&world->clock, 1700000000000);
+    world->log = alv_sim_log_new(ALV_SIM_SHARDS);
+    world->store = alv_store_memory_new();
+    world->registry = alv_registry_new();
+    status = alv_builtin_register(world->registry, NULL);
+    ALV_ASSERT(status == ALV_OK);
+    status = alv_registry_set_default(world->registry, "user", NULL);
+    ALV_ASSERT(status == ALV_OK);
+    world_start(world);
+}
+
+void alv_sim_world_done(alv_sim_world *world)
+{
+    world_stop(world);
+    world->store->ops->close(world->store);
+    alv_sim_log_free(world->log);
+    alv_registry_free(world->registry);
+    alv_config_free(world->config);
+}
+
+void alv_sim_world_run(alv_sim_world *world, int turns)
+{
+    for (int i = 0; i < turns; i++) {
+        alv_error err = ALV_ERROR_NONE;
+        alv_status status = alv_lane_turn(world->lane, 0, &err);
+        ALV_ASSERT(status == ALV_OK);
+        alv_replicator_turn(world->replicator, 0);
+        alv_manual_clock_advance(&world->clock, 1);
+    }
+}
+
+void alv_sim_world_activate(alv_sim_world *world)
+{
+    for (int32_t shard = 0; shard < ALV_SIM_SHARDS; shard++) {
+        alv_sim_log_assign(world->log, 0, shard);
+    }
+    for (int i = 0; i < 100; i++) {
+        alv_sim_world_run(world, 1);
+        if (alv_directory_count(world->directory, ALV_SHARD_ACTIVE) == ALV_SIM_SHARDS) {
+            return;
+        }
+    }
+    ALV_ASSERT(!"the shards do not become active");
+}
+
+/* A dead process calls nobody: the assignment is taken away as lost, which commits nothing, and the
+ * open transaction is left to the next producer's renewal, which aborts it. */
+void alv_sim_world_crash(alv_sim_world *world, size_t applies)
+{
+    for (int32_t shard = 0; shard < ALV_SIM_SHARDS; shard++) {
+        alv_sim_log_revoke(world->log, 0, shard, true);
+    }
+    world_stop(world);
+    for (int32_t shard = 0; shard < ALV_SIM_SHARDS; shard++) {
+        alv_store_memory_crash(world->store, shard, applies);
+    }
+    world_start(world);
+}
+
+int32_t alv_sim_world_send(alv_sim_world *world, const char *key, const char *command)
+{
+    int32_t shard = alv_partitioner_shard(alv_view_of(key), ALV_SIM_SHARDS);
+    (void)alv_sim_log_append(world->log, ALV_TOPIC_COMMANDS, shard, key, command, NULL, 0);
+    return shard;
+}
+
+static int64_t world_balance(alv_view encoded)
+{
+    json_t *state = NULL;
+    alv_status status = alv_codec_decode(encoded, &state, NULL);
+    ALV_ASSERT(status == ALV_OK);
+    int64_t balance = json_integer_value(json_object_get(state, "balance"));
+    json_decref(state);
+    return balance;
+}
+
+int64_t alv_sim_world_stored_balance(alv_sim_world *world, const char *key)
+{
+    alv_bytes value = ALV_BYTES_EMPTY;
+    bool found = false;
+    int32_t shard = alv_partitioner_shard(alv_view_of(key), ALV_SIM_SHARDS);
+    alv_status status = world->store->ops->get(world->store, shard, ALV_STORE_STATE,
+                                               alv_view_of(key), &found, &value, NULL);
+    ALV_ASSERT(status == ALV_OK);
+    int64_t balance = found ? world_balance(alv_bytes_view(&value)) : -1;
+    alv_bytes_done(&value);
+    return balance;
+}
+
+int64_t alv_sim_world_logged_balance(alv_sim_world *world, const char *key)
+{
+    int32_t shard = alv_partitioner_shard(alv_view_of(key), ALV_SIM_SHARDS);
+    const char *last = alv_sim_log_last(world->log, ALV_TOPIC_CHANGELOG, shard, key, NULL);
+    return last == NULL ? -1 : world_balance(alv_view_of(last));
+}

@@ -1,0 +1,48 @@
+/* sim_world.h — one lane with everything around it, in one thread, over the simulated log.
+ *
+ * Why:    the real lane, executor, transaction, replicator and `user` behavior run here step by step;
+ *         the test decides what the log does and looks at log, store and directory afterwards.
+ * Thread: one.
+ */
+#ifndef ALV_TESTS_SUPPORT_SIM_WORLD_H
+#define ALV_TESTS_SUPPORT_SIM_WORLD_H
+
+#include "processor/lane.h"
+#include "tests/support/sim_log.h"
+
+#define ALV_SIM_SHARDS 2
+
+typedef struct alv_sim_world {
+    alv_config *config;
+    alv_manual_clock clock;
+    alv_sim_log *log;
+    alv_store *store;
+    alv_registry *registry;
+    alv_directory *directory;
+    alv_replicator *replicator;
+    alv_lane *lane;
+    int assignment_changes;
+} alv_sim_world;
+
+/* `assignments` ("key=value", NULL-terminated list, may be NULL) go into the configuration. */
+void alv_sim_world_init(alv_sim_world *world, const char *const *assignments);
+void alv_sim_world_done(alv_sim_world *world);
+
+/* Lane and replicator take `turns` turns each, 1 ms apart; asserts that the lane goes on. */
+void alv_sim_world_run(alv_sim_world *world, int turns);
+
+/* Assigns both shards to the lane and runs until they are active. */
+void alv_sim_world_activate(alv_sim_world *world);
+
+/* The lane and its producer die without a word, the replicator too; log and store stay. A new lane
+ * starts over them. The store falls back by `applies` applies per shard, as after a crash. */
+void alv_sim_world_crash(alv_sim_world *world, size_t applies);
+
+/* Sends a command to the shard its key belongs to; the shard. */
+int32_t alv_sim_world_send(alv_sim_world *world, const char *key, const char *command);
+
+/* The "balance" of a user in the store (-1 = no such entity) and by the changelog's last record. */
+int64_t alv_sim_world_stored_balance(alv_sim_world *world, const char *key);
+int64_t alv_sim_world_logged_balance(alv_sim_world *world, const char *key);
+
+#endif

@@ -1,0 +1,225 @@
+/* Goal:   each event is one line of logfmt that any parser takes, whatever the values hold.
+ * Method: stderr is a pipe while the test logs; what comes out is compared. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/logger.h"
+
+#define TIME_LENGTH (sizeof "2026-11-21T10:00:00.123Z" - 1)
+
+static int saved_stderr;
+static int reading_end;
+static char captured[16384];
+
+static void capture_begin(void)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    saved_stderr = dup(STDERR_FILENO);
+    assert_true(saved_stderr >= 0);
+    assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
+    (void)close(ends[1]);
+    reading_end = ends[0];
+}
+
+/* Everything that was logged since capture_begin. */
+static char *capture_end(void)
+{
+    assert_true(dup2(saved_stderr, STDERR_FILENO) >= 0);
+    (void)close(saved_stderr);
+    size_t size = 0;
+    ssize_t got;
+    while ((got = read(reading_end, captured + size, sizeof captured - 1 - size)) > 0)
+        size += (size_t)got;
+    captured[size] = '\0';
+    (void)close(reading_end);
+    return captured;
+}
+
+/* What stands behind the time, after a look at the time. */
+static char *after_time(char *line)
+{
+    assert_true(strlen(line) > TIME_LENGTH);
+    const char *form = "dddd-dd-ddTdd:dd:dd.dddZ";
+    for (size_t i = 0; form[i] != '\0'; i++) {
+        if (form[i] == 'd')
+            assert_in_range(line[i], '0', '9');
+        else
+            assert_int_equal(line[i], form[i]);
+    }
+    return line + TIME_LENGTH;
+}
+
+static void log__writes_the_fixed_keys_first(void **state)
+{
+    (void)state;
+    alv_log_set_thread("lane-0");
+    capture_begin();
+    alv_log(ALV_LOG_INFO, "shard-state", "shard=%d from=%s to=%s", 7, "restoring", "active");
+    assert_string_equal(after_time(capture_end()),
+                        " level=info thread=lane-0 event=shard-state shard=7 from=restoring "
+                        "to=active\n");
+}
+
+static void log__without_values_ends_after_the_event(void **state)
+{
+    (void)state;
+    alv_log_set_thread("lane-0");
+    capture_begin();
+    alv_log(ALV_LOG_WARN, "stopping", "%s", "");
+    assert_string_equal(after_time(capture_end()), " level=warn thread=lane-0 event=stopping\n");
+}
+
+static void log__escapes_control_characters(void **state)
+{
+    (void)state;
+    alv_log_set_thread("main");
+    capture_begin();
+    alv_log(ALV_LOG_ERROR, "odd", "msg=\"%s\"",
+            "a\nb\rc\td\x01"
+            "e\x7f"
+            "f\xff"
+            "g\xc3\xa4");
+    assert_string_equal(after_time(capture_end()),
+                        " level=error thread=main event=odd "
+                        "msg=\"a\\nb\\rc\\td\\x01e\\x7ff\\xffg\xc3\xa4\"\n");
+}
+
+static void log__respects_the_level(void **state)
+{
+    (void)state;
+    assert_true(alv_log_enabled(ALV_LOG_INFO));
+    assert_false(alv_log_enabled(ALV_LOG_DEBUG));
+    alv_log_set_level(ALV_LOG_WARN);
+    assert_false(alv_log_enabled(ALV_LOG_INFO));
+    alv_error err = ALV_ERROR_NONE;
+    (void)alv_fail(&err, ALV_RETRY, "unseen");
+    capture_begin();
+    alv_log(ALV_LOG_INFO, "unseen", "%s", "");
+    alv_log_text(ALV_LOG_DEBUG, "unseen", "text", "%s", "");
+    alv_log_error(ALV_LOG_INFO, "unseen", &err, "%s", "");
+    assert_string_equal(capture_end(), "");
+    alv_log_set_level(ALV_LOG_INFO);
+}
+
+static void log__cuts_long_lines_and_still_ends_them(void **state)
+{
+    (void)state;
+    char *value = malloc(10000);
+    memset(value, '\n', 9999);
+    value[9999] = '\0';
+    capture_begin();
+    alv_log(ALV_LOG_INFO, "long", "value=%s", value);
+    alv_log_text(ALV_LOG_INFO, "long", value, "a=%d", 1);
+    free(value);
+    char *lines = capture_end();
+    char *second = strchr(lines, '\n') + 1;
+    assert_in_range(second - lines, 4000, 4096);
+    assert_in_range(strlen(second), 4000, 4096);
+    assert_string_equal(second + strlen(second) - 4, "\\n\"\n"); /* no half escape, and the quote */
+    assert_ptr_equal(strchr(second, '\n'), second + strlen(second) - 1);
+}
+
+static void log_text__quotes_what_others_wrote(void **state)
+{
+    (void)state;
+    alv_log_set_thread("main");
+    capture_begin();
+    alv_log_text(ALV_LOG_WARN, "rdkafka", "Topic \"a\\b\" is\naway", "facility=%s", "FAIL");
+    assert_string_equal(after_time(capture_end()),
+                        " level=warn thread=main event=rdkafka facility=FAIL "
+                        "msg=\"Topic \\\"a\\\\b\\\" is\\naway\"\n");
+}
+
+static void log_error__says_what_and_where(void **state)
+{
+    (void)state;
+    alv_log_set_thread("main");
+    alv_error err = ALV_ERROR_NONE;
+    (void)alv_error_set(&err, ALV_ABORT, "rdkafka", -185, "topics/kafka_log.c", 12,
+                        "broker \"%s\" timed out", "b1");
+    capture_begin();
+    alv_log_error(ALV_LOG_WARN, "commit-aborted", &err, "shard=%d", 3);
+    assert_string_equal(after_time(capture_end()),
+                        " level=warn thread=main event=commit-aborted shard=3 error=\"broker "
+                        "\\\"b1\\\" timed out\" status=abort source=rdkafka code=-185 "
+                        "at=kafka_log.c:12\n");
+}
+
+static void log_error__takes_an_empty_error(void **state)
+{
+    (void)state;
+    alv_log_set_thread("main");
+    alv_error err = ALV_ERROR_NONE;
+    capture_begin();
+    alv_log_error(ALV_LOG_WARN, "odd", &err, "%s", "");
+    assert_string_equal(after_time(capture_end()),
+                        " level=warn thread=main event=odd error=\"\" status=ok source=none code=0 "
+                        "at=none:0\n");
+}
+
+static void log__leaves_errno_alone(void **state)
+{
+    (void)state;
+    capture_begin();
+    (void)close(STDERR_FILENO);
+    errno = ENOENT;
+    alv_log(ALV_LOG_INFO, "lost", "%s", "");
+    int after = errno;
+    assert_string_equal(capture_end(), "");
+    assert_int_equal(after, ENOENT);
+}
+
+static void *other_thread(void *payload)
+{
+    (void)payload;
+    char name[32];
+    alv_log_set_thread("a-name-that-is-far-too-long");
+    (void)pthread_getname_np(pthread_self(), name, sizeof name);
+    alv_log(ALV_LOG_INFO, "other", "name=%s", name);
+    return NULL;
+}
+
+static void thread__name_belongs_to_one_thread_and_is_cut(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    alv_log_set_thread("main");
+    capture_begin();
+    int failed = pthread_create(&thread, NULL, other_thread, NULL);
+    if (failed == 0)
+        (void)pthread_join(thread, NULL);
+    alv_log(ALV_LOG_INFO, "mine", "%s", "");
+    char *lines = capture_end();
+    assert_int_equal(failed, 0);
+    assert_non_null(strstr(lines, "thread=a-name-that-is- event=other name=a-name-that-is-\n"));
+    assert_non_null(strstr(lines, "thread=main event=mine\n"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(log__writes_the_fixed_keys_first),
+        cmocka_unit_test(log__without_values_ends_after_the_event),
+        cmocka_unit_test(log__escapes_control_characters),
+        cmocka_unit_test(log__respects_the_level),
+        cmocka_unit_test(log__cuts_long_lines_and_still_ends_them),
+        cmocka_unit_test(log_text__quotes_what_others_wrote),
+        cmocka_unit_test(log_error__says_what_and_where),
+        cmocka_unit_test(log_error__takes_an_empty_error),
+        cmocka_unit_test(log__leaves_errno_alone),
+        cmocka_unit_test(thread__name_belongs_to_one_thread_and_is_cut),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,83 @@
+/* kafka.h — the door to Kafka: opens the real log, looks after topics and asks about the group.
+ *
+ * Why:    librdkafka is included in topics/kafka_*.c and nowhere else. Settings that correctness
+ *         depends on stand in one table (kafka_conf.c) and cannot be overridden by kafka.*.
+ * Thread: alv_kafka_open and the admin calls: main, or a thread of their own; they block up to
+ *         ALV_KAFKA_CALL_MS. The log's handles: see log_port.h.
+ * Owns:   the log belongs to the caller and is closed after all its handles.
+ */
+#ifndef ALV_TOPICS_KAFKA_H
+#define ALV_TOPICS_KAFKA_H
+
+#include "base/config.h"
+#include "topics/log_port.h"
+#include "topics/schema.h"
+
+/* Prepares a log over the configured brokers; does not connect. `config` must outlive it.
+ * ALV_REJECT: a kafka.* key or value that librdkafka does not take. */
+alv_status alv_kafka_open(const alv_config *config, alv_log_port **out, alv_error *err);
+
+/* Version of librdkafka in use. Static. */
+const char *alv_kafka_library_version(void);
+
+/* ---- topics ---------------------------------------------------------------------------------- */
+
+typedef struct alv_topic_info {
+    char name[ALV_TOPIC_NAME_BYTES];
+    bool exists;
+    int32_t shards;             /* partitions */
+    int32_t replication_factor; /* of partition 0 */
+    char cleanup_policy[32];    /* "compact", "delete", ... */
+    char retention_ms[24];
+    char problem[256]; /* empty when the topic is as it must be */
+} alv_topic_info;
+
+/* Looks at all topics of the application. Fills ALV_TOPIC_COUNT items, with `problem` set where one
+ * is missing, has another number of partitions than the command topic (or than `shards`, when that was
+ * set by hand), or the wrong cleanup policy. ALV_RETRY: no broker answers. */
+alv_status alv_kafka_describe_topics(const alv_config *config,
+                                     alv_topic_info out[ALV_TOPIC_COUNT], alv_error *err);
+
+/* Creates the topics that are missing; never changes one that exists. The shard count is that of the
+ * existing command topic, else `shards`. Waits until all brokers know them. `out_created` may be NULL.
+ * ALV_RETRY, ALV_REJECT (the broker refuses; `err` says why). */
+alv_status alv_kafka_create_topics(const alv_config *config, size_t *out_created, alv_error *err);
+
+/* Creates what is missing when topics.create allows it, checks everything, and returns the number of
+ * shards. ALV_RETRY: brokers away; ALV_REJECT: something is wrong that a person must decide, `err`
+ * names the topic, what is there, what is needed and the next step. */
+alv_status alv_kafka_prepare_topics(const alv_config *config, int32_t *out_shards,
+                                    alv_error *err);
+
+/* ---- members of the group -------------------------------------------------------------------- */
+
+/* A lane as the group coordinator knows it; read from client.id `<node.id>@<host:port>/<lane>`. */
+typedef struct alv_member {
+    char node_id[256];
+    char address[256]; /* advertised host:port of the node's HTTP API; "none" when it has none */
+    int32_t lane;
+    char member_id[256];
+    int32_t *shards; /* assigned at the time of asking */
+    size_t shard_count;
+} alv_member;
+
+typedef struct alv_members {
+    alv_member *items;
+    size_t count;
+} alv_members;
+
+/* A handle for asking again and again over one connection. */
+typedef struct alv_group_view alv_group_view;
+
+alv_status alv_group_view_open(const alv_config *config, alv_group_view **out, alv_error *err);
+
+/* Asks the group coordinator who is a member and what is assigned to whom (DescribeConsumerGroups).
+ * Members that are not lanes of this application's nodes are left out. Blocks up to `timeout_ms`.
+ * ALV_RETRY. The result is freed with alv_members_done. */
+alv_status alv_group_view_members(alv_group_view *view, int timeout_ms, alv_members *out,
+                                  alv_error *err);
+
+void alv_members_done(alv_members *members);
+void alv_group_view_close(alv_group_view *view);
+
+#endif

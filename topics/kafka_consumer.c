@@ -1,0 +1,544 @@
+/* kafka_consumer.c — a member of the consumer group on the command topic.
+ *
+ * For every shard the table below says what the lane wants (`started`, from `next` on) and what
+ * librdkafka has been told. Wishes are carried out together at the begin of the next poll: an abort
+ * that starts thirty shards again costs one call, and a shard that librdkafka is not ready for yet
+ * (its fetcher starts in the background) is simply tried again.
+ *
+ *   assigned ---> paused in librdkafka, nothing handed out
+ *   start    ---> `seek_due`; at the next poll: seek, then resume
+ *   pause    ---> nothing handed out at once; at the next poll: paused in librdkafka
+ *
+ * What is handed out passes the table: the shard is started, no seek is due, and the offset is not
+ * below `next`. librdkafka discards by version what was queued before a seek or a pause. `next` is
+ * there for what the version does not cover: while a rebalance pauses a partition on another thread,
+ * messages just taken can be fetched a second time.
+ */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "topics/kafka_internal.h"
+
+/* How long close may take when the brokers are away. */
+#define CLOSE_UNSUBSCRIBE_MS 2500
+#define CLOSE_MS 4500
+/* A poll that still has seeks to carry out waits no longer than this. */
+#define SEEK_RETRY_MS 2
+#define SEEK_MS 1000
+/* Seeks that librdkafka keeps refusing: its fetcher has stopped and must be set up anew. */
+#define SEEK_REFUSALS_MAX 50
+
+typedef struct consumer_shard {
+    bool assigned;
+    bool started;  /* wanted */
+    bool seek_due; /* wanted, not yet done */
+    bool running;  /* told librdkafka: not paused */
+    bool broken;   /* its fetcher stopped on an error: assign it anew */
+    int seek_refusals;
+    int64_t next; /* nothing below is handed out */
+} consumer_shard;
+
+typedef struct kafka_consumer {
+    alv_consumer base;
+    const alv_kafka *log;
+    alv_kafka_client client;
+    alv_rebalance_listener listener;
+    rd_kafka_queue_t *queue;
+    alv_kafka_hold *holds;
+    consumer_shard *shards; /* by number */
+    int32_t shard_count;
+    bool dirty;       /* some wish is not carried out yet */
+    alv_error notice; /* for the next poll: what came between messages */
+} kafka_consumer;
+
+static const char *consumer_topic(const kafka_consumer *consumer)
+{
+    return consumer->log->names[ALV_TOPIC_COMMANDS];
+}
+
+static consumer_shard *consumer_find(kafka_consumer *consumer, int32_t shard)
+{
+    if (shard < 0 || shard >= consumer->shard_count || !consumer->shards[shard].assigned)
+        return NULL;
+    return &consumer->shards[shard];
+}
+
+static void consumer_make_room(kafka_consumer *consumer, int32_t shard)
+{
+    ALV_ASSERT(shard >= 0);
+    if (shard < consumer->shard_count)
+        return;
+    int32_t count = shard + 16;
+    consumer->shards =
+        alv_realloc(consumer->shards, (size_t)count * sizeof(*consumer->shards));
+    memset(consumer->shards + consumer->shard_count, 0,
+           (size_t)(count - consumer->shard_count) * sizeof(*consumer->shards));
+    consumer->shard_count = count;
+}
+
+/* ---- rebalance ------------------------------------------------------------------------------- */
+
+static int32_t *consumer_numbers(const rd_kafka_topic_partition_list_t *partitions)
+{
+    int32_t *numbers = alv_alloc_array((size_t)partitions->cnt + 1, sizeof(*numbers));
+    for (int i = 0; i < partitions->cnt; i++)
+        numbers[i] = partitions->elems[i].partition;
+    return numbers;
+}
+
+/* A rebalance call that librdkafka refuses leaves the group in a state nobody knows. */
+static void consumer_check(kafka_consumer *consumer, rd_kafka_error_t *error, const char *what)
+{
+    if (error == NULL)
+        return;
+    if (consumer->notice.status == ALV_OK)
+        (void)alv_kafka_fail(&consumer->notice, ALV_FATAL, rd_kafka_error_code(error), "%s: %s",
+                             what, rd_kafka_error_string(error));
+    rd_kafka_error_destroy(error);
+}
+
+/* The offset given here is never read: the pause comes before any fetch from it can be delivered. An
+ * explicit one keeps librdkafka from asking for committed offsets, which it would wait for as long
+ * as a transaction of the previous owner is open. */
+static void consumer_assign(kafka_consumer *consumer, rd_kafka_topic_partition_list_t *partitions)
+{
+    for (int i = 0; i < partitions->cnt; i++) {
+        int32_t shard = partitions->elems[i].partition;
+        partitions->elems[i].offset = 0;
+        consumer_make_room(consumer, shard);
+        consumer->shards[shard] = (consumer_shard){.assigned = true, .next = ALV_OFFSET_NONE};
+    }
+    consumer_check(consumer, rd_kafka_incremental_assign(consumer->client.rk, partitions),
+                   "incremental assign");
+    (void)rd_kafka_pause_partitions(consumer->client.rk, partitions); /* unknown ones only fail */
+}
+
+static void consumer_on_assign(kafka_consumer *consumer,
+                               rd_kafka_topic_partition_list_t *partitions)
+{
+    consumer_assign(consumer, partitions);
+    int32_t *numbers = consumer_numbers(partitions);
+    consumer->listener.assigned(consumer->listener.payload, numbers, (size_t)partitions->cnt);
+    alv_free(numbers);
+}
+
+/* incremental_unassign comes last: it lets the next owner go ahead. */
+static void consumer_on_revoke(kafka_consumer *consumer,
+                               rd_kafka_topic_partition_list_t *partitions)
+{
+    bool lost = rd_kafka_assignment_lost(consumer->client.rk) != 0;
+    int32_t *numbers = consumer_numbers(partitions);
+    consumer->listener.revoked(consumer->listener.payload, numbers, (size_t)partitions->cnt, lost);
+    for (int i = 0; i < partitions->cnt; i++) {
+        consumer_shard *shard = consumer_find(consumer, numbers[i]);
+        if (shard != NULL)
+            shard->assigned = false;
+    }
+    alv_free(numbers);
+    consumer_check(consumer, rd_kafka_incremental_unassign(consumer->client.rk, partitions),
+                   "incremental unassign");
+}
+
+static void consumer_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
+                                  rd_kafka_topic_partition_list_t *partitions, void *opaque)
+{
+    kafka_consumer *consumer = ((alv_kafka_client *)opaque)->owner;
+    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
+        consumer_on_assign(consumer, partitions);
+    else
+        consumer_on_revoke(consumer, partitions);
+    rd_kafka_yield(rk); /* poll returns, so that the lane can act on it */
+}
+
+/* What librdkafka will not announce any more: it is fenced, broken or about to go. */
+static void consumer_lose_all(kafka_consumer *consumer)
+{
+    int32_t *numbers = alv_alloc_array((size_t)consumer->shard_count + 1, sizeof(*numbers));
+    size_t count = 0;
+    for (int32_t shard = 0; shard < consumer->shard_count; shard++)
+        if (consumer->shards[shard].assigned)
+            numbers[count++] = shard;
+    if (count > 0)
+        consumer->listener.revoked(consumer->listener.payload, numbers, count, true);
+    for (size_t i = 0; i < count; i++)
+        consumer->shards[numbers[i]].assigned = false;
+    alv_free(numbers);
+}
+
+/* ---- carrying out wishes --------------------------------------------------------------------- */
+
+static rd_kafka_topic_partition_t *consumer_list_add(rd_kafka_topic_partition_list_t *list,
+                                                     const kafka_consumer *consumer, int32_t shard)
+{
+    return rd_kafka_topic_partition_list_add(list, consumer_topic(consumer), shard);
+}
+
+/* The one way out of a fetcher that stopped on an error (offset out of range): a seek is refused
+ * in that state. The group does not notice. */
+static void consumer_revive(kafka_consumer *consumer, int32_t number, consumer_shard *shard)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    consumer_list_add(list, consumer, number)->offset = shard->next;
+    consumer_check(consumer, rd_kafka_incremental_unassign(consumer->client.rk, list), "unassign");
+    consumer_check(consumer, rd_kafka_incremental_assign(consumer->client.rk, list), "assign");
+    (void)rd_kafka_pause_partitions(consumer->client.rk, list); /* cannot fail */
+    rd_kafka_topic_partition_list_destroy(list);
+    shard->running = false;
+    shard->broken = false;
+    shard->seek_refusals = 0;
+}
+
+static void consumer_apply_pauses(kafka_consumer *consumer)
+{
+    rd_kafka_topic_partition_list_t *list =
+        rd_kafka_topic_partition_list_new(consumer->shard_count);
+    for (int32_t i = 0; i < consumer->shard_count; i++) {
+        consumer_shard *shard = &consumer->shards[i];
+        if (shard->assigned && !shard->started && shard->running) {
+            consumer_list_add(list, consumer, i);
+            shard->running = false;
+        }
+    }
+    if (list->cnt > 0)
+        (void)rd_kafka_pause_partitions(consumer->client.rk, list); /* cannot fail */
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+/* True when it has been done; a refusal is tried again at the next poll. */
+static bool consumer_sought(consumer_shard *shard, const rd_kafka_topic_partition_t *partition)
+{
+    if (partition->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        shard->seek_due = false;
+        shard->seek_refusals = 0;
+        return true;
+    }
+    if (partition->err != RD_KAFKA_RESP_ERR__IN_PROGRESS &&
+        ++shard->seek_refusals > SEEK_REFUSALS_MAX)
+        shard->broken = true;
+    return false;
+}
+
+/* Seeks those on the list and resumes those of them that are paused. False when some remain. */
+static bool consumer_seek(kafka_consumer *consumer, rd_kafka_topic_partition_list_t *list)
+{
+    bool done = true;
+    rd_kafka_topic_partition_list_t *resumed = rd_kafka_topic_partition_list_new(list->cnt);
+    rd_kafka_error_t *error = rd_kafka_seek_partitions(consumer->client.rk, list, SEEK_MS);
+    if (error != NULL)
+        rd_kafka_error_destroy(error); /* timed out: each partition says whether it is done */
+    for (int i = 0; i < list->cnt; i++) {
+        consumer_shard *shard = &consumer->shards[list->elems[i].partition];
+        if (!consumer_sought(shard, &list->elems[i]))
+            done = false;
+        else if (!shard->running) {
+            consumer_list_add(resumed, consumer, list->elems[i].partition);
+            shard->running = true;
+        }
+    }
+    if (resumed->cnt > 0)
+        (void)rd_kafka_resume_partitions(consumer->client.rk, resumed); /* cannot fail */
+    rd_kafka_topic_partition_list_destroy(resumed);
+    return done;
+}
+
+static void consumer_apply(kafka_consumer *consumer)
+{
+    if (!consumer->dirty)
+        return;
+    consumer_apply_pauses(consumer);
+    rd_kafka_topic_partition_list_t *list =
+        rd_kafka_topic_partition_list_new(consumer->shard_count);
+    for (int32_t i = 0; i < consumer->shard_count; i++) {
+        consumer_shard *shard = &consumer->shards[i];
+        if (!shard->assigned || !shard->started || !shard->seek_due)
+            continue;
+        if (shard->broken)
+            consumer_revive(consumer, i, shard);
+        consumer_list_add(list, consumer, i)->offset = shard->next;
+    }
+    consumer->dirty = list->cnt > 0 && !consumer_seek(consumer, list);
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+/* ---- poll ------------------------------------------------------------------------------------ */
+
+static alv_status consumer_fatal(kafka_consumer *consumer, alv_error *err)
+{
+    char text[256];
+    rd_kafka_resp_err_t code = rd_kafka_fatal_error(consumer->client.rk, text, sizeof(text));
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return ALV_OK;
+    consumer_lose_all(consumer);
+    alv_status status = code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID ||
+                                code == RD_KAFKA_RESP_ERR__FENCED
+                            ? ALV_FENCED
+                            : ALV_FATAL;
+    return alv_kafka_fail(err, status, code, "%s: %s", consumer->client.name, text);
+}
+
+/* An error that came in the place of a message. */
+static void consumer_note(kafka_consumer *consumer, const rd_kafka_message_t *message)
+{
+    int32_t number = message->partition;
+    consumer_shard *shard = consumer_find(consumer, number);
+    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET && shard != NULL) {
+        /* Stale when the lane has asked for another offset meanwhile. */
+        if (shard->seek_due)
+            return;
+        shard->broken = true;
+        shard->started = false;
+        consumer->dirty = true;
+    }
+    if (consumer->notice.status != ALV_OK || message->err == RD_KAFKA_RESP_ERR__FATAL)
+        return;
+    if (number >= 0)
+        (void)alv_kafka_fail(&consumer->notice, ALV_RETRY, message->err, "%s shard %d: %s",
+                             consumer_topic(consumer), (int)number,
+                             rd_kafka_message_errstr(message));
+    else
+        (void)alv_kafka_fail(&consumer->notice, ALV_RETRY, message->err, "%s",
+                             rd_kafka_message_errstr(message));
+}
+
+static void consumer_deliver(kafka_consumer *consumer, alv_kafka_hold *hold)
+{
+    for (size_t i = 0; i < hold->count; i++) {
+        const rd_kafka_message_t *message = hold->messages[i];
+        consumer_shard *shard = consumer_find(consumer, message->partition);
+        if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            consumer_note(consumer, message);
+            alv_kafka_hold_drop(hold, i);
+        } else if (shard == NULL || !shard->started || shard->seek_due ||
+                   message->offset < shard->next) {
+            alv_kafka_hold_drop(hold, i);
+        } else {
+            shard->next = message->offset + 1;
+            alv_kafka_hold_keep(hold, i, ALV_TOPIC_COMMANDS);
+        }
+    }
+}
+
+static alv_status consumer_poll(alv_consumer *base, int timeout_ms, alv_batch *out, alv_error *err)
+{
+    kafka_consumer *consumer = (kafka_consumer *)base;
+    alv_batch_clear(out);
+    consumer_apply(consumer);
+    if (consumer->dirty && timeout_ms > SEEK_RETRY_MS)
+        timeout_ms = SEEK_RETRY_MS;
+    consumer_deliver(consumer,
+                     alv_kafka_hold_fill(&consumer->holds, consumer->queue, timeout_ms, out));
+
+    alv_status status = consumer_fatal(consumer, err);
+    if (status != ALV_OK) {
+        alv_batch_clear(out);
+        return status;
+    }
+    if (out->count > 0)
+        return ALV_OK; /* trouble can wait for the next poll */
+    if (consumer->notice.status != ALV_OK) {
+        alv_error notice = consumer->notice;
+        alv_error_clear(&consumer->notice);
+        return alv_kafka_fail(err, notice.status, notice.code, "%s", notice.text);
+    }
+    return alv_kafka_client_trouble(&consumer->client, err);
+}
+
+static void consumer_wake(alv_consumer *base)
+{
+    rd_kafka_queue_yield(((kafka_consumer *)base)->queue);
+}
+
+static alv_status consumer_start(alv_consumer *base, int32_t number, int64_t offset,
+                                 alv_error *err)
+{
+    kafka_consumer *consumer = (kafka_consumer *)base;
+    consumer_shard *shard = consumer_find(consumer, number);
+    ALV_ASSERT(offset >= 0);
+    if (shard == NULL)
+        return alv_fail(err, ALV_RETRY, "shard %d is not assigned", (int)number);
+    shard->started = true;
+    shard->seek_due = true;
+    shard->next = offset;
+    consumer->dirty = true;
+    return ALV_OK;
+}
+
+static alv_status consumer_pause(alv_consumer *base, int32_t number, alv_error *err)
+{
+    kafka_consumer *consumer = (kafka_consumer *)base;
+    consumer_shard *shard = consumer_find(consumer, number);
+    if (shard == NULL)
+        return alv_fail(err, ALV_RETRY, "shard %d is not assigned", (int)number);
+    shard->started = false;
+    shard->seek_due = false;
+    consumer->dirty = true;
+    return ALV_OK;
+}
+
+/* ---- questions ------------------------------------------------------------------------------- */
+
+static alv_status consumer_committed(alv_consumer *base, alv_shard_offset *items, size_t count,
+                                     alv_error *err)
+{
+    kafka_consumer *consumer = (kafka_consumer *)base;
+    return alv_kafka_committed(consumer->client.rk, consumer_topic(consumer), items, count,
+                               ALV_KAFKA_CALL_MS, err);
+}
+
+static alv_status consumer_range(alv_consumer *base, int32_t shard, int64_t *out_start,
+                                 int64_t *out_end, alv_error *err)
+{
+    kafka_consumer *consumer = (kafka_consumer *)base;
+    return alv_kafka_range(consumer->client.rk, consumer_topic(consumer), shard, out_start,
+                           out_end, err);
+}
+
+/* ---- open, close ----------------------------------------------------------------------------- */
+
+static int64_t consumer_now_ms(void)
+{
+    return alv_monotonic_us(alv_clock_system()) / 1000;
+}
+
+static bool consumer_has_shards(const kafka_consumer *consumer)
+{
+    for (int32_t i = 0; i < consumer->shard_count; i++)
+        if (consumer->shards[i].assigned)
+            return true;
+    return false;
+}
+
+/* Runs callbacks; records that come meanwhile are of no use any more. */
+static void consumer_serve(rd_kafka_queue_t *queue, int timeout_ms)
+{
+    rd_kafka_message_t *message = rd_kafka_consume_queue(queue, timeout_ms);
+    if (message != NULL)
+        rd_kafka_message_destroy(message);
+}
+
+/* librdkafka forgets the member id in the moment in which it sends LeaveGroup. */
+static bool consumer_is_member(const kafka_consumer *consumer)
+{
+    char *id = rd_kafka_memberid(consumer->client.rk);
+    bool is_member = id != NULL && *id != '\0';
+    if (id != NULL)
+        rd_kafka_mem_free(consumer->client.rk, id);
+    return is_member;
+}
+
+/* Closing never sends LeaveGroup for a static member; unsubscribing does, once the shards have been
+ * given up and unless the close has begun before. So the leaving is waited for. */
+static void consumer_leave(kafka_consumer *consumer)
+{
+    int64_t deadline_ms = consumer_now_ms() + CLOSE_UNSUBSCRIBE_MS;
+    if (rd_kafka_unsubscribe(consumer->client.rk) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
+    while ((consumer_has_shards(consumer) || consumer_is_member(consumer)) &&
+           consumer_now_ms() < deadline_ms &&
+           rd_kafka_fatal_error(consumer->client.rk, NULL, 0) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        consumer_serve(consumer->queue, 5);
+}
+
+/* As rd_kafka_consumer_close, but bounded: that one waits for a coordinator that may be away. */
+static void consumer_shut(kafka_consumer *consumer)
+{
+    int64_t deadline_ms = consumer_now_ms() + CLOSE_MS - CLOSE_UNSUBSCRIBE_MS;
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(consumer->client.rk);
+    rd_kafka_error_t *error = rd_kafka_consumer_close_queue(consumer->client.rk, queue);
+    if (error != NULL)
+        rd_kafka_error_destroy(error); /* fatal: there is nothing to close */
+    else
+        while (!rd_kafka_consumer_closed(consumer->client.rk) && consumer_now_ms() < deadline_ms)
+            consumer_serve(queue, 20);
+    rd_kafka_queue_destroy(queue);
+}
+
+static void consumer_close(alv_consumer *base, bool stay)
+{
+    kafka_consumer *consumer = (kafka_consumer *)base;
+    alv_kafka_hold_clear_all(consumer->holds);
+    if (!stay)
+        consumer_leave(consumer);
+    consumer_shut(consumer);
+    consumer_lose_all(consumer);
+    rd_kafka_queue_destroy(consumer->queue);
+    alv_kafka_client_close(&consumer->client);
+    alv_free(consumer->shards);
+    alv_free(consumer);
+}
+
+static alv_status consumer_subscribe(kafka_consumer *consumer, alv_error *err)
+{
+    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
+    consumer_list_add(topics, consumer, RD_KAFKA_PARTITION_UA);
+    rd_kafka_resp_err_t code = rd_kafka_subscribe(consumer->client.rk, topics);
+    rd_kafka_topic_partition_list_destroy(topics);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return alv_kafka_fail(err, ALV_FATAL, code, "subscribe: %s", rd_kafka_err2str(code));
+    return ALV_OK;
+}
+
+static const alv_consumer_ops consumer_ops = {
+    .poll = consumer_poll,
+    .wake = consumer_wake,
+    .start = consumer_start,
+    .pause = consumer_pause,
+    .committed = consumer_committed,
+    .range = consumer_range,
+    .close = consumer_close,
+};
+
+static alv_status consumer_conf(kafka_consumer *consumer, int lane, rd_kafka_conf_t **out,
+                                alv_error *err)
+{
+    const alv_settings *settings = consumer->log->settings;
+    alv_status status = alv_kafka_conf_new(consumer->log->config, ALV_KAFKA_CONSUMER,
+                                           &consumer->client, out, err);
+    if (status != ALV_OK)
+        return status;
+    char *instance = alv_format("%s-%d", settings->node_id, lane);
+    alv_kafka_conf_set(*out, "group.id", settings->application_id);
+    alv_kafka_conf_set(*out, "group.instance.id", instance);
+    alv_free(instance);
+    rd_kafka_conf_set_rebalance_cb(*out, consumer_on_rebalance);
+    return ALV_OK;
+}
+
+alv_status alv_kafka_consumer_open(alv_log_port *log, int lane, const alv_rebalance_listener *listener,
+                                   alv_consumer **out, alv_error *err)
+{
+    kafka_consumer *consumer = alv_alloc(sizeof(*consumer));
+    consumer->base.ops = &consumer_ops;
+    consumer->log = (const alv_kafka *)log;
+    consumer->listener = *listener;
+    char *suffix = alv_format("%d", lane);
+    alv_kafka_client_init(&consumer->client, consumer->log->config, suffix, consumer);
+    alv_free(suffix);
+
+    rd_kafka_conf_t *conf = NULL;
+    alv_status status = consumer_conf(consumer, lane, &conf, err);
+    if (status == ALV_OK)
+        status = alv_kafka_client_open(&consumer->client, ALV_KAFKA_CONSUMER, conf, err);
+    if (status != ALV_OK) {
+        alv_free(consumer);
+        return status;
+    }
+    (void)rd_kafka_poll_set_consumer(consumer->client.rk); /* fails without group.id only */
+    consumer->queue = rd_kafka_queue_get_consumer(consumer->client.rk);
+    status = consumer_subscribe(consumer, err);
+    if (status != ALV_OK) {
+        consumer_close(&consumer->base, true);
+        return status;
+    }
+    *out = &consumer->base;
+    return ALV_OK;
+}
+
+rd_kafka_t *alv_kafka_consumer_handle(alv_consumer *consumer)
+{
+    ALV_ASSERT(consumer->ops == &consumer_ops);
+    return ((kafka_consumer *)consumer)->client.rk;
+}

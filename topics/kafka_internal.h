@@ -1,0 +1,156 @@
+/* kafka_internal.h — what the files behind the Kafka door share. Included by topics/kafka_*.c only.
+ *
+ * Why:    five kinds of handles (consumer, producer, reader, sender, admin) differ in what they do and
+ *         are alike in how they are configured, named, logged and how their messages become records.
+ *           kafka_conf.c     settings      kafka_events.c   librdkafka's own log and error messages
+ *           kafka_batch.c    messages -> records            kafka_log.c   the log and its four openers
+ * Thread: as kafka.h and log_port.h say. librdkafka calls the log callback on threads of its own.
+ */
+#ifndef ALV_TOPICS_KAFKA_INTERNAL_H
+#define ALV_TOPICS_KAFKA_INTERNAL_H
+
+#include <librdkafka/rdkafka.h>
+#include <stdatomic.h>
+
+#include "topics/kafka.h"
+
+/* ---- client: one librdkafka handle, whatever it is for --------------------------------------- */
+
+typedef enum alv_kafka_kind {
+    ALV_KAFKA_CONSUMER = 1 << 0,
+    ALV_KAFKA_PRODUCER = 1 << 1,
+    ALV_KAFKA_READER = 1 << 2,
+    ALV_KAFKA_SENDER = 1 << 3,
+    ALV_KAFKA_ADMIN = 1 << 4,
+    ALV_KAFKA_PROBE = 1 << 5, /* a reader's second handle: asks for high watermarks */
+} alv_kafka_kind;
+
+#define ALV_KAFKA_CLIENT_NAME_BYTES 600
+
+/* The opaque of every callback of the handle. Never moves while `rk` lives. */
+typedef struct alv_kafka_client {
+    rd_kafka_t *rk;                         /* NULL = not open */
+    void *owner;                            /* the consumer, producer, ... */
+    char name[ALV_KAFKA_CLIENT_NAME_BYTES]; /* client.id */
+    _Atomic bool indefinite;                /* a request may have been lost or delayed (I10) */
+    alv_error trouble;                      /* last word of the error callback; ALV_OK = none */
+} alv_kafka_client;
+
+/* Fills client->name: "<node.id>@<http.advertise>/<suffix>". */
+void alv_kafka_client_init(alv_kafka_client *client, const alv_config *config, const char *suffix,
+                           void *owner);
+
+/* Makes the handle. Takes `conf`. ALV_FATAL: librdkafka refuses the settings. */
+alv_status alv_kafka_client_open(alv_kafka_client *client, alv_kafka_kind kind,
+                                 rd_kafka_conf_t *conf, alv_error *err);
+
+/* Destroys the handle with what is left in it, without waiting for brokers. Idempotent. */
+void alv_kafka_client_close(alv_kafka_client *client);
+
+/* The error callback's last word as a status, once: ALV_OK when there is none. */
+alv_status alv_kafka_client_trouble(alv_kafka_client *client, alv_error *err);
+
+/* ---- conf ------------------------------------------------------------------------------------ */
+
+/* Settings of a kind in effect: our choices, over them kafka.*, over them what correctness needs.
+ * The caller adds what is particular to one handle (group.id, transactional.id, callbacks).
+ * ALV_REJECT: kafka.* names something unknown, wrong or reserved. */
+alv_status alv_kafka_conf_new(const alv_config *config, alv_kafka_kind kind,
+                              const alv_kafka_client *client, rd_kafka_conf_t **out,
+                              alv_error *err);
+
+/* Sets one value that cannot fail but by a bug here. */
+void alv_kafka_conf_set(rd_kafka_conf_t *conf, const char *key, const char *value);
+void alv_kafka_conf_set_number(rd_kafka_conf_t *conf, const char *key, int64_t value);
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+/* Callbacks for every handle; their opaque is the alv_kafka_client. */
+void alv_kafka_events_log(const rd_kafka_t *rk, int level, const char *facility,
+                          const char *text);
+void alv_kafka_events_error(rd_kafka_t *rk, int code, const char *reason, void *opaque);
+
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+#define alv_kafka_fail(err, status, code, ...) \
+    alv_fail_from((err), (status), "rdkafka", (int)(code), __VA_ARGS__)
+
+/* True when a broker gave a definite answer; false when nobody knows what became of the request. */
+bool alv_kafka_is_definite(rd_kafka_resp_err_t code);
+
+/* ---- messages -> records --------------------------------------------------------------------- */
+
+/* The messages behind a batch. Handles keep a list of theirs, because all messages must be gone
+ * before librdkafka's handle can be destroyed, and a batch may outlive it. */
+typedef struct alv_kafka_hold {
+    struct alv_kafka_hold *next;
+    struct alv_kafka_hold **previous; /* NULL = not in a list */
+    alv_batch *batch;
+    rd_kafka_message_t **messages; /* the kept ones are packed at the front */
+    size_t count;
+} alv_kafka_hold;
+
+/* Empties `batch`, waits for a first message and takes what else is there. `batch` is held by the list
+ * afterwards, even when empty. Ends early, without messages, when a callback asked for it. */
+alv_kafka_hold *alv_kafka_hold_fill(alv_kafka_hold **list, rd_kafka_queue_t *queue, int timeout_ms,
+                                    alv_batch *batch);
+
+/* Makes message `index` the next record of the batch. */
+void alv_kafka_hold_keep(alv_kafka_hold *hold, size_t index, alv_topic topic);
+
+/* Gives message `index` back. */
+void alv_kafka_hold_drop(alv_kafka_hold *hold, size_t index);
+
+/* Empties all batches of a handle that is about to go. */
+void alv_kafka_hold_clear_all(alv_kafka_hold *list);
+
+/* alv_log_ops.headers */
+size_t alv_kafka_headers(const alv_record *record, alv_header *out, size_t capacity);
+
+/* ---- log ------------------------------------------------------------------------------------- */
+
+typedef struct alv_kafka {
+    alv_log_port base;
+    const alv_config *config;            /* borrowed */
+    const alv_settings *settings;        /* borrowed from config */
+    char names[ALV_TOPIC_COUNT][ALV_TOPIC_NAME_BYTES];
+} alv_kafka;
+
+alv_status alv_kafka_consumer_open(alv_log_port *log, int lane, const alv_rebalance_listener *listener,
+                                   alv_consumer **out, alv_error *err);
+alv_status alv_kafka_producer_open(alv_log_port *log, int lane, alv_producer **out, alv_error *err);
+alv_status alv_kafka_reader_open(alv_log_port *log, const char *name, alv_reader **out, alv_error *err);
+alv_status alv_kafka_sender_open(alv_log_port *log, const char *name, alv_sender **out, alv_error *err);
+
+/* The librdkafka handle of a consumer of this log, for the group metadata of a commit. */
+rd_kafka_t *alv_kafka_consumer_handle(alv_consumer *consumer);
+
+/* First offset and end of a shard as the handle's isolation level sees them. */
+alv_status alv_kafka_range(rd_kafka_t *rk, const char *topic, int32_t shard, int64_t *out_start,
+                           int64_t *out_end, alv_error *err);
+
+/* The group's committed offsets of the command topic, stable ones (the handle is read_committed and has
+ * the group's id; it need not be a member). */
+alv_status alv_kafka_committed(rd_kafka_t *rk, const char *topic, alv_shard_offset *items,
+                               size_t count, int timeout_ms, alv_error *err);
+
+/* ---- targets: where a producer or sender writes ---------------------------------------------- */
+
+typedef struct alv_kafka_targets {
+    rd_kafka_topic_t *topics[ALV_TOPIC_COUNT]; /* made at first use */
+    int32_t shards[ALV_TOPIC_COUNT];           /* partition counts, 0 = not asked yet */
+} alv_kafka_targets;
+
+/* Queues a record (copied). *out_code is librdkafka's answer; _QUEUE_FULL is for the caller to handle.
+ * A shard of -1 is resolved by key; the first time that asks the broker for the topic's partition
+ * count and blocks up to ALV_KAFKA_CALL_MS. */
+rd_kafka_resp_err_t alv_kafka_targets_produce(alv_kafka_targets *targets, const alv_kafka *log,
+                                              rd_kafka_t *rk, const alv_produce *record,
+                                              void *message_opaque);
+
+/* The topic of a message in a delivery report. */
+alv_topic alv_kafka_targets_topic(const rd_kafka_message_t *message);
+
+void alv_kafka_targets_done(alv_kafka_targets *targets);
+
+#endif

@@ -1,0 +1,142 @@
+/* kafka_sender.c — a plain idempotent producer, for commands from the command line and HTTP. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "topics/kafka_internal.h"
+
+#define QUEUE_FULL_POLL_MS 20
+/* What is still under way when the sender closes gets this long. */
+#define CLOSE_FLUSH_MS 2000
+
+typedef struct kafka_sender {
+    alv_sender base;
+    const alv_kafka *log;
+    alv_kafka_client client;
+    alv_kafka_targets targets;
+} kafka_sender;
+
+/* Travels with a record and comes back in its delivery report. */
+typedef struct sender_ticket {
+    alv_sent sent;
+    void *payload;
+} sender_ticket;
+
+static int64_t sender_now_ms(void)
+{
+    return alv_monotonic_us(alv_clock_system()) / 1000;
+}
+
+static alv_status sender_status(rd_kafka_resp_err_t code)
+{
+    switch (code) {
+    case RD_KAFKA_RESP_ERR_NO_ERROR:
+        return ALV_OK;
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+        return ALV_REJECT;
+    default:
+        return ALV_RETRY;
+    }
+}
+
+static void sender_on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
+{
+    (void)rk;
+    (void)opaque;
+    sender_ticket *ticket = message->_private;
+    if (ticket == NULL)
+        return;
+    alv_status status = sender_status(message->err);
+    ticket->sent(ticket->payload, status, message->partition,
+                 status == ALV_OK && message->offset >= 0 ? message->offset : ALV_OFFSET_NONE,
+                 status == ALV_OK ? NULL : rd_kafka_err2str(message->err));
+    alv_free(ticket);
+}
+
+static sender_ticket *sender_ticket_new(alv_sent sent, void *payload)
+{
+    if (sent == NULL)
+        return NULL;
+    sender_ticket *ticket = alv_alloc(sizeof(*ticket));
+    *ticket = (sender_ticket){.sent = sent, .payload = payload};
+    return ticket;
+}
+
+static alv_status sender_send(alv_sender *base, const alv_produce *record, alv_sent sent,
+                              void *payload, alv_error *err)
+{
+    kafka_sender *sender = (kafka_sender *)base;
+    sender_ticket *ticket = sender_ticket_new(sent, payload);
+    int64_t deadline_ms = sender_now_ms() + ALV_MESSAGE_TIMEOUT_MS;
+    rd_kafka_resp_err_t code;
+    for (;;) {
+        code = alv_kafka_targets_produce(&sender->targets, sender->log, sender->client.rk, record,
+                                         ticket);
+        if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL || sender_now_ms() >= deadline_ms)
+            break;
+        rd_kafka_poll(sender->client.rk, QUEUE_FULL_POLL_MS);
+    }
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return ALV_OK;
+    alv_free(ticket); /* no report will come */
+    return alv_kafka_fail(err, sender_status(code), code, "send to %s: %s",
+                          sender->log->names[record->topic], rd_kafka_err2str(code));
+}
+
+static void sender_serve(alv_sender *base, int timeout_ms)
+{
+    rd_kafka_poll(((kafka_sender *)base)->client.rk, timeout_ms);
+}
+
+static alv_status sender_flush(alv_sender *base, int timeout_ms, alv_error *err)
+{
+    kafka_sender *sender = (kafka_sender *)base;
+    rd_kafka_resp_err_t code = rd_kafka_flush(sender->client.rk, timeout_ms);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return alv_kafka_fail(err, ALV_RETRY, code, "%d records are not acknowledged yet",
+                              rd_kafka_outq_len(sender->client.rk));
+    return ALV_OK;
+}
+
+/* Every ticket's callback has run when this returns: those of records that did not make it when the
+ * client is closed. */
+static void sender_close(alv_sender *base)
+{
+    kafka_sender *sender = (kafka_sender *)base;
+    (void)rd_kafka_flush(sender->client.rk, CLOSE_FLUSH_MS);
+    alv_kafka_targets_done(&sender->targets);
+    alv_kafka_client_close(&sender->client);
+    alv_free(sender);
+}
+
+static const alv_sender_ops sender_ops = {
+    .send = sender_send,
+    .serve = sender_serve,
+    .flush = sender_flush,
+    .close = sender_close,
+};
+
+alv_status alv_kafka_sender_open(alv_log_port *log, const char *name, alv_sender **out,
+                                 alv_error *err)
+{
+    kafka_sender *sender = alv_alloc(sizeof(*sender));
+    sender->base.ops = &sender_ops;
+    sender->log = (const alv_kafka *)log;
+    alv_kafka_client_init(&sender->client, sender->log->config, name, sender);
+    rd_kafka_conf_t *conf = NULL;
+    alv_status status = alv_kafka_conf_new(sender->log->config, ALV_KAFKA_SENDER, &sender->client,
+                                           &conf, err);
+    if (status == ALV_OK) {
+        rd_kafka_conf_set_dr_msg_cb(conf, sender_on_delivery);
+        status = alv_kafka_client_open(&sender->client, ALV_KAFKA_SENDER, conf, err);
+    }
+    if (status != ALV_OK) {
+        alv_free(sender);
+        return status;
+    }
+    *out = &sender->base;
+    return ALV_OK;
+}

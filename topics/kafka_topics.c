@@ -1,0 +1,462 @@
+/* kafka_topics.c — creates and checks the topics of an application. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "topics/kafka_internal.h"
+
+/* How often a fresh topic is looked at until all its leaders are known. */
+#define LEADERS_POLL_MS 20
+/* A stock broker's max.message.bytes; states and dead letters are sized for it (limits.h). */
+#define MESSAGE_BYTES_NEEDED 1048588
+
+/* One admin session: a handle and the queue its answers come to. */
+typedef struct topics_admin {
+    const alv_config *config;
+    const alv_settings *settings;
+    alv_kafka_client client;
+    rd_kafka_queue_t *queue;
+} topics_admin;
+
+/* What is known of a topic beyond alv_topic_info. */
+typedef struct topics_seen {
+    bool has_leaders;
+    int64_t max_message_bytes; /* 0 = not told */
+} topics_seen;
+
+static int64_t topics_now_ms(void)
+{
+    return alv_monotonic_us(alv_clock_system()) / 1000;
+}
+
+static alv_status topics_open(topics_admin *admin, const alv_config *config, alv_error *err)
+{
+    *admin = (topics_admin){.config = config, .settings = alv_config_settings(config)};
+    alv_kafka_client_init(&admin->client, config, "topics", admin);
+    rd_kafka_conf_t *conf = NULL;
+    alv_status status = alv_kafka_conf_new(config, ALV_KAFKA_ADMIN, &admin->client, &conf, err);
+    if (status == ALV_OK)
+        status = alv_kafka_client_open(&admin->client, ALV_KAFKA_ADMIN, conf, err);
+    if (status == ALV_OK)
+        admin->queue = rd_kafka_queue_new(admin->client.rk);
+    return status;
+}
+
+static void topics_close(topics_admin *admin)
+{
+    if (admin->queue != NULL)
+        rd_kafka_queue_destroy(admin->queue);
+    alv_kafka_client_close(&admin->client);
+}
+
+/* ---- calls ----------------------------------------------------------------------------------- */
+
+static rd_kafka_AdminOptions_t *topics_options(const topics_admin *admin, rd_kafka_admin_op_t op)
+{
+    char text[256];
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(admin->client.rk, op);
+    (void)rd_kafka_AdminOptions_set_request_timeout(options, ALV_KAFKA_CALL_MS, text,
+                                                    sizeof(text)); /* the value is in range */
+    return options;
+}
+
+/* Waits for the answer to the call just made. *out is an event to destroy, when ALV_OK. */
+static alv_status topics_answer(topics_admin *admin, const char *what, rd_kafka_event_t **out,
+                                alv_error *err)
+{
+    rd_kafka_event_t *event = rd_kafka_queue_poll(admin->queue, ALV_KAFKA_CALL_MS + 1000);
+    if (event == NULL)
+        return alv_fail(err, ALV_RETRY, "%s: no broker answers", what);
+    rd_kafka_resp_err_t code = rd_kafka_event_error(event);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        alv_status status = code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ? ALV_REJECT
+                                                                                   : ALV_RETRY;
+        (void)alv_kafka_fail(err, status, code, "%s: %s", what, rd_kafka_event_error_string(event));
+        rd_kafka_event_destroy(event);
+        return status;
+    }
+    *out = event;
+    return ALV_OK;
+}
+
+/* ---- describe: partitions -------------------------------------------------------------------- */
+
+static void topics_note_partitions(const rd_kafka_TopicDescription_t *topic, alv_topic_info *info,
+                                   topics_seen *seen)
+{
+    size_t partition_count = 0;
+    const rd_kafka_TopicPartitionInfo_t **partitions =
+        rd_kafka_TopicDescription_partitions(topic, &partition_count);
+    info->exists = true;
+    info->shards = (int32_t)partition_count;
+    seen->has_leaders = partition_count > 0;
+    for (size_t i = 0; i < partition_count; i++) {
+        size_t replica_count = 0;
+        (void)rd_kafka_TopicPartitionInfo_replicas(partitions[i], &replica_count);
+        if (rd_kafka_TopicPartitionInfo_partition(partitions[i]) == 0)
+            info->replication_factor = (int32_t)replica_count;
+        const rd_kafka_Node_t *leader = rd_kafka_TopicPartitionInfo_leader(partitions[i]);
+        if (leader == NULL || rd_kafka_Node_id(leader) < 0)
+            seen->has_leaders = false;
+    }
+}
+
+/* A topic that does not exist is an answer; anything else that is wrong is an error. */
+static alv_status topics_read_partitions(const rd_kafka_event_t *event,
+                                         alv_topic_info info[ALV_TOPIC_COUNT],
+                                         topics_seen seen[ALV_TOPIC_COUNT], alv_error *err)
+{
+    size_t count = 0;
+    const rd_kafka_TopicDescription_t **topics = rd_kafka_DescribeTopics_result_topics(
+        rd_kafka_event_DescribeTopics_result((rd_kafka_event_t *)event), &count);
+    for (size_t i = 0; i < count; i++) {
+        const char *name = rd_kafka_TopicDescription_name(topics[i]);
+        int topic = 0;
+        while (topic < ALV_TOPIC_COUNT && strcmp(info[topic].name, name) != 0)
+            topic++;
+        if (topic == ALV_TOPIC_COUNT)
+            continue;
+        const rd_kafka_error_t *error = rd_kafka_TopicDescription_error(topics[i]);
+        rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+        if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+            topics_note_partitions(topics[i], &info[topic], &seen[topic]);
+        else if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+            return alv_kafka_fail(err, ALV_REJECT, code, "topic %s: %s", name,
+                                  rd_kafka_error_string(error));
+        else if (code != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+            return alv_kafka_fail(err, ALV_RETRY, code, "topic %s: %s", name,
+                                  rd_kafka_error_string(error));
+    }
+    return ALV_OK;
+}
+
+static alv_status topics_ask_partitions(topics_admin *admin, alv_topic_info info[ALV_TOPIC_COUNT],
+                                        topics_seen seen[ALV_TOPIC_COUNT], alv_error *err)
+{
+    const char *names[ALV_TOPIC_COUNT];
+    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++)
+        names[topic] = info[topic].name;
+    rd_kafka_TopicCollection_t *collection =
+        rd_kafka_TopicCollection_of_topic_names(names, ALV_TOPIC_COUNT);
+    rd_kafka_AdminOptions_t *options = topics_options(admin, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+    rd_kafka_DescribeTopics(admin->client.rk, collection, options, admin->queue);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_TopicCollection_destroy(collection);
+
+    rd_kafka_event_t *event = NULL;
+    alv_status status = topics_answer(admin, "describe topics", &event, err);
+    if (status != ALV_OK)
+        return status;
+    status = topics_read_partitions(event, info, seen, err);
+    rd_kafka_event_destroy(event);
+    return status;
+}
+
+/* ---- describe: settings ---------------------------------------------------------------------- */
+
+static void topics_note_setting(const char *name, const char *value, alv_topic_info *info,
+                                topics_seen *seen)
+{
+    if (value == NULL)
+        return;
+    if (strcmp(name, "cleanup.policy") == 0)
+        snprintf(info->cleanup_policy, sizeof(info->cleanup_policy), "%s", value);
+    else if (strcmp(name, "retention.ms") == 0)
+        snprintf(info->retention_ms, sizeof(info->retention_ms), "%s", value);
+    else if (strcmp(name, "max.message.bytes") == 0)
+        seen->max_message_bytes = strtoll(value, NULL, 10);
+}
+
+static alv_status topics_read_settings(const rd_kafka_event_t *event,
+                                       alv_topic_info info[ALV_TOPIC_COUNT],
+                                       topics_seen seen[ALV_TOPIC_COUNT], alv_error *err)
+{
+    size_t count = 0;
+    const rd_kafka_ConfigResource_t **resources = rd_kafka_DescribeConfigs_result_resources(
+        rd_kafka_event_DescribeConfigs_result((rd_kafka_event_t *)event), &count);
+    for (size_t i = 0; i < count; i++) {
+        const char *name = rd_kafka_ConfigResource_name(resources[i]);
+        rd_kafka_resp_err_t code = rd_kafka_ConfigResource_error(resources[i]);
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+            return alv_kafka_fail(err,
+                                  code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ? ALV_REJECT
+                                                                                       : ALV_RETRY,
+                                  code, "settings of topic %s: %s", name, rd_kafka_err2str(code));
+        int topic = 0;
+        while (topic < ALV_TOPIC_COUNT && strcmp(info[topic].name, name) != 0)
+            topic++;
+        size_t entry_count = 0;
+        const rd_kafka_ConfigEntry_t **entries =
+            rd_kafka_ConfigResource_configs(resources[i], &entry_count);
+        for (size_t j = 0; j < entry_count && topic < ALV_TOPIC_COUNT; j++)
+            topics_note_setting(rd_kafka_ConfigEntry_name(entries[j]),
+                                rd_kafka_ConfigEntry_value(entries[j]), &info[topic],
+                                &seen[topic]);
+    }
+    return ALV_OK;
+}
+
+/* Of the topics that exist. */
+static alv_status topics_ask_settings(topics_admin *admin, alv_topic_info info[ALV_TOPIC_COUNT],
+                                      topics_seen seen[ALV_TOPIC_COUNT], alv_error *err)
+{
+    rd_kafka_ConfigResource_t *resources[ALV_TOPIC_COUNT];
+    size_t count = 0;
+    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++)
+        if (info[topic].exists)
+            resources[count++] =
+                rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, info[topic].name);
+    if (count == 0)
+        return ALV_OK;
+    rd_kafka_AdminOptions_t *options = topics_options(admin, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
+    rd_kafka_DescribeConfigs(admin->client.rk, resources, count, options, admin->queue);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_ConfigResource_destroy_array(resources, count);
+
+    rd_kafka_event_t *event = NULL;
+    alv_status status = topics_answer(admin, "describe settings of topics", &event, err);
+    if (status != ALV_OK)
+        return status;
+    status = topics_read_settings(event, info, seen, err);
+    rd_kafka_event_destroy(event);
+    return status;
+}
+
+/* ---- check ----------------------------------------------------------------------------------- */
+
+/* The number of partitions that a topic must have, and who says so. */
+static int32_t topics_expected_shards(const topics_admin *admin,
+                                      const alv_topic_info info[ALV_TOPIC_COUNT],
+                                      const char **out_source)
+{
+    if (alv_config_is_set(admin->config, "shards") || !info[ALV_TOPIC_COMMANDS].exists) {
+        *out_source = "shards";
+        return (int32_t)admin->settings->shards;
+    }
+    *out_source = "the command topic";
+    return info[ALV_TOPIC_COMMANDS].shards;
+}
+
+/* "compact,delete" throws state away after its retention; "compact" on a stream loses records. */
+static bool topics_is_policy_good(alv_topic topic, const char *policy)
+{
+    return strcmp(policy, alv_schema_is_compacted(topic) ? "compact" : "delete") == 0;
+}
+
+static void topics_find_problem(const topics_admin *admin, alv_topic topic,
+                                const alv_topic_info all[ALV_TOPIC_COUNT],
+                                const topics_seen *seen, alv_topic_info *info)
+{
+    char *out = info->problem;
+    size_t size = sizeof(info->problem);
+    const char *source;
+    int32_t expected = topics_expected_shards(admin, all, &source);
+    if (!info->exists)
+        snprintf(out, size, "does not exist: run `alluvium topics create` or set topics.create=true");
+    else if (info->shards != expected)
+        snprintf(out, size,
+                 "has %d partitions, but %s says %d: set shards to what is there, or move to a new "
+                 "application.id; the number cannot be changed without moving keys",
+                 (int)info->shards, source, (int)expected);
+    else if (!topics_is_policy_good(topic, info->cleanup_policy))
+        snprintf(out, size,
+                 "has cleanup.policy=%s and needs %s: set it with kafka-configs --alter",
+                 info->cleanup_policy, alv_schema_is_compacted(topic) ? "compact" : "delete");
+    else if (seen->max_message_bytes > 0 && seen->max_message_bytes < MESSAGE_BYTES_NEEDED)
+        snprintf(out, size,
+                 "has max.message.bytes=%lld and needs at least %d: set it with kafka-configs "
+                 "--alter",
+                 (long long)seen->max_message_bytes, MESSAGE_BYTES_NEEDED);
+}
+
+static alv_status topics_describe(topics_admin *admin, alv_topic_info out[ALV_TOPIC_COUNT],
+                                  topics_seen seen[ALV_TOPIC_COUNT], alv_error *err)
+{
+    memset(out, 0, sizeof(alv_topic_info) * ALV_TOPIC_COUNT);
+    memset(seen, 0, sizeof(topics_seen) * ALV_TOPIC_COUNT);
+    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++)
+        alv_schema_name(admin->settings->application_id, (alv_topic)topic, out[topic].name,
+                        sizeof(out[topic].name));
+    alv_status status = topics_ask_partitions(admin, out, seen, err);
+    if (status == ALV_OK)
+        status = topics_ask_settings(admin, out, seen, err);
+    for (int topic = 0; topic < ALV_TOPIC_COUNT && status == ALV_OK; topic++)
+        topics_find_problem(admin, (alv_topic)topic, out, &seen[topic], &out[topic]);
+    return status;
+}
+
+/* ---- create ---------------------------------------------------------------------------------- */
+
+static rd_kafka_NewTopic_t *topics_new(const topics_admin *admin, alv_topic topic,
+                                       const char *name, int32_t shards, alv_error *err)
+{
+    char text[256];
+    rd_kafka_NewTopic_t *wanted = rd_kafka_NewTopic_new(
+        name, shards, (int)admin->settings->topics_replication_factor, text, sizeof(text));
+    if (wanted == NULL) {
+        (void)alv_fail_from(err, ALV_REJECT, "rdkafka", 0, "topic %s: %s", name, text);
+        return NULL;
+    }
+    alv_topic_setting settings[ALV_TOPIC_SETTINGS_MAX];
+    size_t count = alv_schema_settings(topic, admin->settings, settings);
+    for (size_t i = 0; i < count; i++)
+        (void)rd_kafka_NewTopic_set_config(wanted, settings[i].name, settings[i].value);
+    return wanted;
+}
+
+/* Another node that creates the same topics at the same time is as good as we are. */
+static alv_status topics_read_created(const rd_kafka_event_t *event, size_t *out_created,
+                                      alv_error *err)
+{
+    size_t count = 0;
+    const rd_kafka_topic_result_t **results = rd_kafka_CreateTopics_result_topics(
+        rd_kafka_event_CreateTopics_result((rd_kafka_event_t *)event), &count);
+    for (size_t i = 0; i < count; i++) {
+        rd_kafka_resp_err_t code = rd_kafka_topic_result_error(results[i]);
+        if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+            (*out_created)++;
+        else if (code == RD_KAFKA_RESP_ERR__TIMED_OUT ||
+                 code == RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT ||
+                 code == RD_KAFKA_RESP_ERR_NOT_CONTROLLER)
+            return alv_kafka_fail(err, ALV_RETRY, code, "create topic %s: %s",
+                                  rd_kafka_topic_result_name(results[i]), rd_kafka_err2str(code));
+        else if (code != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+            return alv_kafka_fail(err, ALV_REJECT, code, "create topic %s: %s",
+                                  rd_kafka_topic_result_name(results[i]),
+                                  rd_kafka_topic_result_error_string(results[i]));
+    }
+    return ALV_OK;
+}
+
+static alv_status topics_create_list(topics_admin *admin, rd_kafka_NewTopic_t **wanted,
+                                     size_t count, size_t *out_created, alv_error *err)
+{
+    char text[256];
+    rd_kafka_AdminOptions_t *options = topics_options(admin, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+    (void)rd_kafka_AdminOptions_set_operation_timeout(options, ALV_KAFKA_CALL_MS, text,
+                                                      sizeof(text)); /* the value is in range */
+    rd_kafka_CreateTopics(admin->client.rk, wanted, count, options, admin->queue);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_event_t *event = NULL;
+    alv_status status = topics_answer(admin, "create topics", &event, err);
+    if (status != ALV_OK)
+        return status;
+    status = topics_read_created(event, out_created, err);
+    rd_kafka_event_destroy(event);
+    return status;
+}
+
+static alv_status topics_create_missing(topics_admin *admin,
+                                        const alv_topic_info info[ALV_TOPIC_COUNT],
+                                        size_t *out_created, alv_error *err)
+{
+    rd_kafka_NewTopic_t *wanted[ALV_TOPIC_COUNT];
+    size_t count = 0;
+    alv_status status = ALV_OK;
+    int32_t shards = info[ALV_TOPIC_COMMANDS].exists ? info[ALV_TOPIC_COMMANDS].shards
+                                                     : (int32_t)admin->settings->shards;
+    for (int topic = 0; topic < ALV_TOPIC_COUNT && status == ALV_OK; topic++) {
+        if (info[topic].exists)
+            continue;
+        wanted[count] = topics_new(admin, (alv_topic)topic, info[topic].name, shards, err);
+        if (wanted[count] == NULL)
+            status = ALV_REJECT;
+        else
+            count++;
+    }
+    if (status == ALV_OK && count > 0)
+        status = topics_create_list(admin, wanted, count, out_created, err);
+    rd_kafka_NewTopic_destroy_array(wanted, count);
+    return status;
+}
+
+/* A topic exists for its creator before every broker knows it and its leaders are elected. */
+static alv_status topics_wait_for_leaders(topics_admin *admin, alv_topic_info info[ALV_TOPIC_COUNT],
+                                          alv_error *err)
+{
+    int64_t deadline_ms = topics_now_ms() + ALV_KAFKA_CALL_MS;
+    topics_seen seen[ALV_TOPIC_COUNT];
+    for (;;) {
+        alv_status status = topics_describe(admin, info, seen, err);
+        int topic = 0;
+        while (topic < ALV_TOPIC_COUNT && info[topic].exists && seen[topic].has_leaders)
+            topic++;
+        if (status != ALV_OK || topic == ALV_TOPIC_COUNT)
+            return status;
+        if (topics_now_ms() >= deadline_ms)
+            return alv_fail(err, ALV_RETRY, "topic %s has no leader for some partition yet",
+                            info[topic].name);
+        rd_kafka_poll(admin->client.rk, LEADERS_POLL_MS);
+    }
+}
+
+static alv_status topics_create(topics_admin *admin, alv_topic_info info[ALV_TOPIC_COUNT],
+                                size_t *out_created, alv_error *err)
+{
+    topics_seen seen[ALV_TOPIC_COUNT];
+    alv_status status = topics_describe(admin, info, seen, err);
+    if (status == ALV_OK)
+        status = topics_create_missing(admin, info, out_created, err);
+    if (status == ALV_OK)
+        status = topics_wait_for_leaders(admin, info, err);
+    return status;
+}
+
+/* ---- public ---------------------------------------------------------------------------------- */
+
+alv_status alv_kafka_describe_topics(const alv_config *config, alv_topic_info out[ALV_TOPIC_COUNT],
+                                     alv_error *err)
+{
+    topics_admin admin;
+    topics_seen seen[ALV_TOPIC_COUNT];
+    alv_status status = topics_open(&admin, config, err);
+    if (status == ALV_OK)
+        status = topics_describe(&admin, out, seen, err);
+    topics_close(&admin);
+    return status;
+}
+
+alv_status alv_kafka_create_topics(const alv_config *config, size_t *out_created, alv_error *err)
+{
+    topics_admin admin;
+    alv_topic_info info[ALV_TOPIC_COUNT];
+    size_t created = 0;
+    alv_status status = topics_open(&admin, config, err);
+    if (status == ALV_OK)
+        status = topics_create(&admin, info, &created, err);
+    topics_close(&admin);
+    if (status == ALV_OK && out_created != NULL)
+        *out_created = created;
+    return status;
+}
+
+static alv_status topics_check(const alv_topic_info info[ALV_TOPIC_COUNT], alv_error *err)
+{
+    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++)
+        if (info[topic].problem[0] != '\0')
+            return alv_fail(err, ALV_REJECT, "topic %s %s", info[topic].name, info[topic].problem);
+    return ALV_OK;
+}
+
+alv_status alv_kafka_prepare_topics(const alv_config *config, int32_t *out_shards, alv_error *err)
+{
+    topics_admin admin;
+    alv_topic_info info[ALV_TOPIC_COUNT];
+    topics_seen seen[ALV_TOPIC_COUNT];
+    size_t created = 0;
+    alv_status status = topics_open(&admin, config, err);
+    if (status == ALV_OK && admin.settings->topics_create)
+        status = topics_create(&admin, info, &created, err);
+    else if (status == ALV_OK)
+        status = topics_describe(&admin, info, seen, err);
+    topics_close(&admin);
+    if (status == ALV_OK)
+        status = topics_check(info, err);
+    if (status == ALV_OK)
+        *out_shards = info[ALV_TOPIC_COMMANDS].shards;
+    return status;
+}

@@ -1,0 +1,149 @@
+/* schema.c — names, policies and the position record. */
+#include "topics/schema.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+
+/* Compacted topics: the active segment is never compacted, so it must not grow large or old. */
+#define SEGMENT_BYTES "67108864" /* 64 MiB */
+#define SEGMENT_MS "3600000"     /* 1 h */
+/* Compact once a tenth is superseded: restores read what compaction left over. */
+#define DIRTY_RATIO "0.1"
+
+const char *alv_schema_suffix(alv_topic topic)
+{
+    static const char *const suffixes[ALV_TOPIC_COUNT] = {
+        [ALV_TOPIC_COMMANDS] = "commands", [ALV_TOPIC_CHANGELOG] = "changelog",
+        [ALV_TOPIC_LEDGER] = "ledger",     [ALV_TOPIC_EVENTS] = "events",
+        [ALV_TOPIC_REPLIES] = "replies",   [ALV_TOPIC_DEAD_LETTERS] = "dead-letters",
+    };
+    ALV_ASSERT(topic < ALV_TOPIC_COUNT);
+    return suffixes[topic];
+}
+
+void alv_schema_name(const char *application_id, alv_topic topic, char *out, size_t size)
+{
+    int length = snprintf(out, size, "%s.%s", application_id, alv_schema_suffix(topic));
+    ALV_ASSERT(length > 0 && (size_t)length < size);
+}
+
+bool alv_schema_is_compacted(alv_topic topic)
+{
+    return topic == ALV_TOPIC_CHANGELOG || topic == ALV_TOPIC_LEDGER;
+}
+
+static void setting_add_text(alv_topic_setting *out, size_t *count, const char *name,
+                             const char *value)
+{
+    ALV_ASSERT(*count < ALV_TOPIC_SETTINGS_MAX);
+    out[*count].name = name;
+    snprintf(out[*count].value, sizeof(out[*count].value), "%s", value);
+    (*count)++;
+}
+
+static void setting_add_number(alv_topic_setting *out, size_t *count, const char *name,
+                               int64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof(text), "%" PRId64, value);
+    setting_add_text(out, count, name, text);
+}
+
+static int64_t schema_retention_ms(alv_topic topic, const alv_settings *settings)
+{
+    switch (topic) {
+    case ALV_TOPIC_COMMANDS:
+        return settings->commands_retention_ms;
+    case ALV_TOPIC_EVENTS:
+        return settings->events_retention_ms;
+    case ALV_TOPIC_REPLIES:
+        return settings->replies_retention_ms;
+    case ALV_TOPIC_DEAD_LETTERS:
+        return settings->dead_letters_retention_ms;
+    case ALV_TOPIC_CHANGELOG:
+    case ALV_TOPIC_LEDGER:
+    case ALV_TOPIC_COUNT:
+        break;
+    }
+    ALV_ASSERT(!"a compacted topic has no retention");
+    return 0;
+}
+
+size_t alv_schema_settings(alv_topic topic, const alv_settings *settings,
+                           alv_topic_setting out[ALV_TOPIC_SETTINGS_MAX])
+{
+    size_t count = 0;
+    if (alv_schema_is_compacted(topic)) {
+        setting_add_text(out, &count, "cleanup.policy", "compact");
+        setting_add_text(out, &count, "segment.bytes", SEGMENT_BYTES);
+        setting_add_text(out, &count, "segment.ms", SEGMENT_MS);
+        setting_add_text(out, &count, "min.cleanable.dirty.ratio", DIRTY_RATIO);
+        setting_add_number(out, &count, "delete.retention.ms", settings->tombstone_retention_ms);
+    } else {
+        setting_add_text(out, &count, "cleanup.policy", "delete");
+        setting_add_number(out, &count, "retention.ms", schema_retention_ms(topic, settings));
+    }
+    return count;
+}
+
+void alv_schema_write_position(int64_t next_command_offset, int64_t at_ms, alv_bytes *out)
+{
+    ALV_ASSERT(next_command_offset >= 0);
+    alv_bytes_printf(out, "{\"commands\":%" PRId64 ",\"at\":%" PRId64 "}", next_command_offset,
+                     at_ms);
+}
+
+/* Takes `expected` off the front of the text. */
+static bool position_skip(alv_view *text, const char *expected)
+{
+    size_t size = strlen(expected);
+    if (text->size < size || memcmp(text->data, expected, size) != 0)
+        return false;
+    text->data += size;
+    text->size -= size;
+    return true;
+}
+
+/* Takes a number without sign, white space or leading zeros off the front. */
+static bool position_number(alv_view *text, int64_t *out)
+{
+    int64_t number = 0;
+    size_t digits = 0;
+    for (; digits < text->size && text->data[digits] >= '0' && text->data[digits] <= '9'; digits++)
+        if (__builtin_mul_overflow(number, 10, &number) ||
+            __builtin_add_overflow(number, text->data[digits] - '0', &number))
+            return false;
+    if (digits == 0 || (digits > 1 && text->data[0] == '0'))
+        return false;
+    text->data += digits;
+    text->size -= digits;
+    *out = number;
+    return true;
+}
+
+/* Only what alv_schema_write_position writes is accepted. A looser reader would take a record that
+ * somebody else put there for a position, and commands would be skipped. */
+alv_status alv_schema_read_position(alv_view value, int64_t *out_next_command_offset,
+                                    int64_t *out_at_ms, alv_error *err)
+{
+    alv_view rest = value;
+    int64_t offset = 0;
+    int64_t at_ms = 0;
+    bool negative = false;
+    bool valid = value.data != NULL && position_skip(&rest, "{\"commands\":") &&
+                 position_number(&rest, &offset) && position_skip(&rest, ",\"at\":");
+    if (valid) {
+        negative = position_skip(&rest, "-"); /* a producer may send any time */
+        valid = position_number(&rest, &at_ms) && position_skip(&rest, "}") && rest.size == 0;
+    }
+    if (!valid)
+        return alv_fail(err, ALV_REJECT, "not a position record: %.*s",
+                        value.size > 80 ? 80 : (int)value.size,
+                        value.data == NULL ? "" : value.data);
+    *out_next_command_offset = offset;
+    *out_at_ms = negative ? -at_ms : at_ms;
+    return ALV_OK;
+}

@@ -1,0 +1,70 @@
+/* schema.h — names, policies and reserved keys of an application's topics.
+ *
+ * Why:    what flows through Kafka is the contract with everybody else; it stands in one place.
+ * Thread: any; pure.
+ * Owns:   results are the caller's.
+ *
+ *   A.commands      entity key -> JSON object with "type"     delete
+ *   A.changelog     entity key -> state, plain JSON; null = deleted   compact
+ *   A.ledger        entity key -> bookkeeping; reserved key -> position record   compact
+ *   A.events        entity key -> facts a behavior published  delete
+ *   A.replies       correlation id -> reply                   delete, short
+ *   A.dead-letters  the command as it came, why in headers    delete, long
+ *
+ * A position record lies in every shard of the ledger under ALV_POSITION_KEY and is written by every
+ * transaction that consumed from the shard (I11): {"commands":N,"at":MS}; N = next command offset.
+ */
+#ifndef ALV_TOPICS_SCHEMA_H
+#define ALV_TOPICS_SCHEMA_H
+
+#include "base/config.h"
+#include "topics/record.h"
+
+/* Starts with a byte that no UTF-8 text contains, so it can never be an entity's key. */
+#define ALV_POSITION_KEY "\xff" "position"
+
+/* Headers of commands, all optional. */
+#define ALV_HEADER_IDEMPOTENCY_KEY "idempotency-key"
+#define ALV_HEADER_CORRELATION_ID "correlation-id"
+#define ALV_HEADER_REPLY_TO "reply-to"
+
+/* Headers that a dead letter adds to those of the command. */
+#define ALV_HEADER_REASON "alluvium-reason"       /* stable code, see dead_letter.h */
+#define ALV_HEADER_DETAIL "alluvium-detail"       /* one line for people */
+#define ALV_HEADER_ACTION "alluvium-action"       /* what to do about it */
+#define ALV_HEADER_TOPIC "alluvium-topic"         /* where it came from */
+#define ALV_HEADER_PARTITION "alluvium-partition" /* decimal */
+#define ALV_HEADER_OFFSET "alluvium-offset"       /* decimal */
+#define ALV_HEADER_TIMESTAMP "alluvium-timestamp" /* decimal, ms since the epoch */
+
+/* "commands", "changelog", "ledger", "events", "replies", "dead-letters". Static. */
+const char *alv_schema_suffix(alv_topic topic);
+
+/* "<application>.<suffix>", NUL-terminated, into `out` of `size` bytes (ALV_TOPIC_NAME_BYTES is
+ * always enough: Kafka's limit is 249). */
+#define ALV_TOPIC_NAME_BYTES 256
+void alv_schema_name(const char *application_id, alv_topic topic, char *out, size_t size);
+
+/* Compacted topics hold state; the others are streams with retention. */
+bool alv_schema_is_compacted(alv_topic topic);
+
+/* One setting of a topic as it is created. */
+typedef struct alv_topic_setting {
+    const char *name;
+    char value[32];
+} alv_topic_setting;
+
+#define ALV_TOPIC_SETTINGS_MAX 8
+
+/* The settings with which a topic is created; the number of them. */
+size_t alv_schema_settings(alv_topic topic, const alv_settings *settings,
+                           alv_topic_setting out[ALV_TOPIC_SETTINGS_MAX]);
+
+/* Appends a position record's value. */
+void alv_schema_write_position(int64_t next_command_offset, int64_t at_ms, alv_bytes *out);
+
+/* Reads it back; ALV_REJECT when it is not one. */
+alv_status alv_schema_read_position(alv_view value, int64_t *out_next_command_offset,
+                                    int64_t *out_at_ms, alv_error *err);
+
+#endif
