@@ -48,25 +48,42 @@ static alv_status api_start_ask(alv_api *api, alv_error *err)
     return alv_ask_start(&ask, &api->ask, err);
 }
 
+static char *api_choose_advertise(const alv_api *api)
+{
+    const char *advertise = api->options.settings->http_advertise;
+    alv_address parsed;
+    if (advertise == NULL || !alv_address_parse(advertise, &parsed) || parsed.port == 0)
+        advertise = alv_http_server_address(api->server);
+    return alv_strdup(advertise);
+}
+
 static void api_handle(void *payload, alv_exchange *exchange)
 {
     alv_routes_handle(payload, exchange);
 }
 
-/* From the inside out: when the server accepts the first request, all it needs is there. */
+/* The address is bound first, so that one that is taken is told at once; requests are accepted
+ * last, when all they need is there. */
+static alv_status api_start_all(alv_api *api, alv_error *err)
+{
+    alv_status status = alv_http_server_open(api->options.settings->http_listen, &api->server, err);
+    if (status != ALV_OK)
+        return status;
+    api->advertise = api_choose_advertise(api);
+    status = api_start_peers(api, err);
+    if (status == ALV_OK)
+        status = alv_http_client_start(ALV_ASK_FORWARDED ": 1", &api->client, err);
+    if (status == ALV_OK)
+        status = api_start_ask(api, err);
+    return status == ALV_OK ? alv_http_server_start(api->server, api_handle, api, err) : status;
+}
+
 alv_status alv_api_start(const alv_api_options *options, alv_api **out, alv_error *err)
 {
     ALV_ASSERT(options->ready != NULL);
     alv_api *api = alv_alloc(sizeof *api);
     api->options = *options;
-    alv_status status = api_start_peers(api, err);
-    if (status == ALV_OK)
-        status = alv_http_client_start(ALV_ASK_FORWARDED ": 1", &api->client, err);
-    if (status == ALV_OK)
-        status = api_start_ask(api, err);
-    if (status == ALV_OK)
-        status = alv_http_server_start(options->settings->http_listen, api_handle, api,
-                                       &api->server, err);
+    alv_status status = api_start_all(api, err);
     if (status != ALV_OK) {
         alv_api_stop(api);
         return status;
@@ -84,11 +101,7 @@ const char *alv_api_address(const alv_api *api)
 
 const char *alv_api_advertise(const alv_api *api)
 {
-    const char *advertise = api->options.settings->http_advertise;
-    alv_address parsed;
-    if (advertise == NULL || !alv_address_parse(advertise, &parsed) || parsed.port == 0)
-        return alv_api_address(api);
-    return advertise;
+    return api->advertise;
 }
 
 void alv_api_peers_changed(alv_api *api)
@@ -115,5 +128,6 @@ void alv_api_stop(alv_api *api)
     alv_peers_free(api->peers);
     if (api->group != NULL)
         alv_group_view_close(api->group);
+    alv_free(api->advertise);
     alv_free(api);
 }

@@ -48,8 +48,8 @@ alv_status alv_api_start(const alv_api_options *options, alv_api **out, alv_erro
 /* The bound "host:port". Borrowed until stop. @thread any */
 const char *alv_api_address(const alv_api *api);
 
-/* What peers and clients should be told: http.advertise; or the bound address when that is not set
- * or names port 0. Borrowed until stop. @thread any */
+/* What peers and clients should be told: http.advertise as it was at the start; or the bound
+ * address when that is not set or names port 0. Borrowed until stop. @thread any */
 const char *alv_api_advertise(const alv_api *api);
 
 /* Shards have moved: ask the group soon who holds what. @thread any @blocks no */

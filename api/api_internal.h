@@ -15,6 +15,7 @@
 
 struct alv_api {
     alv_api_options options;
+    char *advertise;       /* a copy: the configuration may be told of the bound address later */
     alv_group_view *group; /* NULL when the members come from elsewhere */
     alv_peers *peers;
     alv_http_client *client;

@@ -11,7 +11,8 @@
  *
  * A deferred exchange counts against the connection limit, does not time out and does not notice
  * that its client has gone: whoever holds one answers it within a bounded time, and before the
- * server stops. */
+ * server stops.
+ */
 #ifndef ALV_API_EXCHANGE_H
 #define ALV_API_EXCHANGE_H
 

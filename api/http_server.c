@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "api/exchange_internal.h"
 #include "api/http_limits.h"
@@ -15,7 +16,7 @@
 
 struct alv_http_server {
     struct MHD_Daemon *daemon;
-    int socket;
+    int socket; /* the library's once started; then -1 */
     char address[ALV_LISTENER_ADDRESS_BYTES];
     alv_http_handler handler;
     void *payload;
@@ -125,30 +126,32 @@ static struct MHD_Daemon *server_open_daemon(alv_http_server *server)
                             MHD_OPTION_END);
 }
 
-alv_status alv_http_server_start(const char *address, alv_http_handler handler, void *payload,
-                                 alv_http_server **out, alv_error *err)
+alv_status alv_http_server_open(const char *address, alv_http_server **out, alv_error *err)
 {
     alv_http_server *server = alv_alloc(sizeof *server);
-    server->handler = handler;
-    server->payload = payload;
     alv_status status = alv_listener_open(address, &server->socket, server->address, err);
-    if (status != ALV_OK)
-        goto fail_listen;
-    server->idle = alv_inbox_new(1, NULL);
-    server->daemon = server_open_daemon(server);
-    if (server->daemon == NULL) {
-        status = alv_fail_from(err, ALV_FATAL, "libmicrohttpd", 0,
-                               "the HTTP server on %s does not start", address);
-        goto fail_daemon;
+    if (status != ALV_OK) {
+        alv_free(server);
+        return status;
     }
+    server->idle = alv_inbox_new(1, NULL);
     *out = server;
     return ALV_OK;
+}
 
-fail_daemon:
-    alv_inbox_free(server->idle); /* the library has closed the socket */
-fail_listen:
-    alv_free(server);
-    return status;
+/* The library takes the socket, and closes it also when it fails. */
+alv_status alv_http_server_start(alv_http_server *server, alv_http_handler handler, void *payload,
+                                 alv_error *err)
+{
+    ALV_ASSERT(server->daemon == NULL);
+    server->handler = handler;
+    server->payload = payload;
+    server->daemon = server_open_daemon(server);
+    server->socket = -1;
+    if (server->daemon == NULL)
+        return alv_fail_from(err, ALV_FATAL, "libmicrohttpd", 0,
+                             "the HTTP server on %s does not start", server->address);
+    return ALV_OK;
 }
 
 const char *alv_http_server_address(const alv_http_server *server)

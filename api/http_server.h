@@ -3,7 +3,8 @@
  * Why:    the HTTP library (libmicrohttpd) is met here and in exchange.c only. It parses HTTP/1.0
  *         and 1.1 and answers by itself, with a short HTML page, what is not HTTP at all (400, 414,
  *         431, 505). Everything else comes to one handler.
- * Thread: start, drain, stop: main. The handler runs on the server's one thread: it must not block.
+ * Thread: open, start, refuse, stop: main. The handler runs on the server's one thread: it must not
+ *         block.
  * Owns:   its socket, its thread and the exchanges.
  * Fails:  ALV_REJECT: the address cannot be used, `err` says why.
  * Limits: ALV_HTTP_CONNECTIONS_MAX connections, further ones wait in the kernel's queue;
@@ -20,9 +21,13 @@ typedef struct alv_http_server alv_http_server;
 /* Answers or defers `exchange` before it returns. */
 typedef void (*alv_http_handler)(void *payload, alv_exchange *exchange);
 
-/* Listens on `address`, "host:port" or "[v6]:port"; port 0 = one that is free. */
-alv_status alv_http_server_start(const char *address, alv_http_handler handler, void *payload,
-                                 alv_http_server **out, alv_error *err);
+/* Binds `address`, "host:port" or "[v6]:port"; port 0 = one that is free. Connections wait in the
+ * kernel's queue until the server starts. */
+alv_status alv_http_server_open(const char *address, alv_http_server **out, alv_error *err);
+
+/* Serves from now on; what the handler needs must be there. At most once. ALV_FATAL. */
+alv_status alv_http_server_start(alv_http_server *server, alv_http_handler handler, void *payload,
+                                 alv_error *err);
 
 /* The address as it is bound, "host:port". Borrowed, valid until stop. @thread any */
 const char *alv_http_server_address(const alv_http_server *server);

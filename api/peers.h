@@ -5,8 +5,7 @@
  *         somebody says that things have changed.
  * Thread: its own for asking. start, stop, free: main. Everything else: any.
  * Source of truth for: nothing. It is a picture of the group, up to ALV_PEERS_INTERVAL_MS old;
- * whether
- *         a node really holds a shard, only its directory knows.
+ *         whether a node really holds a shard, only its directory knows.
  * Owns:   its picture, copied out under a leaf mutex.
  * Fails:  while Kafka does not answer, the last picture stays; asking goes on with backoff.
  *

@@ -15,7 +15,7 @@
 /* What one poll returns at most. */
 #define CHECKPOINTER_POLL_RECORDS_MAX 4096
 
-/* ---- life -------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void checkpointer_init_wake(alv_checkpointer *checkpointer)
 {
@@ -71,7 +71,7 @@ static void checkpointer_free(alv_checkpointer *checkpointer)
     alv_free(checkpointer);
 }
 
-/* ---- waking and waiting ------------------------------------------------------------------------ */
+/* ---- waking and waiting ---------------------------------------------------------------------- */
 
 /* The thread may wait in the reader's poll or on the condition. */
 static void checkpointer_wake(alv_checkpointer *checkpointer)
@@ -101,10 +101,10 @@ static void checkpointer_sleep(alv_checkpointer *checkpointer, int timeout_ms)
     ALV_ASSERT(pthread_mutex_unlock(&checkpointer->lock) == 0);
 }
 
-/* ---- follow and unfollow ----------------------------------------------------------------------- */
+/* ---- follow and unfollow --------------------------------------------------------------------- */
 
-/* A word per shard instead of messages: it can be set at any time, however long the thread is held up.
- * The generation tells a shard that left and came back from one that stayed. */
+/* A word per shard instead of messages: it can be set at any time, however long the thread is
+ * held up. The generation tells a shard that left and came back from one that stayed. */
 static void checkpointer_want(alv_checkpointer *checkpointer, int32_t shard, bool followed)
 {
     ALV_ASSERT(shard >= 0 && shard < checkpointer->options.shard_count);
@@ -148,7 +148,7 @@ void alv_checkpointer_set_state(alv_checkpointer *checkpointer, int32_t shard,
         atomic_store(&it->position, ALV_OFFSET_NONE);
 }
 
-/* ---- the loop ---------------------------------------------------------------------------------- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 int64_t alv_checkpointer_now_ms(const alv_checkpointer *checkpointer)
 {
@@ -161,8 +161,8 @@ bool alv_checkpointer_is_full(const alv_checkpointer *checkpointer)
            alv_coalescer_bytes(checkpointer->held) >= ALV_CHECKPOINT_BYTES_MAX;
 }
 
-/* How long there is certainly nothing to do unless somebody wakes us, at most `timeout_ms`. A try that
- * is due already was made in this turn, or nobody wants it any more. */
+/* How long there is certainly nothing to do unless somebody wakes us, at most `timeout_ms`. A
+ * try that is due already was made in this turn, or nobody wants it any more. */
 static int checkpointer_wait_ms(const alv_checkpointer *checkpointer, int timeout_ms)
 {
     int64_t now_ms = alv_checkpointer_now_ms(checkpointer);
@@ -179,8 +179,8 @@ static int checkpointer_wait_ms(const alv_checkpointer *checkpointer, int timeou
     return wait_ms < timeout_ms ? (int)wait_ms : timeout_ms;
 }
 
-/* While PostgreSQL is away and no more can be held, the reader need not fetch ahead either. When it is
- * merely slow, reading ahead is what makes the next write quick. */
+/* While PostgreSQL is away and no more can be held, the reader need not fetch ahead either. When
+ * it is merely slow, reading ahead is what makes the next write quick. */
 static void checkpointer_set_pause(alv_checkpointer *checkpointer)
 {
     bool paused = alv_checkpointer_is_full(checkpointer) && !atomic_load(&checkpointer->connected);
@@ -254,7 +254,7 @@ void alv_checkpointer_stop(alv_checkpointer *checkpointer)
     checkpointer_free(checkpointer);
 }
 
-/* ---- for others to see ------------------------------------------------------------------------- */
+/* ---- for others to see ----------------------------------------------------------------------- */
 
 alv_checkpointer_status alv_checkpointer_status_get(const alv_checkpointer *checkpointer)
 {

@@ -2,11 +2,12 @@
  *
  * Why:    PostgreSQL may be slow or gone without slowing commands (I9). The checkpointer reads the
  *         changelog by itself, coalesces by key and writes in its own time; what it has not written
- *         waits in Kafka. It follows ownership: a shard is checkpointed by the node that executes it
- *         (docs/decisions/0001), and its resume offset lives in PostgreSQL with the rows.
+ *         waits in Kafka. It follows ownership: a shard is checkpointed by the node that executes
+ *         it (docs/decisions/0001), and its resume offset lives in PostgreSQL with the rows.
  * Thread: its own. start/stop: main. follow/unfollow: lanes. status, position: any.
  * Owns:   its reader and its durable store.
- * Limits: ALV_CHECKPOINT_ROWS_MAX rows or ALV_CHECKPOINT_BYTES_MAX bytes held; then it stops reading.
+ * Limits: ALV_CHECKPOINT_ROWS_MAX rows or ALV_CHECKPOINT_BYTES_MAX bytes held; then it stops
+ *         reading.
  *
  * Lanes never wait for it: follow and unfollow set a word per shard and wake the thread. An inbox
  * would fill while PostgreSQL hangs, and then the lanes would wait with it.
@@ -17,11 +18,12 @@
  *                    |    ^                        |                      |
  *                    |    +-- fenced, offset gone -+      fenced: rows dropped, OFF
  *                    +--> STUCK: the stored position lies past the end of the changelog, which was
- *                         thus deleted and made anew; nothing is written, looked at again each minute
+ *                         thus deleted and made anew; nothing is written, and each minute it is
+ *                         looked at again
  *
- * Rows of a shard that is no longer followed are written, at once: they are committed changes, and the
- * next owner then starts behind them. If that owner was quicker, one of the two is fenced: it drops
- * its rows and reads the position again, and nothing is lost, for the changelog has them all.
+ * Rows of a shard that is no longer followed are written, at once: they are committed changes, and
+ * the next owner then starts behind them. If that owner was quicker, one of the two is fenced: it
+ * drops its rows and reads the position again, and nothing is lost, for the changelog has them all.
  */
 #ifndef ALV_CHANGELOG_CHECKPOINTER_H
 #define ALV_CHANGELOG_CHECKPOINTER_H
@@ -44,9 +46,10 @@ typedef struct alv_checkpointer_options {
 alv_status alv_checkpointer_new(const alv_checkpointer_options *options, alv_checkpointer **out,
                                 alv_error *err);
 
-/* One turn of its loop: follow and unfollow, writing when due, reading, waiting up to `timeout_ms` when
- * there is nothing to do. Called by its thread, or by a test or the simulator without one. False once
- * alv_checkpointer_stop was called and the last rows are written (or could not be). */
+/* One turn of its loop: follow and unfollow, writing when due, reading, waiting up to
+ * `timeout_ms` when there is nothing to do. Called by its thread, or by a test or the simulator
+ * without one. False once alv_checkpointer_stop was called and the last rows are written (or
+ * could not be). */
 bool alv_checkpointer_turn(alv_checkpointer *checkpointer, int timeout_ms);
 
 /* Starts the thread that calls turn. */
@@ -67,12 +70,13 @@ typedef struct alv_checkpointer_status {
 
 alv_checkpointer_status alv_checkpointer_status_get(const alv_checkpointer *checkpointer);
 
-/* Up to where a followed shard is known to be in the durable store; ALV_OFFSET_NONE while that is not
- * known. Any thread. */
+/* Up to where a followed shard is known to be in the durable store; ALV_OFFSET_NONE while that
+ * is not known. Any thread. */
 int64_t alv_checkpointer_position(const alv_checkpointer *checkpointer, int32_t shard);
 
-/* Writes what it holds (one try; none when the last try failed), stops the thread if there is one and
- * frees everything; nobody may follow or unfollow any more. Blocks while PostgreSQL does. NULL is fine. */
+/* Writes what it holds (one try; none when the last try failed), stops the thread if there is
+ * one and frees everything; nobody may follow or unfollow any more. Blocks while PostgreSQL
+ * does. NULL is fine. */
 void alv_checkpointer_stop(alv_checkpointer *checkpointer);
 
 #endif

@@ -1,5 +1,5 @@
-/* checkpointer_internal.h — what the parts of the checkpointer share: checkpointer.c has its life and
- * its loop, _read follows shards and reads them, _write writes.
+/* checkpointer_internal.h — what the parts of the checkpointer share: checkpointer.c has its life
+ * and its loop, _read follows shards and reads them, _write writes.
  *
  * Thread: the checkpointer's, except for the atomics and what `lock` guards.
  */
@@ -81,12 +81,13 @@ bool alv_checkpointer_is_full(const alv_checkpointer *checkpointer);
 void alv_checkpointer_set_state(alv_checkpointer *checkpointer, int32_t shard,
                                 checkpointer_state state);
 
-/* ---- checkpointer_read.c ---- */
+/* ---- checkpointer_read.c --------------------------------------------------------------------- */
 
 /* Acts upon follow and unfollow. */
 void alv_checkpointer_take_changes(alv_checkpointer *checkpointer);
 
-/* Asks for the position of shards that wait for it. True when some are left that need no waiting. */
+/* Asks for the position of shards that wait for it. True when some are left that need no
+ * waiting. */
 bool alv_checkpointer_locate(alv_checkpointer *checkpointer);
 
 /* Whether it would be of use to poll the reader. */
@@ -105,7 +106,7 @@ void alv_checkpointer_drop(alv_checkpointer *checkpointer, int32_t shard);
 void alv_checkpointer_say_refused(alv_checkpointer *checkpointer, int32_t shard, int64_t offset,
                                   const char *why);
 
-/* ---- checkpointer_write.c ---- */
+/* ---- checkpointer_write.c -------------------------------------------------------------------- */
 
 /* When the next write should be tried, INT64_MAX when there is nothing to write. */
 int64_t alv_checkpointer_write_due_ms(const alv_checkpointer *checkpointer);

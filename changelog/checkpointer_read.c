@@ -5,8 +5,8 @@
 #include "base/logger.h"
 #include "changelog/checkpointer_internal.h"
 
-/* Positions asked for in one turn, so that a node that just started with many shards still reads and
- * writes those that are known. */
+/* Positions asked for in one turn, so that a node that just started with many shards still reads
+ * and writes those that are known. */
 #define CHECKPOINTER_LOCATE_MAX 64
 
 /* An operator may mend what a STUCK shard suffers from while we run. */
@@ -14,7 +14,7 @@
 
 #define CHECKPOINTER_SAY_REFUSED_EVERY_MS 10000
 
-/* ---- follow and unfollow ----------------------------------------------------------------------- */
+/* ---- follow and unfollow --------------------------------------------------------------------- */
 
 /* Records of the shard that were polled and not taken yet are no longer valid. */
 static void checkpointer_unassign(alv_checkpointer *checkpointer, int32_t shard)
@@ -77,7 +77,7 @@ void alv_checkpointer_take_changes(alv_checkpointer *checkpointer)
     }
 }
 
-/* ---- where to begin ---------------------------------------------------------------------------- */
+/* ---- where to begin -------------------------------------------------------------------------- */
 
 /* Notes how a call of the log ended; each trouble is said once. */
 static void checkpointer_note_log(alv_checkpointer *checkpointer, alv_status status,
@@ -94,8 +94,8 @@ static void checkpointer_note_log(alv_checkpointer *checkpointer, alv_status sta
     checkpointer->log_trouble = true;
 }
 
-/* A changelog that ends before our position was deleted and made anew. Its offsets say nothing about
- * the age of what is stored, so newer rows would stay and older ones come beside them. */
+/* A changelog that ends before our position was deleted and made anew. Its offsets say nothing
+ * about the age of what is stored, so newer rows would stay and older ones come beside them. */
 static void checkpointer_stick(alv_checkpointer *checkpointer, int32_t shard, int64_t stored,
                                int64_t end)
 {
@@ -178,7 +178,7 @@ bool alv_checkpointer_locate(alv_checkpointer *checkpointer)
     return false;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static bool checkpointer_reads_any(const alv_checkpointer *checkpointer)
 {
@@ -244,8 +244,8 @@ static alv_view checkpointer_type(const alv_checkpointer *checkpointer, alv_view
     return (alv_view){key.data, (size_t)(slash - key.data)};
 }
 
-/* Tombstones go from a compacted topic after their retention: who has not read it for longer may have
- * missed some. */
+/* Tombstones go from a compacted topic after their retention: who has not read it for longer may
+ * have missed some. */
 static void checkpointer_check_age(alv_checkpointer *checkpointer, const alv_record *record)
 {
     checkpointer_shard *it = &checkpointer->shards[record->shard];

@@ -6,7 +6,7 @@
 #include "base/logger.h"
 #include "changelog/checkpointer_internal.h"
 
-/* ---- how PostgreSQL does ----------------------------------------------------------------------- */
+/* ---- how PostgreSQL does --------------------------------------------------------------------- */
 
 static void checkpointer_note_success(alv_checkpointer *checkpointer)
 {
@@ -18,8 +18,8 @@ static void checkpointer_note_success(alv_checkpointer *checkpointer)
     checkpointer->durable_trouble = NULL;
 }
 
-/* The log hears of it when it begins and when the reason changes ("refused" becomes "no permission"),
- * not at each try. */
+/* The log hears of it when it begins and when the reason changes ("refused" becomes "no
+ * permission"), not at each try. */
 static void checkpointer_note_failure(alv_checkpointer *checkpointer, const alv_error *err)
 {
     atomic_store(&checkpointer->connected, false);
@@ -63,7 +63,7 @@ void alv_checkpointer_note_durable(alv_checkpointer *checkpointer, alv_status st
         checkpointer_note_failure(checkpointer, err);
 }
 
-/* ---- writing ----------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 int64_t alv_checkpointer_write_due_ms(const alv_checkpointer *checkpointer)
 {
@@ -123,8 +123,9 @@ static void checkpointer_written(alv_checkpointer *checkpointer, size_t position
     checkpointer->hurry = false;
 }
 
-/* Somebody else wrote these shards: a new owner, or this node in a commit whose answer was lost. What
- * is held of them is read again from where PostgreSQL is; the others are tried again at once. */
+/* Somebody else wrote these shards: a new owner, or this node in a commit whose answer was lost.
+ * What is held of them is read again from where PostgreSQL is; the others are tried again at
+ * once. */
 static void checkpointer_fenced(alv_checkpointer *checkpointer, size_t position_count)
 {
     for (size_t i = 0; i < position_count; i++) {

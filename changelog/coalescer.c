@@ -1,6 +1,6 @@
-/* Rows lie side by side, as the durable store wants them; an open-addressing table (linear probing, at
- * most half full) finds the row of a key. Rows go only all together or shard by shard, and then the
- * table is built anew, so it needs no deletion. */
+/* Rows lie side by side, as the durable store wants them; an open-addressing table (linear
+ * probing, at most half full) finds the row of a key. Rows go only all together or shard by
+ * shard, and then the table is built anew, so it needs no deletion. */
 #include "changelog/coalescer.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 /* coalescer.h — the last change of each entity since the last checkpoint.
  *
- * Why:    an entity that changed a hundred times between two checkpoints is one row, and a statement
- *         of PostgreSQL must not meet the same key twice.
+ * Why:    an entity that changed a hundred times between two checkpoints is one row, and a
+ *         statement of PostgreSQL must not meet the same key twice.
  * Thread: one at a time (the checkpointer).
  * Owns:   copies of what is put into it.
  * Limits: none of its own: the owner looks at count and bytes before it puts more.
@@ -15,8 +15,8 @@ typedef struct alv_coalescer alv_coalescer;
 
 alv_coalescer *alv_coalescer_new(void);
 
-/* Copies a row (its `type` is borrowed for as long as it is inside, unless it is a part of the key). A
- * row of the same key is replaced when it is older. */
+/* Copies a row (its `type` is borrowed for as long as it is inside, unless it is a part of the
+ * key). A row of the same key is replaced when it is older. */
 void alv_coalescer_put(alv_coalescer *coalescer, const alv_checkpoint_row *row);
 
 /* All rows, in no order; valid until the next put, drop or clear. */

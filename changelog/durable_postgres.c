@@ -50,7 +50,7 @@ void alv_pg_result_free(alv_pg_result *result)
     PQclear(result);
 }
 
-/* ---- failures ---------------------------------------------------------------------------------- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
 /* What an operator can do about it; matched by the beginning of the SQLSTATE. */
 static const struct postgres_advice {
@@ -109,8 +109,8 @@ static alv_status postgres_refused(alv_postgres *pg, const PGresult *result, alv
     return ALV_RETRY;
 }
 
-/* Faults of single rows: data (22), constraints that somebody added (23), limits of the server such as
- * the depth of JSON or the size of an index entry (54). */
+/* Faults of single rows: data (22), constraints that somebody added (23), limits of the server
+ * such as the depth of JSON or the size of an index entry (54). */
 bool alv_postgres_blames_row(const alv_postgres *pg)
 {
     if (pg->conn == NULL)
@@ -119,7 +119,7 @@ bool alv_postgres_blames_row(const alv_postgres *pg)
            strncmp(pg->sqlstate, "54", 2) == 0;
 }
 
-/* ---- one statement, with a deadline ------------------------------------------------------------ */
+/* ---- one statement, with a deadline ---------------------------------------------------------- */
 
 /* Waits for the socket; false when the connection is broken or the deadline has passed. */
 static bool postgres_wait(alv_postgres *pg, short events, int64_t deadline_us)
@@ -184,8 +184,8 @@ static bool postgres_receive(alv_postgres *pg, int64_t deadline_us, PGresult **o
     return false;
 }
 
-/* Runs a statement (with `params`) or several (without). `out_result`, when wanted, is the caller's to
- * PQclear after ALV_OK. ALV_RETRY; pg->sqlstate says more. */
+/* Runs a statement (with `params`) or several (without). `out_result`, when wanted, is the
+ * caller's after ALV_OK. ALV_RETRY; pg->sqlstate says more. */
 alv_status alv_postgres_run(alv_postgres *pg, const char *sql, const alv_postgres_params *params,
                             PGresult **out_result, alv_error *err)
 {
@@ -237,10 +237,10 @@ void alv_postgres_rollback(alv_postgres *pg)
     memcpy(pg->sqlstate, sqlstate, sizeof sqlstate); /* the cause, not this */
 }
 
-/* ---- connecting -------------------------------------------------------------------------------- */
+/* ---- connecting ------------------------------------------------------------------------------ */
 
-/* In an address, a raw '@' or '/' in a password is taken for the end of it, and libpq would quote the
- * rest as host, port or database in its messages. */
+/* In an address, a raw '@' or '/' in a password is taken for the end of it, and libpq would
+ * quote the rest as host, port or database in its messages. */
 static bool url_address_clear(const char *url)
 {
     const char *start = strstr(url, "://");
@@ -326,7 +326,7 @@ alv_status alv_postgres_prepare(alv_postgres *pg, alv_error *err)
     return status;
 }
 
-/* ---- position ---------------------------------------------------------------------------------- */
+/* ---- position -------------------------------------------------------------------------------- */
 
 static alv_status postgres_position(alv_durable_store *store, int32_t shard, int64_t *out,
                                     alv_error *err)
@@ -356,7 +356,7 @@ static alv_status postgres_position(alv_durable_store *store, int32_t shard, int
     return ALV_OK;
 }
 
-/* ---- life -------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void postgres_close(alv_durable_store *store)
 {

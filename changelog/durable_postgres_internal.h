@@ -1,6 +1,6 @@
-/* durable_postgres_internal.h — what the parts of the PostgreSQL store share: durable_postgres.c holds
- * the connection (and is the only one that knows libpq), _tables makes and checks the tables, _write
- * writes.
+/* durable_postgres_internal.h — what the parts of the PostgreSQL store share: durable_postgres.c
+ * holds the connection (and is the only one that knows libpq), _tables makes and checks the tables,
+ * _write writes.
  *
  * Thread: that of the store.
  */
@@ -10,9 +10,9 @@
 #include "changelog/durable_store.h"
 #include "changelog/pg_array.h"
 
-/* The server gives up a statement after 60 s (a write of 64 MiB to a slow disk needs its time), and we
- * give up the server a little later, for it may be frozen. A node that vanished must not hold the lock
- * on its positions for long. */
+/* The server gives up a statement after 60 s (a write of 64 MiB to a slow disk needs its time),
+ * and we give up the server a little later, for it may be frozen. A node that vanished must not
+ * hold the lock on its positions for long. */
 #define ALV_POSTGRES_BEGIN                  \
     "BEGIN ISOLATION LEVEL READ COMMITTED;" \
     "SET LOCAL statement_timeout = 60000;"  \
@@ -59,8 +59,8 @@ void alv_postgres_add_text(alv_postgres_params *params, const char *text);
 /* Finishes the array; it must stay as it is until the statement has run. */
 void alv_postgres_add_array(alv_postgres_params *params, alv_pg_array *array);
 
-/* Runs one statement (with `params`) or several (without). `out_result`, when wanted, belongs to the
- * caller after ALV_OK. ALV_RETRY: refused or lost; see alv_postgres_blames_row. */
+/* Runs one statement (with `params`) or several (without). `out_result`, when wanted, belongs to
+ * the caller after ALV_OK. ALV_RETRY: refused or lost; see alv_postgres_blames_row. */
 alv_status alv_postgres_run(alv_postgres *pg, const char *sql, const alv_postgres_params *params,
                             alv_pg_result **out_result, alv_error *err);
 
@@ -79,7 +79,8 @@ int alv_pg_result_count(const alv_pg_result *result);
 const char *alv_pg_result_text(const alv_pg_result *result, int row, int column);
 void alv_pg_result_free(alv_pg_result *result);
 
-/* Sees to it that our tables are there (durable_postgres_tables.c); connected already. ALV_RETRY. */
+/* Sees to it that our tables are there (durable_postgres_tables.c); connected already.
+ * ALV_RETRY. */
 alv_status alv_postgres_check_tables(alv_postgres *pg, alv_error *err);
 
 /* Connects and sees to the tables, when that is still to be done. ALV_RETRY, ALV_FATAL. */

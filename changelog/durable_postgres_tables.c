@@ -1,4 +1,5 @@
-/* Tables that are there are only looked at, so that a user without the right to create is enough. */
+/* Tables that are there are only looked at, so that a user without the right to create is
+ * enough. */
 #include <string.h>
 
 #include "changelog/durable_postgres_internal.h"
@@ -6,8 +7,8 @@
 /* One who makes tables at a time. Any number will do; this one is "alluvium" in ASCII. */
 #define POSTGRES_TABLES_LOCK "7020105170917356909"
 
-/* Keys in byte order: smaller and quicker indexes, `like 'prefix%'` can use them, and no upgrade of the
- * system's collations breaks them. The free space keeps updates on their page (HOT). */
+/* Keys in byte order: smaller and quicker indexes, `like 'prefix%'` can use them, and no upgrade
+ * of the system's collations breaks them. The free space keeps updates on their page (HOT). */
 static const char postgres_create_tables[] =
     "CREATE TABLE IF NOT EXISTS %s.entities ("
     " application text COLLATE \"C\" NOT NULL,"
@@ -74,7 +75,8 @@ static const char *postgres_column_type(const alv_pg_result *columns,
     return type;
 }
 
-/* Sets *out_missing when a table is not there; ALV_RETRY when one is there and has another shape. */
+/* Sets *out_missing when a table is not there; ALV_RETRY when one is there and has another
+ * shape. */
 static alv_status postgres_find_tables(alv_postgres *pg, bool *out_missing, alv_error *err)
 {
     alv_pg_result *columns = NULL;

@@ -3,12 +3,13 @@
  *   BEGIN; claim the positions (other value stored? ROLLBACK, fenced);
  *   upsert all changed rows in one statement; delete all deleted ones in another; COMMIT.
  *
- * If PostgreSQL finds fault with a row, all of it is rolled back and done again carefully: savepoints,
- * and halving down to the row at fault (see durable_store.h for what becomes of it).
+ * If PostgreSQL finds fault with a row, all of it is rolled back and done again carefully:
+ * savepoints, and halving down to the row at fault (see durable_store.h for what becomes of it). A
+ * full write of nothing but bad rows takes some seconds, and goes on.
  *
- * synchronous_commit stays as the server has it. Turning it off would be safe (a crash takes back the
- * last rows together with their position, and the next write is fenced by that), but with about one
- * commit per second there is nothing to gain, and others may read these tables. */
+ * synchronous_commit stays as the server has it. Turning it off would be safe (a crash takes back
+ * the last rows together with their position, and the next write is fenced by that), but with about
+ * one commit per second there is nothing to gain, and others may read these tables. */
 #include <stdlib.h>
 
 #include "base/alloc.h"

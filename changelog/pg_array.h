@@ -1,7 +1,7 @@
 /* pg_array.h — a one-dimensional array in PostgreSQL's binary format.
  *
- * Why:    20,000 rows are six parameters of one statement (`unnest`), not 20,000 statements, and the
- *         binary format needs no quoting. The layout is that of array_recv in PostgreSQL's
+ * Why:    20,000 rows are six parameters of one statement (`unnest`), not 20,000 statements, and
+ *         the binary format needs no quoting. The layout is that of array_recv in PostgreSQL's
  *         src/backend/utils/adt/arrayfuncs.c; all numbers are big-endian.
  * Thread: one at a time.
  * Owns:   its bytes, kept from one use to the next.

@@ -38,6 +38,8 @@ static const struct {
                                     "make the entity's state smaller before a retry"},
     [ALV_REASON_STATE_UNREADABLE] = {"state-unreadable",
                                      "repair the entity's record in the changelog, then retry"},
+    [ALV_REASON_CRASHED_NODE] =
+        {"crashed-node", "find out why its handler crashes (core dump), mend it, then retry"},
 };
 
 const char *alv_reason_code(alv_reason reason)

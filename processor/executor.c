@@ -227,10 +227,40 @@ static alv_reason executor_handle(execution *run, alv_error *err)
 
 /* ---- one command ------------------------------------------------------------------------------- */
 
+/* A command that has killed the process again and again is not tried once more. */
+static bool executor_is_poison(const execution *run)
+{
+    const alv_crash_mark *mark = run->executor->options.crash_mark;
+    return mark != NULL && alv_crash_mark_is_poison(mark, run->shard->number, run->record->offset);
+}
+
+static void executor_mark(const execution *run)
+{
+    const alv_executor_options *options = &run->executor->options;
+    if (options->crash_mark != NULL) {
+        alv_crash_mark_set(options->crash_mark, options->lane, run->shard->number,
+                           run->record->offset);
+    }
+}
+
+static void executor_unmark(const execution *run)
+{
+    const alv_executor_options *options = &run->executor->options;
+    if (options->crash_mark != NULL) {
+        alv_crash_mark_clear(options->crash_mark, options->lane);
+    }
+}
+
 /* From the record to the collected effects. On ALV_OK `out_reason` says whether it must be buried. */
 static alv_status executor_execute(execution *run, alv_reason *out_reason, alv_error *err)
 {
     executor_read_headers(run);
+    if (executor_is_poison(run)) {
+        *out_reason = ALV_REASON_CRASHED_NODE;
+        (void)alv_fail(err, ALV_REJECT, "it killed this process %d times", ALV_CRASHES_MAX);
+        return ALV_OK;
+    }
+    executor_mark(run);
     alv_status status = executor_find(run, out_reason, err);
     if (status != ALV_OK || *out_reason != ALV_REASON_NONE) {
         return status;
@@ -272,6 +302,7 @@ alv_status alv_executor_run(alv_executor *executor, alv_shard *shard, alv_produc
     }
     alv_decoded_done(&run.decoded);
     alv_cache_evict(executor->cache);
+    executor_unmark(&run);
     return status;
 }
 

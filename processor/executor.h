@@ -10,6 +10,7 @@
 #define ALV_PROCESSOR_EXECUTOR_H
 
 #include "base/config.h"
+#include "processor/crash_mark.h"
 #include "processor/registry.h"
 #include "processor/shard.h"
 #include "topics/log_port.h"
@@ -21,6 +22,8 @@ typedef struct alv_executor_options {
     const alv_registry *registry;
     alv_log_port *log;
     alv_store *store;
+    alv_crash_mark *crash_mark; /* NULL = nothing is marked */
+    int32_t lane;
     int32_t shard_count;
 } alv_executor_options;
 

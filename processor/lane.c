@@ -464,6 +464,8 @@ alv_lane *alv_lane_new(const alv_lane_options *options)
                                            .registry = options->registry,
                                            .log = options->log,
                                            .store = options->store,
+                                           .crash_mark = options->crash_mark,
+                                           .lane = options->number,
                                            .shard_count = options->shard_count};
     lane->executor = alv_executor_new(&executor);
     char *owner = alv_format("%s-%" PRId32, options->settings->node_id, options->number);

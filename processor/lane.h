@@ -24,6 +24,7 @@
 #include "base/config.h"
 #include "changelog/checkpointer.h"
 #include "changelog/replicator.h"
+#include "processor/crash_mark.h"
 #include "processor/directory.h"
 #include "processor/registry.h"
 #include "statestore/store.h"
@@ -42,6 +43,7 @@ typedef struct alv_lane_options {
     alv_directory *directory;
     alv_replicator *replicator;
     alv_checkpointer *checkpointer; /* NULL = no checkpoints */
+    alv_crash_mark *crash_mark;     /* NULL = crashes are not counted */
 
     /* On the lane's thread; must not block. */
     void (*assignment_changed)(void *payload);

@@ -29,10 +29,16 @@ struct alv_node {
     alv_log_port *log;
     alv_replicator *replicator;
     alv_checkpointer *checkpointer;
+    alv_crash_mark *crash_mark;
     alv_lane **lanes;
     int32_t lane_count;
+    int64_t opened_at_us;
     int64_t flush_at_ms;
+    bool was_ready;
 
+    /* Read by other threads. */
+    atomic_bool started; /* the lanes are there */
+    atomic_bool stopping;
     atomic_int lanes_ended;
 
     /* The first lane that failed says why, from its own thread. */
@@ -101,11 +107,15 @@ alv_status alv_node_open(const alv_node_options *options, alv_node **out, alv_er
 {
     alv_node *node = alv_alloc(sizeof *node);
     node->options = *options;
+    node->opened_at_us = alv_monotonic_us(options->clock);
     node->settings = alv_config_settings(options->config);
     const alv_store_options store = {.directory = node->settings->state_dir,
                                      .application_id = node->settings->application_id,
                                      .memory_bytes = node->settings->state_memory_bytes};
     alv_status status = alv_store_rocksdb_open(&store, &node->store, err);
+    if (status == ALV_OK) {
+        status = alv_crash_mark_open(node->settings->state_dir, &node->crash_mark, err);
+    }
     if (status == ALV_OK) {
         status = node_prepare_topics(node, err);
     }
@@ -154,6 +164,7 @@ static void node_assignment_changed(void *payload)
     if (node->options.assignment_changed != NULL) {
         node->options.assignment_changed(node->options.payload);
     }
+    node_ring();
 }
 
 static alv_status node_start_replicator(alv_node *node, alv_error *err)
@@ -204,12 +215,16 @@ static void node_start_lanes(alv_node *node)
                                           .directory = node->directory,
                                           .replicator = node->replicator,
                                           .checkpointer = node->checkpointer,
+                                          .crash_mark = node->crash_mark,
                                           .assignment_changed = node_assignment_changed,
                                           .ended = node_lane_ended,
                                           .payload = node};
         node->lanes[i] = alv_lane_new(&options);
+    }
+    for (int32_t i = 0; i < node->lane_count; i++) {
         alv_lane_start(node->lanes[i]);
     }
+    atomic_store(&node->started, true);
 }
 
 alv_status alv_node_start(alv_node *node, alv_error *err)
@@ -232,6 +247,14 @@ alv_status alv_node_start(alv_node *node, alv_error *err)
 
 bool alv_node_ready(const alv_node *node, char *why, size_t size)
 {
+    if (atomic_load(&node->stopping)) {
+        (void)snprintf(why, size, "the node is stopping");
+        return false;
+    }
+    if (!atomic_load(&node->started)) {
+        (void)snprintf(why, size, "the node is starting");
+        return false;
+    }
     for (int32_t i = 0; i < node->lane_count; i++) {
         if (!alv_lane_has_joined(node->lanes[i])) {
             (void)snprintf(why, size, "lane %" PRId32 " has not joined the group yet", i);
@@ -245,7 +268,23 @@ bool alv_node_ready(const alv_node *node, char *why, size_t size)
                        restoring, stopped);
         return false;
     }
-    return node->lane_count > 0;
+    return true;
+}
+
+/* Says when the node becomes ready, and when it is no longer. */
+static void node_log_readiness(alv_node *node)
+{
+    char why[256] = "";
+    bool ready = alv_node_ready(node, why, sizeof why);
+    if (ready && !node->was_ready) {
+        int64_t took_us = alv_monotonic_us(node->options.clock) - node->opened_at_us;
+        const char *address = node->settings->http_advertise;
+        alv_log(ALV_LOG_INFO, "ready", "node=%s http=%s took_ms=%" PRId64, node->settings->node_id,
+                address != NULL ? address : "none", took_us / 1000);
+    } else if (!ready && node->was_ready) {
+        alv_log(ALV_LOG_INFO, "not-ready", "node=%s why=\"%s\"", node->settings->node_id, why);
+    }
+    node->was_ready = ready;
 }
 
 static void node_flush_if_due(alv_node *node)
@@ -271,6 +310,7 @@ alv_status alv_node_wait(alv_node *node, alv_error *err)
             return alv_fail_from(err, ALV_FATAL, node->failure.source, node->failure.code, "%s",
                                  node->failure.text);
         }
+        node_log_readiness(node);
         node_flush_if_due(node);
         node_wait_bell(NODE_WAIT_MS);
     }
@@ -297,8 +337,10 @@ static alv_status node_stop_lanes(alv_node *node, alv_error *err)
     return ALV_OK;
 }
 
+/* Lanes that have ended stay until close: the API still asks whether they are ready. */
 alv_status alv_node_stop(alv_node *node, alv_error *err)
 {
+    atomic_store(&node->stopping, true);
     alv_status status = node_stop_lanes(node, err);
     if (status != ALV_OK) {
         return status;
@@ -307,10 +349,6 @@ alv_status alv_node_stop(alv_node *node, alv_error *err)
     node->checkpointer = NULL;
     alv_replicator_stop(node->replicator);
     node->replicator = NULL;
-    for (int32_t i = 0; i < node->lane_count; i++) {
-        alv_lane_free(node->lanes[i]);
-    }
-    node->lane_count = 0;
     return node->store->ops->flush(node->store, err);
 }
 
@@ -319,9 +357,12 @@ void alv_node_close(alv_node *node)
     if (node == NULL) {
         return;
     }
-    ALV_ASSERT(node->lane_count == 0);
     alv_checkpointer_stop(node->checkpointer);
     alv_replicator_stop(node->replicator);
+    for (int32_t i = 0; i < node->lane_count; i++) {
+        alv_lane_free(node->lanes[i]);
+    }
+    alv_crash_mark_close(node->crash_mark);
     if (node->log != NULL) {
         node->log->ops->close(node->log);
     }

@@ -47,8 +47,8 @@ alv_status alv_node_start(alv_node *node, alv_error *err);
  * (one line) says what is missing. Any thread. */
 bool alv_node_ready(const alv_node *node, char *why, size_t size);
 
-/* Waits until somebody asks for a stop or a lane cannot go on. ALV_OK: asked; ALV_FATAL: `err` has the
- * reason. */
+/* Waits until somebody asks for a stop or a lane cannot go on, and logs meanwhile when the node becomes
+ * ready. ALV_OK: asked; ALV_FATAL: `err` has the reason. */
 alv_status alv_node_wait(alv_node *node, alv_error *err);
 
 /* Async-signal-safe. Any thread; also ends alv_node_open. */

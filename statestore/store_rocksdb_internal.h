@@ -1,11 +1,9 @@
-/* store_rocksdb_internal.h — the RocksDB store inside: its handles, its table of shards, its
- * errors.
+/* store_rocksdb_internal.h — the RocksDB store inside: handles, table of shards, errors.
  *
  * Why:    rocksdb/c.h is opened here and in store_rocksdb*.c only; everyone else sees store.h.
  * Locks:  `change` (making and dropping column families; held across disk writes) before `table`
  *         (the pointers; held for a few instructions) before a shard's `position_lock` and
- *         `writers_lock`.
- *         None is held while a visit or any other code of a caller runs.
+ *         `writers_lock`. None is held while a visit or any other code of a caller runs.
  */
 #ifndef ALV_STATESTORE_STORE_ROCKSDB_INTERNAL_H
 #define ALV_STATESTORE_STORE_ROCKSDB_INTERNAL_H

@@ -70,8 +70,8 @@ static void options_set_tables(rocksdb_options_t *options, rocksdb_cache_t *cach
 
 /* Levels, not universal compaction: universal rewrites less, but merging a shard whole needs as
  * much free disk again, and an operator with a full disk is worse off than one with a busier core.
- * Shards are small and have one or two levels, so that the difference is about 4 % of CPU per put (8 M
- * random puts over 2 M keys with 128 MiB). L0 is rewritten soon: not worth compressing. */
+ * Shards are small and have one or two levels, so that the difference is about 4 % of CPU per put
+ * (8 M random puts over 2 M keys with 128 MiB). L0 is rewritten soon: not worth compressing. */
 static void options_set_compaction(rocksdb_options_t *options, bool compress)
 {
     int levels[LEVELS] = {rocksdb_no_compression};

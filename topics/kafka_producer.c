@@ -97,7 +97,9 @@ static void producer_on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *messa
     }
     producer->failed++;
     producer->failed_code = message->err;
-    if (!alv_kafka_is_definite(message->err))
+    /* Also after a definite refusal: librdkafka then drains and bumps epochs in the background, and
+     * a purge that comes late can hit the next transaction. Purged in the queue: never sent. */
+    if (message->err != RD_KAFKA_RESP_ERR__PURGE_QUEUE)
         producer_taint(producer);
 }
 

@@ -178,7 +178,7 @@ static alv_status reader_report_rejected(const kafka_reader *reader, alv_error *
                 return alv_fail(err, ALV_REJECT, "offset %lld of %s shard %d is not in the log",
                                 (long long)reader->slots[topic][shard].position,
                                 reader->log->names[topic], (int)shard);
-    ALV_ASSERT(!"rejected_count counts them");
+    ALV_ASSERT(false && "rejected_count counts them");
     return ALV_OK;
 }
 

@@ -58,25 +58,41 @@ static rd_kafka_resp_err_t targets_shard(alv_kafka_targets *targets, rd_kafka_t 
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-/* librdkafka's varargs call takes headers and a time; it costs about twice the plain one. */
-static rd_kafka_resp_err_t targets_produce_full(rd_kafka_t *rk, rd_kafka_topic_t *topic,
-                                                int32_t shard, const alv_produce *record,
-                                                void *message_opaque)
+static rd_kafka_headers_t *targets_headers(const alv_produce *record)
 {
     rd_kafka_headers_t *headers = rd_kafka_headers_new(record->header_count);
     for (size_t i = 0; i < record->header_count; i++)
         (void)rd_kafka_header_add(headers, record->headers[i].name, -1,
                                   record->headers[i].value.data,
                                   (ssize_t)record->headers[i].value.size);
-    rd_kafka_resp_err_t code = rd_kafka_producev(
-        rk, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_PARTITION(shard),
-        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_VALUE((void *)(uintptr_t)record->value.data, record->value.size),
-        RD_KAFKA_V_KEY((void *)(uintptr_t)record->key.data, record->key.size),
-        RD_KAFKA_V_TIMESTAMP(record->timestamp_ms), RD_KAFKA_V_HEADERS(headers),
-        RD_KAFKA_V_OPAQUE(message_opaque), RD_KAFKA_V_END);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        rd_kafka_headers_destroy(headers); /* taken only on success */
+    return headers;
+}
+
+/* The call that takes headers and a time; it costs about twice the plain one. librdkafka's structs
+ * are not const, but it copies what they point to. */
+static rd_kafka_resp_err_t targets_produce_full(rd_kafka_t *rk, rd_kafka_topic_t *topic,
+                                                int32_t shard, const alv_produce *record,
+                                                void *message_opaque)
+{
+    rd_kafka_headers_t *headers = targets_headers(record);
+    const rd_kafka_vu_t parts[] = {
+        {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic},
+        {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = shard},
+        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+        {.vtype = RD_KAFKA_VTYPE_VALUE,
+         .u.mem = {(void *)(uintptr_t)record->value.data, record->value.size}},
+        {.vtype = RD_KAFKA_VTYPE_KEY,
+         .u.mem = {(void *)(uintptr_t)record->key.data, record->key.size}},
+        {.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = record->timestamp_ms},
+        {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers},
+        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = message_opaque},
+    };
+    rd_kafka_error_t *error = rd_kafka_produceva(rk, parts, sizeof(parts) / sizeof(parts[0]));
+    if (error == NULL)
+        return RD_KAFKA_RESP_ERR_NO_ERROR;
+    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+    rd_kafka_error_destroy(error);
+    rd_kafka_headers_destroy(headers); /* taken only on success */
     return code;
 }
 

@@ -68,7 +68,7 @@ static int64_t schema_retention_ms(alv_topic topic, const alv_settings *settings
     case ALV_TOPIC_COUNT:
         break;
     }
-    ALV_ASSERT(!"a compacted topic has no retention");
+    ALV_ASSERT(false && "a compacted topic has no retention");
     return 0;
 }
 

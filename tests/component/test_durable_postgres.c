@@ -1,8 +1,8 @@
 /* Goal:   what the PostgreSQL store promises: rows and positions together, nothing overwritten by
  *         older, nobody else's position moved, nothing that stops it for ever.
- * Method: against a real server, named by ALLUVIUM_TEST_POSTGRES (a connection string; all tests are
- *         skipped without it). Each test has a schema of its own, dropped at the end, and looks at the
- *         tables over a second connection. */
+ * Method: against a real server, named by ALLUVIUM_TEST_POSTGRES (a connection string; all tests
+ *         are skipped without it). Each test has a schema of its own, dropped at the end, and
+ *         looks at the tables over a second connection. */
 #include <libpq-fe.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -32,7 +32,7 @@ typedef struct fixture {
     PGconn *conn;
 } fixture;
 
-/* ---- helpers ----------------------------------------------------------------------------------- */
+/* ---- helpers --------------------------------------------------------------------------------- */
 
 /* Runs SQL in which each '@' stands for the schema; the first value of the first row, or "". */
 static char *query(fixture *f, const char *format)
@@ -131,7 +131,7 @@ static int64_t must_position(fixture *f, int32_t shard)
     return position;
 }
 
-/* ---- rows and positions ------------------------------------------------------------------------ */
+/* ---- rows and positions ---------------------------------------------------------------------- */
 
 static void durable_postgres__writes_rows_with_their_position(void **state)
 {
@@ -248,7 +248,7 @@ static void durable_postgres__takes_any_key_and_any_time(void **state)
     assert_query(f, "SELECT count(*) FROM @.entities", "0");
 }
 
-/* ---- what PostgreSQL refuses ------------------------------------------------------------------- */
+/* ---- what PostgreSQL refuses ----------------------------------------------------------------- */
 
 static char *nested(size_t depth)
 {
@@ -325,7 +325,7 @@ static void durable_postgres__skips_rows_against_a_constraint_of_others(void **s
     assert_int_equal(rows[2].outcome, ALV_ROW_WITHOUT_STATE);
 }
 
-/* ---- tables ------------------------------------------------------------------------------------ */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 static void *make_tables(void *payload)
 {
@@ -426,7 +426,7 @@ static void durable_postgres__works_without_the_right_to_create(void **state)
     alv_free(url);
 }
 
-/* ---- connections ------------------------------------------------------------------------------- */
+/* ---- connections ----------------------------------------------------------------------------- */
 
 static void durable_postgres__reconnects(void **state)
 {
@@ -505,13 +505,14 @@ static void durable_postgres__refuses_a_url_that_is_none_without_quoting_it(void
     assert_url("postgresql://u:12/secret@127.0.0.1:1/db", ALV_FATAL, "secret");
     assert_url("postgresql://u:hunter/secret@127.0.0.1:1/db", ALV_FATAL, "hunter");
     assert_url("host=127.0.0.1 password=my secret", ALV_FATAL, "secret");
+    assert_url("postgresql://u:secret/db", ALV_FATAL, "secret"); /* the host is missing */
     assert_url("secret", ALV_FATAL, "secret");
     assert_url("postgresql://u:secret@127.0.0.1:1/db", ALV_RETRY, "secret");
     assert_url("host=127.0.0.1 port=1 password='my secret'", ALV_RETRY, "secret");
     assert_url("postgresql://u:secret@no.such.host.invalid/db", ALV_RETRY, "secret");
 }
 
-/* ---- how quick --------------------------------------------------------------------------------- */
+/* ---- how quick ------------------------------------------------------------------------------- */
 
 static void print_rate(const char *what, size_t count, int64_t began_us)
 {

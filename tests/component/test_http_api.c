@@ -413,24 +413,16 @@ static void wire__requests_in_a_row_are_answered_in_order(void **state)
 
 /* ---- listening ------------------------------------------------------------------------------- */
 
-static void never_called(void *payload, alv_exchange *exchange)
-{
-    (void)payload;
-    (void)exchange;
-    fail();
-}
-
 static void listen__says_what_is_wrong(void **state)
 {
     (void)state;
     alv_http_server *server = NULL;
     alv_error err = ALV_ERROR_NONE;
-    assert_int_equal(alv_http_server_start("nonsense", never_called, NULL, &server, &err),
-                     ALV_REJECT);
+    assert_int_equal(alv_http_server_open("nonsense", &server, &err), ALV_REJECT);
     assert_non_null(strstr(err.text, "nonsense"));
     alv_error_clear(&err);
     const char *taken = alv_api_node_address(&node);
-    assert_int_equal(alv_http_server_start(taken, never_called, NULL, &server, &err), ALV_REJECT);
+    assert_int_equal(alv_http_server_open(taken, &server, &err), ALV_REJECT);
     assert_non_null(strstr(err.text, "Address already in use"));
     assert_non_null(strstr(err.text, taken));
     assert_null(server);
@@ -440,8 +432,7 @@ static void listen__v6(void **state)
 {
     (void)state;
     alv_http_server *server = NULL;
-    alv_error err = ALV_ERROR_NONE;
-    if (alv_http_server_start("[::1]:0", never_called, NULL, &server, &err) != ALV_OK)
+    if (alv_http_server_open("[::1]:0", &server, NULL) != ALV_OK)
         skip(); /* this machine has no IPv6 */
     assert_int_equal(strncmp(alv_http_server_address(server), "[::1]:", 6), 0);
     assert_string_not_equal(alv_http_server_address(server), "[::1]:0");
@@ -452,9 +443,9 @@ static void advertise__is_the_bound_address_unless_set(void **state)
 {
     (void)state;
     assert_string_equal(alv_api_advertise(node.api), alv_api_node_address(&node));
-    node.settings.http_advertise = "127.0.0.1:0";
+    alv_api_node_restart(&node, &group, "127.0.0.1:0");
     assert_string_equal(alv_api_advertise(node.api), alv_api_node_address(&node));
-    node.settings.http_advertise = "node-1.example:8090";
+    alv_api_node_restart(&node, &group, "node-1.example:8090");
     assert_string_equal(alv_api_advertise(node.api), "node-1.example:8090");
 }
 

@@ -1,5 +1,5 @@
 /* Goal:   the RocksDB store keeps the contract of all stores, and what only a store on disk can get
- *         wrong: reopening, the directory's lock and stamp, damage.
+ *         wrong: reopening, the directory's lock and stamp, damage, a full disk.
  * Method: the shared contract over a fresh directory; then one directory opened again and again,
  *         with files changed in between. */
 #include "tests/support/store_contract.h"

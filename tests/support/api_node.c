@@ -33,15 +33,8 @@ static bool api_node_ready(void *payload, char *why, size_t size)
     return node->not_ready == NULL;
 }
 
-void alv_api_node_open(alv_api_node *node, const char *node_id, alv_fake_group *group)
+static void api_node_start(alv_api_node *node, alv_fake_group *group)
 {
-    *node = (alv_api_node){.settings = {.node_id = node_id, .http_listen = "127.0.0.1:0"}};
-    node->store = alv_store_memory_new();
-    node->directory = alv_directory_new(ALV_API_NODE_SHARDS);
-    node->registry = alv_registry_new();
-    assert_int_equal(alv_registry_add(node->registry, &api_node_user, NULL), ALV_OK);
-    assert_int_equal(alv_registry_add(node->registry, &api_node_transfer, NULL), ALV_OK);
-    assert_int_equal(alv_registry_set_default(node->registry, "user", NULL), ALV_OK);
     alv_api_options options = {
         .settings = &node->settings,
         .store = node->store,
@@ -54,6 +47,25 @@ void alv_api_node_open(alv_api_node *node, const char *node_id, alv_fake_group *
         .members_payload = group,
     };
     assert_int_equal(alv_api_start(&options, &node->api, NULL), ALV_OK);
+}
+
+void alv_api_node_open(alv_api_node *node, const char *node_id, alv_fake_group *group)
+{
+    *node = (alv_api_node){.settings = {.node_id = node_id, .http_listen = "127.0.0.1:0"}};
+    node->store = alv_store_memory_new();
+    node->directory = alv_directory_new(ALV_API_NODE_SHARDS);
+    node->registry = alv_registry_new();
+    assert_int_equal(alv_registry_add(node->registry, &api_node_user, NULL), ALV_OK);
+    assert_int_equal(alv_registry_add(node->registry, &api_node_transfer, NULL), ALV_OK);
+    assert_int_equal(alv_registry_set_default(node->registry, "user", NULL), ALV_OK);
+    api_node_start(node, group);
+}
+
+void alv_api_node_restart(alv_api_node *node, alv_fake_group *group, const char *http_advertise)
+{
+    alv_api_node_stop(node);
+    node->settings.http_advertise = http_advertise;
+    api_node_start(node, group);
 }
 
 void alv_api_node_stop(alv_api_node *node)

@@ -26,6 +26,9 @@ typedef struct alv_api_node {
 /* Starts a node on a free port of 127.0.0.1; all shards are unassigned. */
 void alv_api_node_open(alv_api_node *node, const char *node_id, alv_fake_group *group);
 
+/* Stops the API and starts another one over the same state, with `http_advertise` (may be NULL). */
+void alv_api_node_restart(alv_api_node *node, alv_fake_group *group, const char *http_advertise);
+
 /* Stops the API only (again: nothing happens). */
 void alv_api_node_stop(alv_api_node *node);
 void alv_api_node_close(alv_api_node *node);

@@ -17,6 +17,7 @@
 #include "tests/support/wire.h"
 
 #define VIEW_HTTP_TIMEOUT_MS 10000
+#define VIEW_UNAVAILABLE_MAX_MS 20000
 
 /* ---- HTTP ------------------------------------------------------------------------------------ */
 
@@ -60,6 +61,24 @@ json_t *alv_cluster_http(const alv_cluster_node *node, const char *path, int *ou
     return answer;
 }
 
+/* GET, again while the answer is 503: a shard that moves is nobody's for a moment. */
+static json_t *view_http_get(const alv_cluster_node *node, const char *path, int *out_status)
+{
+    int64_t deadline = alv_wait_deadline(VIEW_UNAVAILABLE_MAX_MS);
+    json_t *answer = alv_cluster_http(node, path, out_status);
+    while (*out_status == 503 && !alv_wait_expired(deadline)) {
+        json_decref(answer);
+        (void)poll(NULL, 0, 100);
+        answer = alv_cluster_http(node, path, out_status);
+    }
+    if (*out_status != 200 && *out_status != 404) {
+        const char *detail = json_string_value(json_object_get(answer, "detail"));
+        fail_msg("%s answers GET %s with %d: %s", node->id, path, *out_status,
+                 detail != NULL ? detail : "");
+    }
+    return answer;
+}
+
 /* The state of one entity, NULL when there is none. */
 static json_t *view_http_state(const alv_cluster_node *node, const char *key)
 {
@@ -68,10 +87,7 @@ static json_t *view_http_state(const alv_cluster_node *node, const char *key)
     alv_http_get_escape(alv_view_of(key), &path);
     alv_bytes_append(&path, "", 1); /* the NUL */
     int status = 0;
-    json_t *answer = alv_cluster_http(node, path.data, &status);
-    if (status != 200 && status != 404) {
-        fail_msg("%s answers GET %s with %d", node->id, path.data, status);
-    }
+    json_t *answer = view_http_get(node, path.data, &status);
     json_t *state = status == 200 ? json_incref(json_object_get(answer, "state")) : NULL;
     json_decref(answer);
     alv_bytes_done(&path);

@@ -50,6 +50,7 @@ static void world_start(alv_sim_world *world)
                                    .store = world->store,
                                    .directory = world->directory,
                                    .replicator = world->replicator,
+                                   .crash_mark = world->crash_mark,
                                    .assignment_changed = world_assignment_changed,
                                    .ended = world_lane_ended,
                                    .payload = world};
@@ -65,8 +66,15 @@ static void world_stop(alv_sim_world *world)
 
 void alv_sim_world_init(alv_sim_world *world, const char *const *assignments)
 {
+    alv_sim_world_init_with(world, assignments, NULL, NULL);
+}
+
+void alv_sim_world_init_with(alv_sim_world *world, const char *const *assignments,
+                             const alv_behavior *behavior, alv_crash_mark *crash_mark)
+{
     alv_log_set_level(ALV_LOG_ERROR);
     memset(world, 0, sizeof *world);
+    world->crash_mark = crash_mark;
     world->config = alv_config_new();
     alv_status status = alv_config_set(world->config, "node.id=node-a", NULL);
     for (size_t i = 0; assignments != NULL && assignments[i] != NULL; i++) {
@@ -82,6 +90,10 @@ void alv_sim_world_init(alv_sim_world *world, const char *const *assignments)
     world->registry = alv_registry_new();
     status = alv_builtin_register(world->registry, NULL);
     ALV_ASSERT(status == ALV_OK);
+    if (behavior != NULL) {
+        status = alv_registry_add(world->registry, behavior, NULL);
+        ALV_ASSERT(status == ALV_OK);
+    }
     status = alv_registry_set_default(world->registry, "user", NULL);
     ALV_ASSERT(status == ALV_OK);
     world_start(world);

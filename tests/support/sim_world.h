@@ -20,12 +20,17 @@ typedef struct alv_sim_world {
     alv_registry *registry;
     alv_directory *directory;
     alv_replicator *replicator;
+    alv_crash_mark *crash_mark; /* borrowed */
     alv_lane *lane;
     int assignment_changes;
 } alv_sim_world;
 
 /* `assignments` ("key=value", NULL-terminated list, may be NULL) go into the configuration. */
 void alv_sim_world_init(alv_sim_world *world, const char *const *assignments);
+
+/* The same with one more behavior and a crash mark; both may be NULL, both are borrowed. */
+void alv_sim_world_init_with(alv_sim_world *world, const char *const *assignments,
+                             const alv_behavior *behavior, alv_crash_mark *crash_mark);
 void alv_sim_world_done(alv_sim_world *world);
 
 /* Lane and replicator take `turns` turns each, 1 ms apart; asserts that the lane goes on. */

@@ -1,6 +1,5 @@
 /* Goal:   the entity cache finds what it holds, forgets the coldest first, and never lets go of
- * what the
- *         open transaction changed.
+ *         what the open transaction changed.
  * Method: known sequences for each function; then random operations against a model that keeps the
  *         order of use in a plain array. Leaks of entities and states show under ASan. */
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* Goal:   the memory store keeps the contract of all stores, and falls back as a crash makes it.
- * Method: the shared contract; then crashes at known places, and random ones against recorded past.
- *         */
+ * Method: the shared contract; then crashes at known places, and random ones compared with a past
+ *         that is computed again. */
 #include "tests/support/store_contract.h"
 
 #include <stdio.h>
