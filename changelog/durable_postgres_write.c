@@ -19,7 +19,8 @@
  * writers of the same shard wait for each other, before they touch a row of it. */
 static const char postgres_claim[] =
     "WITH wanted AS ("
-    " SELECT * FROM unnest($2::integer[], $3::bigint[], $4::bigint[]) AS u (shard, expected, next)),"
+    " SELECT * FROM unnest($2::integer[], $3::bigint[], $4::bigint[])"
+    " AS u (shard, expected, next)),"
     " inserted AS ("
     " INSERT INTO %s.positions (application, shard, changelog_offset, updated_at)"
     " SELECT $1, shard, next, now() FROM wanted WHERE expected = 0 ORDER BY shard"

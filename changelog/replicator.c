@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -13,30 +14,33 @@
 #define REPLICATOR_POLL_RECORDS_MAX 10000
 #define REPLICATOR_PROGRESS_EVERY_MS 2000
 
-/* One shard's restore. REQUESTED: steps 1 and 2 are still to be done (or to be done again, after a failure).
- * READING: assigned to the reader, step 3 is under way. */
+/* One shard's way: a restore, which ends with an answer, or a standby, which goes on. */
 typedef struct replicator_job {
     int32_t shard;
     uint64_t serial; /* unique among all jobs */
-    uint64_t ticket; /* the requester's */
-    alv_restore_done done;
-    void *payload;
-    enum {
-        JOB_REQUESTED,
-        JOB_READING
-    } phase;
+    bool is_standby;
+    bool survey_due; /* what there is to read must be asked (again) */
+    bool reading;    /* the reader has it, and `restore` says how far it is */
+    bool is_hot;     /* standby: it has been at the end */
     alv_backoff backoff;
     alv_restore restore;
     int64_t began_us;
+
+    /* Of a restore: who waits. */
+    uint64_t ticket;
+    alv_restore_done done;
+    void *payload;
 } replicator_job;
 
-/* `lock` is a leaf lock: it guards `jobs` and is held while a shard's store is written, so that a
- * cancel which got it knows that nobody writes. Everything else belongs to the replicator's thread. */
+/* `lock` is a leaf lock: it guards `jobs`, `taken` and `wanted`, and is held while a shard's store is
+ * written, so that a release which got it knows that nobody writes. The rest is the thread's own. */
 struct alv_replicator {
     alv_replicator_options options;
     alv_reader *reader;
     pthread_mutex_t lock;
     replicator_job **jobs; /* by shard; NULL = none */
+    bool *taken;           /* by shard: a lane has it */
+    bool *wanted;          /* by shard: to be followed while no lane has it */
     uint64_t last_serial;
     bool *assigned; /* by shard: the reader reads it */
     alv_batch batch;
@@ -46,19 +50,25 @@ struct alv_replicator {
     pthread_t thread;
 };
 
-/* ---- the reader ------------------------------------------------------------------------------------ */
+static int64_t replicator_now_ms(const alv_replicator *replicator)
+{
+    return alv_now_ms(replicator->options.clock);
+}
+
+/* ---- the reader ---------------------------------------------------------------------------------- */
 
 static alv_status replicator_assign(alv_replicator *replicator, const replicator_job *job,
                                     alv_error *err)
 {
     alv_reader *reader = replicator->reader;
-    alv_status status = reader->ops->assign(reader, ALV_TOPIC_CHANGELOG, job->shard,
-                                            job->restore.position.changelog, err);
-    if (status == ALV_OK) {
-        status = reader->ops->assign(reader, ALV_TOPIC_LEDGER, job->shard,
-                                     job->restore.position.ledger, err);
-    }
+    const alv_position *position = &job->restore.position;
+    ALV_ASSERT(!replicator->assigned[job->shard]);
     replicator->assigned[job->shard] = true;
+    alv_status status =
+        reader->ops->assign(reader, ALV_TOPIC_CHANGELOG, job->shard, position->changelog, err);
+    if (status == ALV_OK) {
+        status = reader->ops->assign(reader, ALV_TOPIC_LEDGER, job->shard, position->ledger, err);
+    }
     return status;
 }
 
@@ -72,71 +82,128 @@ static void replicator_unassign(alv_replicator *replicator, int32_t shard)
     replicator->reader->ops->unassign(replicator->reader, ALV_TOPIC_LEDGER, shard);
 }
 
-/* ---- endings ----------------------------------------------------------------------------------- */
+/* ---- jobs ---------------------------------------------------------------------------------------- */
 
-/* Takes the restore out of the table and answers. The lock must not be held: `done` may take others. */
+static void replicator_report(const alv_replicator *replicator, alv_replica replica,
+                              const replicator_job *job)
+{
+    if (replicator->options.progress != NULL) {
+        replicator->options.progress(replicator->options.payload, replica, &job->restore);
+    }
+}
+
+static alv_replica replicator_replica(const replicator_job *job)
+{
+    if (!job->is_standby) {
+        return ALV_REPLICA_RESTORING;
+    }
+    return job->is_hot ? ALV_REPLICA_HOT : ALV_REPLICA_CATCHING_UP;
+}
+
+/* Lock held. */
+static replicator_job *replicator_add_job(alv_replicator *replicator, int32_t shard)
+{
+    ALV_ASSERT(replicator->jobs[shard] == NULL);
+    replicator_job *job = alv_alloc(sizeof *job);
+    job->shard = shard;
+    job->serial = ++replicator->last_serial;
+    job->survey_due = true;
+    job->began_us = alv_monotonic_us(replicator->options.clock);
+    job->restore.shard = shard;
+    alv_backoff_init(&job->backoff, job->serial);
+    replicator->jobs[shard] = job;
+    return job;
+}
+
+/* Takes the restore out of the table; whoever waits is answered without the lock, by the caller. */
+static replicator_job *replicator_end_job(alv_replicator *replicator, replicator_job *job)
+{
+    replicator_unassign(replicator, job->shard);
+    replicator->jobs[job->shard] = NULL;
+    return job;
+}
+
 static void replicator_answer(replicator_job *job, alv_status status, const alv_error *error)
 {
     job->done(job->payload, job->shard, job->ticket, status, &job->restore, error);
     alv_free(job);
 }
 
-/* A step failed. What may pass is tried again from the store's position, after a while; the rest is
- * answered. Returns the restore when it is to be answered (it has left the table). Lock held. */
+/* A step failed. What may pass is tried again from the store's position, after a while; a standby always
+ * is, since nobody depends on it. Returns a restore that is to be answered. Lock held. */
 static replicator_job *replicator_failed(alv_replicator *replicator, replicator_job *job,
                                          alv_status status, const alv_error *error)
 {
-    replicator_unassign(replicator, job->shard);
-    job->phase = JOB_REQUESTED;
-    if (status == ALV_RETRY || status == ALV_REJECT) {
-        bool first = job->backoff.failures == 0;
-        alv_backoff_failed(&job->backoff, alv_now_ms(replicator->options.clock));
-        alv_log_error(first ? ALV_LOG_WARN : ALV_LOG_DEBUG, "restore-waits", error,
-                      "shard=%" PRId32 " failures=%u", job->shard, job->backoff.failures);
-        return NULL;
-    }
-    replicator->jobs[job->shard] = NULL;
-    return job;
-}
-
-static void replicator_report(const alv_replicator *replicator, const replicator_job *job)
-{
-    if (replicator->options.progress != NULL) {
-        replicator->options.progress(replicator->options.payload, &job->restore);
-    }
-}
-
-/* Everything that was there is applied: the job leaves the table and is to be answered. Lock held. */
-static replicator_job *replicator_complete(alv_replicator *replicator, replicator_job *job)
-{
-    alv_error err = ALV_ERROR_NONE;
-    alv_status status = alv_restorer_finish(&job->restore, replicator->options.store,
-                                            alv_now_ms(replicator->options.clock), &err);
-    if (status != ALV_OK) {
-        return replicator_failed(replicator, job, status, &err);
+    bool passes = status == ALV_RETRY || status == ALV_REJECT;
+    if (!passes && !job->is_standby) {
+        return replicator_end_job(replicator, job);
     }
     replicator_unassign(replicator, job->shard);
-    replicator->jobs[job->shard] = NULL;
-    replicator_report(replicator, job);
-    int64_t took_us = alv_monotonic_us(replicator->options.clock) - job->began_us;
-    alv_log(ALV_LOG_INFO, "restored",
-            "shard=%" PRId32 " records=%" PRId64 " changelog=%" PRId64 " ms=%" PRId64, job->shard,
-            job->restore.records, job->restore.position.changelog, took_us / 1000);
-    return job;
+    job->reading = false;
+    job->is_hot = false;
+    job->survey_due = true;
+    bool first = job->backoff.failures == 0;
+    alv_backoff_failed(&job->backoff, replicator_now_ms(replicator));
+    alv_log_error(first ? ALV_LOG_WARN : ALV_LOG_DEBUG, "restore-waits", error,
+                  "shard=%" PRId32 " standby=%d failures=%u", job->shard, job->is_standby,
+                  job->backoff.failures);
+    return NULL;
 }
 
-/* ---- new requests ------------------------------------------------------------------------------ */
+/* ---- which jobs there are ------------------------------------------------------------------------ */
 
-/* The next request that is due: its shard and serial number; false when there is none. */
-static bool replicator_next_request(alv_replicator *replicator, int32_t *from, uint64_t *out_serial)
+/* Lock held. Restores come before standbys: none is begun while a restore is under way. */
+static bool replicator_is_restoring(const alv_replicator *replicator)
 {
-    int64_t now_ms = alv_now_ms(replicator->options.clock);
+    for (int32_t shard = 0; shard < replicator->options.shard_count; shard++) {
+        if (replicator->jobs[shard] != NULL && !replicator->jobs[shard]->is_standby) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Makes standbys that are wanted and ends those that are not; lets go of what was released. */
+static void replicator_arrange(alv_replicator *replicator)
+{
+    pthread_mutex_lock(&replicator->lock);
+    bool restoring = replicator_is_restoring(replicator);
+    for (int32_t shard = 0; shard < replicator->options.shard_count; shard++) {
+        replicator_job *job = replicator->jobs[shard];
+        if (job != NULL && job->is_standby && !replicator->wanted[shard]) {
+            replicator_report(replicator, ALV_REPLICA_NONE, job);
+            alv_free(replicator_end_job(replicator, job));
+            job = NULL;
+        }
+        if (job == NULL) {
+            replicator_unassign(replicator, shard);
+            if (replicator->wanted[shard] && !replicator->taken[shard] && !restoring) {
+                replicator_add_job(replicator, shard)->is_standby = true;
+            }
+        }
+    }
+    pthread_mutex_unlock(&replicator->lock);
+}
+
+/* ---- surveys ------------------------------------------------------------------------------------- */
+
+typedef struct replicator_request {
+    int32_t shard;
+    uint64_t serial;
+    bool is_standby;
+} replicator_request;
+
+/* The next job from *from on whose survey is due; false when there is none. */
+static bool replicator_next_request(alv_replicator *replicator, int32_t *from,
+                                    replicator_request *out)
+{
+    int64_t now_ms = replicator_now_ms(replicator);
     bool found = false;
     pthread_mutex_lock(&replicator->lock);
     for (; *from < replicator->options.shard_count && !found; (*from)++) {
         const replicator_job *job = replicator->jobs[*from];
-        if (job != NULL && job->phase == JOB_REQUESTED && alv_backoff_due(&job->backoff, now_ms)) {
-            *out_serial = job->serial;
+        if (job != NULL && job->survey_due && alv_backoff_due(&job->backoff, now_ms)) {
+            *out = (replicator_request){job->shard, job->serial, job->is_standby};
             found = true;
         }
     }
@@ -144,32 +211,45 @@ static bool replicator_next_request(alv_replicator *replicator, int32_t *from, u
     return found;
 }
 
-/* The broker is asked without the lock; meanwhile the request may have been cancelled, or cancelled
- * and made again (maybe by another lane), which the serial number tells: a survey is good only for
- * the request it was made for. */
-static void replicator_begin(alv_replicator *replicator, int32_t shard, uint64_t serial)
+/* Begins to read, or, for a standby that was promoted, reads on to a new target. Lock held. */
+static alv_status replicator_use_survey(alv_replicator *replicator, replicator_job *job,
+                                        const alv_survey *survey, alv_error *err)
+{
+    if (job->reading) {
+        return alv_restorer_promote(&job->restore, survey, err);
+    }
+    alv_status status =
+        alv_restorer_plan(replicator->options.store, replicator->options.settings, job->shard,
+                          survey, replicator_now_ms(replicator), &job->restore, err);
+    if (status == ALV_OK) {
+        status = replicator_assign(replicator, job, err);
+    }
+    job->reading = status == ALV_OK;
+    return status;
+}
+
+/* The broker is asked without the lock. Meanwhile the job may have been ended and another one begun,
+ * which the serial number tells: a survey is good only for the job it was made for. */
+static void replicator_survey(alv_replicator *replicator, const replicator_request *request)
 {
     alv_survey survey = {0};
     alv_error err = ALV_ERROR_NONE;
-    replicator_unassign(replicator, shard); /* of a restore that was cancelled */
-    alv_status status = alv_restorer_survey(replicator->reader, shard, &survey, &err);
+    alv_status status =
+        request->is_standby
+            ? alv_restorer_survey_replica(replicator->reader, request->shard, &survey, &err)
+            : alv_restorer_survey(replicator->reader, request->shard, &survey, &err);
 
     pthread_mutex_lock(&replicator->lock);
-    replicator_job *job = replicator->jobs[shard];
+    replicator_job *job = replicator->jobs[request->shard];
     replicator_job *ended = NULL;
-    if (job != NULL && job->serial == serial) {
+    if (job != NULL && job->serial == request->serial) {
         if (status == ALV_OK) {
-            status = alv_restorer_plan(replicator->options.store, replicator->options.settings,
-                                       shard, &survey, alv_now_ms(replicator->options.clock),
-                                       &job->restore, &err);
+            status = replicator_use_survey(replicator, job, &survey, &err);
         }
         if (status == ALV_OK) {
-            status = replicator_assign(replicator, job, &err);
-        }
-        if (status == ALV_OK) {
-            job->phase = JOB_READING;
+            job->survey_due = false;
             alv_backoff_succeeded(&job->backoff);
-            replicator_report(replicator, job);
+            replicator_report(replicator, replicator_replica(job), job);
         } else {
             ended = replicator_failed(replicator, job, status, &err);
         }
@@ -180,47 +260,29 @@ static void replicator_begin(alv_replicator *replicator, int32_t shard, uint64_t
     }
 }
 
-static void replicator_begin_requests(alv_replicator *replicator)
+static void replicator_survey_due(alv_replicator *replicator)
 {
     int32_t next = 0;
-    uint64_t serial = 0;
-    while (replicator_next_request(replicator, &next, &serial)) {
-        replicator_begin(replicator, next - 1, serial);
+    replicator_request request;
+    while (replicator_next_request(replicator, &next, &request)) {
+        replicator_survey(replicator, &request);
     }
 }
 
-/* Restores that were cancelled are no longer in the table, but the reader still reads them. */
-static void replicator_drop_cancelled(alv_replicator *replicator)
-{
-    for (int32_t shard = 0; shard < replicator->options.shard_count; shard++) {
-        if (!replicator->assigned[shard]) {
-            continue;
-        }
-        pthread_mutex_lock(&replicator->lock);
-        bool wanted =
-            replicator->jobs[shard] != NULL && replicator->jobs[shard]->phase == JOB_READING;
-        pthread_mutex_unlock(&replicator->lock);
-        if (!wanted) {
-            replicator_unassign(replicator, shard);
-        }
-    }
-}
+/* ---- applying what was read ---------------------------------------------------------------------- */
 
-/* ---- step 3: applying what was read ------------------------------------------------------------ */
-
-/* One run of records of the same shard, if its restore is still wanted. */
+/* One run of records of the same shard, if its job is still there. */
 static void replicator_apply_run(alv_replicator *replicator, const alv_record *records,
                                  size_t count)
 {
     alv_error err = ALV_ERROR_NONE;
     alv_status status = ALV_OK;
-    int32_t shard = records[0].shard;
     pthread_mutex_lock(&replicator->lock);
-    replicator_job *job = replicator->jobs[shard];
+    replicator_job *job = replicator->jobs[records[0].shard];
     replicator_job *ended = NULL;
-    if (job != NULL && job->phase == JOB_READING) {
+    if (job != NULL && job->reading) {
         status = alv_restorer_apply(&job->restore, replicator->options.store, records, count,
-                                    alv_now_ms(replicator->options.clock), &err);
+                                    replicator_now_ms(replicator), &err);
         if (status != ALV_OK) {
             ended = replicator_failed(replicator, job, status, &err);
         }
@@ -244,32 +306,6 @@ static void replicator_apply_batch(alv_replicator *replicator)
     }
 }
 
-/* Positions as the reader sees them, control records included, and what is complete by them. */
-static void replicator_finish_complete(alv_replicator *replicator)
-{
-    alv_reader *reader = replicator->reader;
-    for (int32_t shard = 0; shard < replicator->options.shard_count; shard++) {
-        if (!replicator->assigned[shard]) {
-            continue;
-        }
-        pthread_mutex_lock(&replicator->lock);
-        replicator_job *job = replicator->jobs[shard];
-        replicator_job *ended = NULL;
-        if (job != NULL && job->phase == JOB_READING) {
-            alv_restorer_advance(&job->restore,
-                                 reader->ops->position(reader, ALV_TOPIC_CHANGELOG, shard),
-                                 reader->ops->position(reader, ALV_TOPIC_LEDGER, shard));
-            if (alv_restorer_is_complete(&job->restore)) {
-                ended = replicator_complete(replicator, job);
-            }
-        }
-        pthread_mutex_unlock(&replicator->lock);
-        if (ended != NULL) {
-            replicator_answer(ended, ALV_OK, NULL);
-        }
-    }
-}
-
 /* An assigned offset fell out of the log while it was read: all that is being read is surveyed again,
  * which finds out what to do about it. */
 static void replicator_restart_reading(alv_replicator *replicator, const alv_error *error)
@@ -277,23 +313,84 @@ static void replicator_restart_reading(alv_replicator *replicator, const alv_err
     pthread_mutex_lock(&replicator->lock);
     for (int32_t shard = 0; shard < replicator->options.shard_count; shard++) {
         replicator_job *job = replicator->jobs[shard];
-        if (job != NULL && job->phase == JOB_READING) {
+        if (job != NULL && job->reading) {
             (void)replicator_failed(replicator, job, ALV_RETRY, error); /* stays in the table */
         }
     }
     pthread_mutex_unlock(&replicator->lock);
 }
 
-/* ---- the loop ---------------------------------------------------------------------------------- */
+/* ---- what is complete ---------------------------------------------------------------------------- */
 
-/* Every few seconds: how far all restores are, for whoever watches the log. */
-static void replicator_log_progress(alv_replicator *replicator)
+static void replicator_log_restored(const alv_replicator *replicator, const replicator_job *job)
+{
+    int64_t took_us = alv_monotonic_us(replicator->options.clock) - job->began_us;
+    alv_log(ALV_LOG_INFO, job->is_standby ? "standby-hot" : "restored",
+            "shard=%" PRId32 " records=%" PRId64 " changelog=%" PRId64 " ms=%" PRId64, job->shard,
+            job->restore.records, job->restore.position.changelog, took_us / 1000);
+}
+
+/* The job has reached its target. Returns a restore that is to be answered with *status. Lock held. */
+static replicator_job *replicator_complete(alv_replicator *replicator, replicator_job *job,
+                                           alv_status *out_status, alv_error *err)
+{
+    if (job->is_standby) {
+        job->is_hot = true;
+        replicator_log_restored(replicator, job);
+        replicator_report(replicator, ALV_REPLICA_HOT, job);
+        return NULL;
+    }
+    *out_status = alv_restorer_finish(&job->restore, replicator->options.store,
+                                      replicator_now_ms(replicator), err);
+    if (*out_status != ALV_OK) {
+        return replicator_failed(replicator, job, *out_status, err);
+    }
+    replicator_log_restored(replicator, job);
+    replicator_report(replicator, ALV_REPLICA_NONE, job);
+    return replicator_end_job(replicator, job);
+}
+
+/* Takes over the positions as the reader sees them, control records included. */
+static void replicator_look_at(alv_replicator *replicator, int32_t shard)
+{
+    alv_reader *reader = replicator->reader;
+    alv_error err = ALV_ERROR_NONE;
+    alv_status status = ALV_OK;
+    pthread_mutex_lock(&replicator->lock);
+    replicator_job *job = replicator->jobs[shard];
+    replicator_job *ended = NULL;
+    if (job != NULL && job->reading) {
+        alv_restorer_advance(&job->restore,
+                             reader->ops->position(reader, ALV_TOPIC_CHANGELOG, shard),
+                             reader->ops->position(reader, ALV_TOPIC_LEDGER, shard));
+        if (!job->survey_due && !job->is_hot && alv_restorer_is_complete(&job->restore)) {
+            ended = replicator_complete(replicator, job, &status, &err);
+        }
+    }
+    pthread_mutex_unlock(&replicator->lock);
+    if (ended != NULL) {
+        replicator_answer(ended, status, status == ALV_OK ? NULL : &err);
+    }
+}
+
+static void replicator_finish_complete(alv_replicator *replicator)
+{
+    for (int32_t shard = 0; shard < replicator->options.shard_count; shard++) {
+        if (replicator->assigned[shard]) {
+            replicator_look_at(replicator, shard);
+        }
+    }
+}
+
+/* ---- the loop ------------------------------------------------------------------------------------ */
+
+/* Every few seconds: how far everything is. Restores and standbys that catch up are logged. */
+static void replicator_report_progress(alv_replicator *replicator)
 {
     int64_t now_us = alv_monotonic_us(replicator->options.clock);
     if (now_us - replicator->progress_at_us < REPLICATOR_PROGRESS_EVERY_MS * 1000) {
         return;
     }
-    bool first_look = replicator->progress_at_us == 0;
     replicator->progress_at_us = now_us;
     int count = 0;
     int64_t done = 0;
@@ -302,8 +399,11 @@ static void replicator_log_progress(alv_replicator *replicator)
     pthread_mutex_lock(&replicator->lock);
     for (int32_t shard = 0; shard < replicator->options.shard_count; shard++) {
         const replicator_job *job = replicator->jobs[shard];
-        if (job != NULL && job->phase == JOB_READING) {
-            replicator_report(replicator, job);
+        if (job == NULL || !job->reading) {
+            continue;
+        }
+        replicator_report(replicator, replicator_replica(job), job);
+        if (!job->is_hot) {
             count++;
             done += job->restore.records;
             target += job->restore.records_target;
@@ -312,21 +412,21 @@ static void replicator_log_progress(alv_replicator *replicator)
     }
     pthread_mutex_unlock(&replicator->lock);
     int64_t took_ms = (now_us - began_us) / 1000;
-    int64_t left_s = done > 0 ? (target - done) * took_ms / done / 1000 : -1;
-    if (count > 0 && !first_look) {
+    if (count > 0 && took_ms > 0) {
         alv_log(ALV_LOG_INFO, "restoring",
                 "shards=%d records=%" PRId64 " of=%" PRId64 " percent=%" PRId64 " eta_s=%" PRId64,
-                count, done, target, target > 0 ? done * 100 / target : 100, left_s);
+                count, done, target, target > 0 ? done * 100 / target : 100,
+                done > 0 ? (target - done) * took_ms / done / 1000 : -1);
     }
 }
 
-/*  1. drop what was cancelled   2. begin what was requested   3. poll
- *  4. apply                     5. answer what is complete    6. say how far */
+/*  1. arrange: begin and end standbys, let go of what was released
+ *  2. survey what is new   3. poll   4. apply   5. answer what is complete   6. say how far it is */
 void alv_replicator_turn(alv_replicator *replicator, int timeout_ms)
 {
     alv_error err = ALV_ERROR_NONE;
-    replicator_drop_cancelled(replicator);
-    replicator_begin_requests(replicator);
+    replicator_arrange(replicator);
+    replicator_survey_due(replicator);
     alv_status status =
         replicator->reader->ops->poll(replicator->reader, timeout_ms, &replicator->batch, &err);
     if (status == ALV_REJECT) {
@@ -337,7 +437,7 @@ void alv_replicator_turn(alv_replicator *replicator, int timeout_ms)
     replicator_apply_batch(replicator);
     alv_batch_clear(&replicator->batch);
     replicator_finish_complete(replicator);
-    replicator_log_progress(replicator);
+    replicator_report_progress(replicator);
 }
 
 static void *replicator_main(void *argument)
@@ -350,7 +450,53 @@ static void *replicator_main(void *argument)
     return NULL;
 }
 
-/* ---- life -------------------------------------------------------------------------------------- */
+/* ---- what others ask for ------------------------------------------------------------------------- */
+
+void alv_replicator_restore(alv_replicator *replicator, int32_t shard, uint64_t ticket,
+                            alv_restore_done done, void *payload)
+{
+    ALV_ASSERT(shard >= 0 && shard < replicator->options.shard_count);
+    pthread_mutex_lock(&replicator->lock);
+    replicator->taken[shard] = true;
+    replicator_job *job = replicator->jobs[shard];
+    if (job == NULL) {
+        job = replicator_add_job(replicator, shard);
+    }
+    ALV_ASSERT(job->done == NULL); /* one lane at a time */
+    job->serial = ++replicator->last_serial;
+    job->is_standby = false; /* promoted: it goes on reading while it is surveyed */
+    job->is_hot = false;
+    job->survey_due = true;
+    job->began_us = alv_monotonic_us(replicator->options.clock);
+    job->ticket = ticket;
+    job->done = done;
+    job->payload = payload;
+    alv_backoff_succeeded(&job->backoff);
+    pthread_mutex_unlock(&replicator->lock);
+    replicator->reader->ops->wake(replicator->reader);
+}
+
+void alv_replicator_release(alv_replicator *replicator, int32_t shard)
+{
+    pthread_mutex_lock(&replicator->lock);
+    replicator->taken[shard] = false;
+    replicator_job *job = replicator->jobs[shard];
+    replicator->jobs[shard] = NULL;
+    pthread_mutex_unlock(&replicator->lock);
+    alv_free(job);
+    replicator->reader->ops->wake(replicator->reader);
+}
+
+void alv_replicator_set_standbys(alv_replicator *replicator, const bool *wanted)
+{
+    size_t shard_count = (size_t)replicator->options.shard_count;
+    pthread_mutex_lock(&replicator->lock);
+    memcpy(replicator->wanted, wanted, shard_count * sizeof *wanted);
+    pthread_mutex_unlock(&replicator->lock);
+    replicator->reader->ops->wake(replicator->reader);
+}
+
+/* ---- life ---------------------------------------------------------------------------------------- */
 
 alv_status alv_replicator_new(const alv_replicator_options *options, alv_replicator **out,
                               alv_error *err)
@@ -365,8 +511,11 @@ alv_status alv_replicator_new(const alv_replicator_options *options, alv_replica
     size_t shard_count = (size_t)options->shard_count;
     replicator->options = *options;
     replicator->reader = reader;
+    replicator->progress_at_us = alv_monotonic_us(options->clock);
     pthread_mutex_init(&replicator->lock, NULL);
     replicator->jobs = alv_alloc_array(shard_count, sizeof(replicator_job *));
+    replicator->taken = alv_alloc_array(shard_count, sizeof *replicator->taken);
+    replicator->wanted = alv_alloc_array(shard_count, sizeof *replicator->wanted);
     replicator->assigned = alv_alloc_array(shard_count, sizeof *replicator->assigned);
     alv_batch_init(&replicator->batch, REPLICATOR_POLL_RECORDS_MAX);
     *out = replicator;
@@ -379,37 +528,6 @@ void alv_replicator_start(alv_replicator *replicator)
     int failed = pthread_create(&replicator->thread, NULL, replicator_main, replicator);
     ALV_ASSERT(failed == 0);
     replicator->started = true;
-}
-
-void alv_replicator_restore(alv_replicator *replicator, int32_t shard, uint64_t ticket,
-                            alv_restore_done done, void *payload)
-{
-    ALV_ASSERT(shard >= 0 && shard < replicator->options.shard_count);
-    replicator_job *job = alv_alloc(sizeof *job);
-    job->shard = shard;
-    job->ticket = ticket;
-    job->done = done;
-    job->payload = payload;
-    job->began_us = alv_monotonic_us(replicator->options.clock);
-    alv_backoff_init(&job->backoff, ticket);
-    pthread_mutex_lock(&replicator->lock);
-    ALV_ASSERT(replicator->jobs[shard] == NULL);
-    job->serial = ++replicator->last_serial;
-    replicator->jobs[shard] = job;
-    pthread_mutex_unlock(&replicator->lock);
-    replicator->reader->ops->wake(replicator->reader);
-}
-
-void alv_replicator_cancel(alv_replicator *replicator, int32_t shard)
-{
-    pthread_mutex_lock(&replicator->lock);
-    replicator_job *job = replicator->jobs[shard];
-    replicator->jobs[shard] = NULL;
-    if (job != NULL && job->phase == JOB_READING) {
-    }
-    pthread_mutex_unlock(&replicator->lock);
-    alv_free(job);
-    replicator->reader->ops->wake(replicator->reader);
 }
 
 void alv_replicator_stop(alv_replicator *replicator)
@@ -429,6 +547,8 @@ void alv_replicator_stop(alv_replicator *replicator)
     replicator->reader->ops->close(replicator->reader);
     pthread_mutex_destroy(&replicator->lock);
     alv_free(replicator->jobs);
+    alv_free(replicator->taken);
+    alv_free(replicator->wanted);
     alv_free(replicator->assigned);
     alv_free(replicator);
 }

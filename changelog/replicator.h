@@ -1,10 +1,19 @@
-/* replicator.h — the thread that brings stores to the end of their changelog.
+/* replicator.h — the thread that brings stores to the end of their changelog, and keeps them there.
  *
  * Why:    a lane must not read thousands of records before it answers the next command; restoring all
- *         shards of a node over one reader also costs fewer connections and batches better. The rules
- *         of a restore are in restorer.h.
- * Thread: its own. new, start, stop: main. restore, cancel: lanes.
- * Owns:   its reader. It writes the store of a shard only between restore and the answer (or cancel).
+ *         shards of a node over one reader also costs fewer connections and batches better. The same
+ *         thread follows the shards of other nodes whose hot replica this node keeps (standbys), so that
+ *         a promotion has next to nothing left to read. The rules of a restore are in restorer.h.
+ * Thread: its own. new, start, stop: main. restore, release: lanes. set_standbys: any.
+ * Owns:   its reader. Whose store section it is, at any time, is decided here: a lane's between restore
+ *         and release, the replicator's until it has answered and while the shard is a standby.
+ *
+ *               set_standbys                     restore
+ *     nobody's -------------> standby (following) -----> restore (reading) --answer--> the lane's
+ *        |  ^                        |                      ^                              |
+ *        |  +------ no longer -------+                      |                              |
+ *        |  +----------------------------------- release ---|------------------------------+
+ *        +---------------------- restore -------------------+
  */
 #ifndef ALV_CHANGELOG_REPLICATOR_H
 #define ALV_CHANGELOG_REPLICATOR_H
@@ -22,8 +31,17 @@ typedef struct alv_replicator alv_replicator;
 typedef void (*alv_restore_done)(void *payload, int32_t shard, uint64_t ticket, alv_status status,
                                  const alv_restore *restore, const alv_error *error);
 
-/* Called at the begin, every few seconds and at the end of a restore, on the replicator's thread. */
-typedef void (*alv_restore_progress)(void *payload, const alv_restore *restore);
+/* What a replica is doing. */
+typedef enum alv_replica {
+    ALV_REPLICA_RESTORING, /* for a lane of this node */
+    ALV_REPLICA_CATCHING_UP,
+    ALV_REPLICA_HOT,  /* has been at the end of the changelog, and follows */
+    ALV_REPLICA_NONE, /* no longer followed, or handed to a lane */
+} alv_replica;
+
+/* Called at every change and every few seconds in between, on the replicator's thread. */
+typedef void (*alv_replica_progress)(void *payload, alv_replica replica,
+                                     const alv_restore *restore);
 
 typedef struct alv_replicator_options {
     alv_log_port *log;            /* borrowed */
@@ -31,7 +49,7 @@ typedef struct alv_replicator_options {
     const alv_clock *clock;       /* borrowed */
     const alv_settings *settings; /* borrowed */
     int32_t shard_count;
-    alv_restore_progress progress; /* may be NULL */
+    alv_replica_progress progress; /* may be NULL */
     void *payload;                 /* for progress */
 } alv_replicator_options;
 
@@ -39,23 +57,28 @@ typedef struct alv_replicator_options {
 alv_status alv_replicator_new(const alv_replicator_options *options, alv_replicator **out,
                               alv_error *err);
 
-/* One turn of its loop: new requests, one poll, applying it, answers. Waits up to `timeout_ms` when
- * there is nothing to do. Called by its thread, or by a test or the simulator without one. */
+/* One turn of its loop: new jobs, one poll, applying it, answers. Waits up to `timeout_ms` when there is
+ * nothing to do. Called by its thread, or by a test or the simulator without one. */
 void alv_replicator_turn(alv_replicator *replicator, int timeout_ms);
 
 /* Starts the thread that calls turn. */
 void alv_replicator_start(alv_replicator *replicator);
 
-/* Restores a shard, making its section of the store when there is none, and answers through `done` with
- * the `ticket` given here. What passes (brokers away, disk full) is tried again for ever, with backoff;
- * data that cannot be trusted is wiped and restored whole. Any thread. */
+/* A lane takes the shard: restores it, making its section of the store when there is none, and answers
+ * through `done` with the `ticket` given here. A standby goes on from where it is. What passes (brokers
+ * away, disk full) is tried again for ever, with backoff; data that cannot be trusted is wiped and
+ * restored whole. May be called again by the lane that has the shard, to restore it anew. Any thread. */
 void alv_replicator_restore(alv_replicator *replicator, int32_t shard, uint64_t ticket,
                             alv_restore_done done, void *payload);
 
-/* Ends a restore that is not wanted any more. When it returns, the replicator has let go of the
- * shard's store; an answer that was under way may still come and is told apart by its ticket. Blocks
- * for one write to the store at most. Any thread. */
-void alv_replicator_cancel(alv_replicator *replicator, int32_t shard);
+/* The lane gives the shard back, restored or not. When it returns, the replicator has let go of the
+ * shard's store for the lane's sake; an answer that was under way may still come and is told apart by
+ * its ticket. Blocks for one write to the store at most. Any thread. */
+void alv_replicator_release(alv_replicator *replicator, int32_t shard);
+
+/* Which shards to follow from now on, by number; shards that a lane has are left out until they are
+ * released. Copies `wanted`. Any thread. */
+void alv_replicator_set_standbys(alv_replicator *replicator, const bool *wanted);
 
 /* Stops the thread and frees everything. NULL is fine. */
 void alv_replicator_stop(alv_replicator *replicator);

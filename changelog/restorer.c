@@ -18,24 +18,32 @@ static int64_t restorer_max(int64_t left, int64_t right)
 
 alv_status alv_restorer_survey(alv_reader *reader, int32_t shard, alv_survey *out, alv_error *err)
 {
-    const alv_reader_ops *ops = reader->ops;
     alv_shard_offset committed = {.shard = shard, .offset = ALV_OFFSET_NONE};
-    alv_status status = ops->committed(reader, &committed, 1, RESTORER_COMMITTED_TIMEOUT_MS, err);
-    if (status != ALV_OK) {
-        return status;
+    alv_status status =
+        reader->ops->committed(reader, &committed, 1, RESTORER_COMMITTED_TIMEOUT_MS, err);
+    if (status == ALV_OK) {
+        status = alv_restorer_survey_replica(reader, shard, out, err);
     }
     out->committed = committed.offset;
-    status = ops->range(reader, ALV_TOPIC_CHANGELOG, shard, &out->changelog_start,
-                        &out->changelog_end, err);
-    if (status != ALV_OK) {
-        return status;
+    return status;
+}
+
+alv_status alv_restorer_survey_replica(alv_reader *reader, int32_t shard, alv_survey *out,
+                                       alv_error *err)
+{
+    const alv_reader_ops *ops = reader->ops;
+    out->committed = ALV_OFFSET_NONE;
+    alv_status status = ops->range(reader, ALV_TOPIC_CHANGELOG, shard, &out->changelog_start,
+                                   &out->changelog_end, err);
+    if (status == ALV_OK) {
+        status =
+            ops->range(reader, ALV_TOPIC_LEDGER, shard, &out->ledger_start, &out->ledger_end, err);
     }
-    status = ops->range(reader, ALV_TOPIC_LEDGER, shard, &out->ledger_start, &out->ledger_end, err);
-    if (status != ALV_OK) {
-        return status;
+    if (status == ALV_OK) {
+        status = ops->range(reader, ALV_TOPIC_COMMANDS, shard, &out->commands_start,
+                            &out->commands_end, err);
     }
-    return ops->range(reader, ALV_TOPIC_COMMANDS, shard, &out->commands_start, &out->commands_end,
-                      err);
+    return status;
 }
 
 /* ---- where to read on ------------------------------------------------------------------------------ */
@@ -102,23 +110,27 @@ alv_status alv_restorer_plan(alv_store *store, const alv_settings *settings, int
     if (status != ALV_OK) {
         return status;
     }
-    if (position.changelog > survey->changelog_end || position.ledger > survey->ledger_end) {
-        return restorer_refuse_ahead(shard, &position, survey, err);
-    }
     position.changelog = restorer_max(position.changelog, survey->changelog_start);
     position.ledger = restorer_max(position.ledger, survey->ledger_start);
-    *out = (alv_restore){
-        .shard = shard,
-        .position = position,
-        .first_start = survey->committed == ALV_OFFSET_NONE && position.commands == 0,
-        .commands_start = survey->commands_start,
-        .commands_end = survey->commands_end,
-        .changelog_target = survey->changelog_end,
-        .ledger_target = survey->ledger_end,
-        .records_target =
-            survey->changelog_end - position.changelog + survey->ledger_end - position.ledger,
-    };
-    out->position.commands = restorer_max(position.commands, survey->committed);
+    *out = (alv_restore){.shard = shard, .position = position};
+    return alv_restorer_promote(out, survey, err);
+}
+
+alv_status alv_restorer_promote(alv_restore *restore, const alv_survey *survey, alv_error *err)
+{
+    alv_position *position = &restore->position;
+    if (position->changelog > survey->changelog_end || position->ledger > survey->ledger_end) {
+        return restorer_refuse_ahead(restore->shard, position, survey, err);
+    }
+    restore->first_start = survey->committed == ALV_OFFSET_NONE && position->commands == 0;
+    restore->commands_start = survey->commands_start;
+    restore->commands_end = survey->commands_end;
+    restore->changelog_target = survey->changelog_end;
+    restore->ledger_target = survey->ledger_end;
+    restore->records = 0;
+    restore->records_target =
+        survey->changelog_end - position->changelog + survey->ledger_end - position->ledger;
+    position->commands = restorer_max(position->commands, survey->committed);
     return ALV_OK;
 }
 

@@ -28,8 +28,13 @@ typedef struct alv_survey {
     int64_t ledger_start, ledger_end;
 } alv_survey;
 
-/* Steps 1 and 2. ALV_RETRY. Blocks: up to half a second for 1, up to ALV_KAFKA_CALL_MS for 2. */
+/* Steps 1 and 2, for a shard that is to be executed here. ALV_RETRY. Blocks: up to half a second for 1,
+ * up to ALV_KAFKA_CALL_MS for 2. */
 alv_status alv_restorer_survey(alv_reader *reader, int32_t shard, alv_survey *out, alv_error *err);
+
+/* Step 2 alone, for a replica that follows another node's shard: `committed` is not asked for. */
+alv_status alv_restorer_survey_replica(alv_reader *reader, int32_t shard, alv_survey *out,
+                                       alv_error *err);
 
 typedef struct alv_restore {
     int32_t shard;
@@ -49,6 +54,10 @@ typedef struct alv_restore {
 alv_status alv_restorer_plan(alv_store *store, const alv_settings *settings, int32_t shard,
                              const alv_survey *survey, int64_t now_ms, alv_restore *out,
                              alv_error *err);
+
+/* A replica that has been following is to be executed here: it reads on from where it is, up to the
+ * survey's end. ALV_FATAL as for plan. */
+alv_status alv_restorer_promote(alv_restore *restore, const alv_survey *survey, alv_error *err);
 
 /* Records of changelog or ledger that one apply takes at most. */
 #define ALV_RESTORE_RECORDS_MAX 1000

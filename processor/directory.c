@@ -16,6 +16,8 @@ typedef struct directory_row {
     _Atomic int64_t ledger;
     _Atomic int64_t position_at_ms;
     _Atomic int64_t commands_done;
+    _Atomic bool is_standby;
+    _Atomic bool is_hot;
     _Atomic int64_t restored_records;
     _Atomic int64_t restore_target;
 } directory_row;
@@ -88,6 +90,8 @@ alv_shard_view alv_directory_view(const alv_directory *directory, int32_t shard)
                      .ledger = atomic_load(&row->ledger),
                      .at_ms = atomic_load(&row->position_at_ms)},
         .commands_done = atomic_load(&row->commands_done),
+        .is_standby = atomic_load(&row->is_standby),
+        .is_hot = atomic_load(&row->is_hot),
         .restored_records = atomic_load(&row->restored_records),
         .restore_target = atomic_load(&row->restore_target),
     };
@@ -134,4 +138,13 @@ void alv_directory_set_restore(alv_directory *directory, int32_t shard, int64_t 
     directory_row *row = directory_at(directory, shard);
     atomic_store(&row->restored_records, restored);
     atomic_store(&row->restore_target, target);
+}
+
+void alv_directory_set_standby(alv_directory *directory, int32_t shard, bool is_standby,
+                               bool is_hot)
+{
+    directory_row *row = directory_at(directory, shard);
+    ALV_ASSERT(is_standby || !is_hot);
+    atomic_store(&row->is_standby, is_standby);
+    atomic_store(&row->is_hot, is_hot);
 }

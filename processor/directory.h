@@ -52,6 +52,8 @@ typedef struct alv_shard_view {
     int32_t lane;             /* -1 when unassigned */
     alv_position position;    /* of the store, as of the last finished transaction */
     int64_t commands_done;    /* since the start of the node */
+    bool is_standby;          /* this node keeps a replica of it for another node */
+    bool is_hot;              /* the replica follows the end of the changelog */
     int64_t restored_records; /* of the restore under way, or of the last one */
     int64_t restore_target;   /* records it started with; an upper bound */
 } alv_shard_view;
@@ -70,5 +72,9 @@ void alv_directory_set_position(alv_directory *directory, int32_t shard,
 void alv_directory_add_commands(alv_directory *directory, int32_t shard, int64_t count);
 void alv_directory_set_restore(alv_directory *directory, int32_t shard, int64_t restored,
                                int64_t target);
+
+/* By the replicator: what it keeps of a shard that no lane of this node has. */
+void alv_directory_set_standby(alv_directory *directory, int32_t shard, bool is_standby,
+                               bool is_hot);
 
 #endif

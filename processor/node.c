@@ -140,11 +140,18 @@ alv_store *alv_node_store(alv_node *node)
 
 /* ---- start ----------------------------------------------------------------------------------------- */
 
-static void node_restore_progress(void *payload, const alv_restore *restore)
+/* On the replicator's thread. The position of a shard that a lane has is the lane's to say. */
+static void node_replica_progress(void *payload, alv_replica replica, const alv_restore *restore)
 {
     alv_node *node = payload;
+    bool is_standby = replica == ALV_REPLICA_CATCHING_UP || replica == ALV_REPLICA_HOT;
+    alv_directory_set_standby(node->directory, restore->shard, is_standby,
+                              replica == ALV_REPLICA_HOT);
     alv_directory_set_restore(node->directory, restore->shard, restore->records,
                               restore->records_target);
+    if (is_standby) {
+        alv_directory_set_position(node->directory, restore->shard, &restore->position);
+    }
 }
 
 static void node_lane_ended(void *payload, const alv_error *error)
@@ -174,7 +181,7 @@ static alv_status node_start_replicator(alv_node *node, alv_error *err)
                                             .clock = node->options.clock,
                                             .settings = node->settings,
                                             .shard_count = node->shard_count,
-                                            .progress = node_restore_progress,
+                                            .progress = node_replica_progress,
                                             .payload = node};
     alv_status status = alv_replicator_new(&options, &node->replicator, err);
     if (status == ALV_OK) {

@@ -165,18 +165,11 @@ void alv_rebalance_restart_failed(alv_lane *lane)
 
 static void rebalance_release(alv_lane *lane, alv_shard *shard)
 {
-    switch (alv_directory_view(lane->options.directory, shard->number).state) {
-    case ALV_SHARD_RESTORING:
-        alv_replicator_cancel(lane->options.replicator, shard->number);
-        break;
-    case ALV_SHARD_ACTIVE:
+    if (shard->active) {
         alv_transaction_forget(lane->transaction, shard);
         rebalance_leave_active(lane, shard);
-        break;
-    case ALV_SHARD_STOPPED:
-    case ALV_SHARD_UNASSIGNED:
-        break;
     }
+    alv_replicator_release(lane->options.replicator, shard->number);
     rebalance_set_state(lane, shard, ALV_SHARD_UNASSIGNED);
     lane->shards[shard->number] = NULL;
     alv_shard_free(shard);

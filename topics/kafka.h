@@ -33,21 +33,21 @@ typedef struct alv_topic_info {
 } alv_topic_info;
 
 /* Looks at all topics of the application. Fills ALV_TOPIC_COUNT items, with `problem` set where one
- * is missing, has another number of partitions than the command topic (or than `shards`, when that was
- * set by hand), or the wrong cleanup policy. ALV_RETRY: no broker answers. */
-alv_status alv_kafka_describe_topics(const alv_config *config,
-                                     alv_topic_info out[ALV_TOPIC_COUNT], alv_error *err);
+ * is missing, has another number of partitions than the command topic (or than `shards`, when that
+ * was set by hand), the wrong cleanup policy or a max.message.bytes that a state may exceed.
+ * ALV_RETRY: no broker answers; ALV_REJECT: not allowed to look. */
+alv_status alv_kafka_describe_topics(const alv_config *config, alv_topic_info out[ALV_TOPIC_COUNT],
+                                     alv_error *err);
 
-/* Creates the topics that are missing; never changes one that exists. The shard count is that of the
- * existing command topic, else `shards`. Waits until all brokers know them. `out_created` may be NULL.
- * ALV_RETRY, ALV_REJECT (the broker refuses; `err` says why). */
+/* Creates the topics that are missing; never changes one that exists. The shard count is that of
+ * the existing command topic, else `shards`. Waits until they have leaders. `out_created` may be
+ * NULL. ALV_RETRY, ALV_REJECT (the broker refuses; `err` says why). */
 alv_status alv_kafka_create_topics(const alv_config *config, size_t *out_created, alv_error *err);
 
-/* Creates what is missing when topics.create allows it, checks everything, and returns the number of
- * shards. ALV_RETRY: brokers away; ALV_REJECT: something is wrong that a person must decide, `err`
- * names the topic, what is there, what is needed and the next step. */
-alv_status alv_kafka_prepare_topics(const alv_config *config, int32_t *out_shards,
-                                    alv_error *err);
+/* Creates what is missing when topics.create allows it, checks everything, and returns the number
+ * of shards. ALV_RETRY: brokers away; ALV_REJECT: something is wrong that a person must decide,
+ * `err` names the topic, what is there, what is needed and the next step. */
+alv_status alv_kafka_prepare_topics(const alv_config *config, int32_t *out_shards, alv_error *err);
 
 /* ---- members of the group -------------------------------------------------------------------- */
 

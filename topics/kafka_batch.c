@@ -47,8 +47,8 @@ static alv_kafka_hold *hold_new(alv_kafka_hold **list, alv_batch *batch)
     return hold;
 }
 
-/* rd_kafka_consume_batch_queue alone would wait for its whole time-out once it has a first message, so
- * the wait is for one message, and the rest is what is there. Both calls drop messages that were
+/* rd_kafka_consume_batch_queue alone would wait for its whole time-out once it has a first message,
+ * so the wait is for one message, and the rest is what is there. Both calls drop messages that were
  * queued before a seek, a pause or a change of the assignment (versioned in librdkafka). */
 alv_kafka_hold *alv_kafka_hold_fill(alv_kafka_hold **list, rd_kafka_queue_t *queue, int timeout_ms,
                                     alv_batch *batch)
@@ -59,8 +59,8 @@ alv_kafka_hold *alv_kafka_hold_fill(alv_kafka_hold **list, rd_kafka_queue_t *que
         return hold;
     hold->messages[hold->count++] = first;
     if (batch->capacity > 1) {
-        ssize_t more = rd_kafka_consume_batch_queue(queue, 0, hold->messages + 1,
-                                                    batch->capacity - 1);
+        ssize_t more =
+            rd_kafka_consume_batch_queue(queue, 0, hold->messages + 1, batch->capacity - 1);
         hold->count += more > 0 ? (size_t)more : 0;
     }
     return hold;

@@ -28,7 +28,8 @@ typedef struct conf_setting {
 
 /* Choices for speed and quick recovery. kafka.* may change them. */
 static const conf_setting conf_choices[] = {
-    /* Without it, small requests wait for the peer's delayed ACK: 6 ms instead of 1.3 per commit. */
+    /* Without it, small requests wait for the peer's delayed ACK: 6 ms instead of 1.3 per
+     * commit. */
     {ALL, "socket.nagle.disable", "true"},
     /* A dead peer that sends no reset is noticed by the kernel as well. */
     {ALL, "socket.keepalive.enable", "true"},
@@ -36,7 +37,8 @@ static const conf_setting conf_choices[] = {
     /* A broker that comes back is used again within a second (default: up to 10 s). */
     {ALL, "reconnect.backoff.ms", "50"},
     {ALL, "reconnect.backoff.max.ms", "1000"},
-    /* A host that vanishes without closing its connections is given up after this (default: 60 s). */
+    /* A host that vanishes without closing its connections is given up after this (default: 60
+     * s). */
     {CONSUMING, "socket.timeout.ms", "10000"},
 
     /* The broker's default floor is 6 s; a longer pause of a healthy process must not cost it its
@@ -76,7 +78,8 @@ static const conf_setting conf_choices[] = {
     /* Shapes batches while a transaction grows; flush and commit do not wait for it. */
     {PRODUCER, "linger.ms", "5"},
     {SENDER, "linger.ms", "1"},
-    /* produce waits when this much is under way. The count is raised for large transactions below. */
+    /* produce waits when this much is under way. The count is raised for large transactions
+     * below. */
     {PRODUCING, "queue.buffering.max.messages", "200000"},
     {PRODUCING, "queue.buffering.max.kbytes", "131072"},
     /* Compression costs the lane CPU; the network is rarely the limit. */
@@ -115,8 +118,8 @@ static const conf_setting conf_fixed[] = {
     {PRODUCING, "delivery.report.only.error", "false"},
     {PRODUCER, "transaction.timeout.ms", TEXT(ALV_TRANSACTION_TIMEOUT_MS)},
     {PRODUCING, "message.timeout.ms", TEXT(ALV_MESSAGE_TIMEOUT_MS)},
-    /* Just below what a stock broker takes in one batch (1,048,588 with the batch's header): what is
-     * too large is refused here, at produce, and never poisons a transaction. */
+    /* Just below what a stock broker takes in one batch (1,048,588 with the batch's header): what
+     * is too large is refused here, at produce, and never poisons a transaction. */
     {PRODUCING, "message.max.bytes", "1048000"},
     /* For records without a key; others are placed by alv_partitioner_shard. */
     {PRODUCING, "partitioner", "murmur2_random"},

@@ -11,8 +11,8 @@
  *
  * What is handed out passes the table: the shard is started, no seek is due, and the offset is not
  * below `next`. librdkafka discards by version what was queued before a seek or a pause. `next` is
- * there for what the version does not cover: while a rebalance pauses a partition on another thread,
- * messages just taken can be fetched a second time.
+ * there for what the version does not cover: while a rebalance pauses a partition on another
+ * thread, messages just taken can be fetched a second time.
  */
 #include <string.h>
 
@@ -72,8 +72,7 @@ static void consumer_make_room(kafka_consumer *consumer, int32_t shard)
     if (shard < consumer->shard_count)
         return;
     int32_t count = shard + 16;
-    consumer->shards =
-        alv_realloc(consumer->shards, (size_t)count * sizeof(*consumer->shards));
+    consumer->shards = alv_realloc(consumer->shards, (size_t)count * sizeof(*consumer->shards));
     memset(consumer->shards + consumer->shard_count, 0,
            (size_t)(count - consumer->shard_count) * sizeof(*consumer->shards));
     consumer->shard_count = count;
@@ -100,9 +99,9 @@ static void consumer_check(kafka_consumer *consumer, rd_kafka_error_t *error, co
     rd_kafka_error_destroy(error);
 }
 
-/* The offset given here is never read: the pause comes before any fetch from it can be delivered. An
- * explicit one keeps librdkafka from asking for committed offsets, which it would wait for as long
- * as a transaction of the previous owner is open. */
+/* The offset given here is never read: the pause comes before any fetch from it can be delivered.
+ * An explicit one keeps librdkafka from asking for committed offsets, which it would wait for as
+ * long as a transaction of the previous owner is open. */
 static void consumer_assign(kafka_consumer *consumer, rd_kafka_topic_partition_list_t *partitions)
 {
     for (int i = 0; i < partitions->cnt; i++) {
@@ -272,10 +271,10 @@ static alv_status consumer_fatal(kafka_consumer *consumer, alv_error *err)
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return ALV_OK;
     consumer_lose_all(consumer);
-    alv_status status = code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID ||
-                                code == RD_KAFKA_RESP_ERR__FENCED
-                            ? ALV_FENCED
-                            : ALV_FATAL;
+    alv_status status =
+        code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID || code == RD_KAFKA_RESP_ERR__FENCED
+            ? ALV_FENCED
+            : ALV_FATAL;
     return alv_kafka_fail(err, status, code, "%s: %s", consumer->client.name, text);
 }
 
@@ -351,8 +350,7 @@ static void consumer_wake(alv_consumer *base)
     rd_kafka_queue_yield(((kafka_consumer *)base)->queue);
 }
 
-static alv_status consumer_start(alv_consumer *base, int32_t number, int64_t offset,
-                                 alv_error *err)
+static alv_status consumer_start(alv_consumer *base, int32_t number, int64_t offset, alv_error *err)
 {
     kafka_consumer *consumer = (kafka_consumer *)base;
     consumer_shard *shard = consumer_find(consumer, number);
@@ -392,8 +390,8 @@ static alv_status consumer_range(alv_consumer *base, int32_t shard, int64_t *out
                                  int64_t *out_end, alv_error *err)
 {
     kafka_consumer *consumer = (kafka_consumer *)base;
-    return alv_kafka_range(consumer->client.rk, consumer_topic(consumer), shard, out_start,
-                           out_end, err);
+    return alv_kafka_range(consumer->client.rk, consumer_topic(consumer), shard, out_start, out_end,
+                           err);
 }
 
 /* ---- open, close ----------------------------------------------------------------------------- */
@@ -495,8 +493,8 @@ static alv_status consumer_conf(kafka_consumer *consumer, int lane, rd_kafka_con
                                 alv_error *err)
 {
     const alv_settings *settings = consumer->log->settings;
-    alv_status status = alv_kafka_conf_new(consumer->log->config, ALV_KAFKA_CONSUMER,
-                                           &consumer->client, out, err);
+    alv_status status =
+        alv_kafka_conf_new(consumer->log->config, ALV_KAFKA_CONSUMER, &consumer->client, out, err);
     if (status != ALV_OK)
         return status;
     char *instance = alv_format("%s-%d", settings->node_id, lane);
@@ -507,8 +505,9 @@ static alv_status consumer_conf(kafka_consumer *consumer, int lane, rd_kafka_con
     return ALV_OK;
 }
 
-alv_status alv_kafka_consumer_open(alv_log_port *log, int lane, const alv_rebalance_listener *listener,
-                                   alv_consumer **out, alv_error *err)
+alv_status alv_kafka_consumer_open(alv_log_port *log, int lane,
+                                   const alv_rebalance_listener *listener, alv_consumer **out,
+                                   alv_error *err)
 {
     kafka_consumer *consumer = alv_alloc(sizeof(*consumer));
     consumer->base.ops = &consumer_ops;

@@ -1,14 +1,14 @@
 /* kafka_events.c — what librdkafka says by itself: log lines and error callbacks.
  *
- * Two things are read out of them. First, whether a request may have been lost or delayed while nobody
- * knows its outcome (I10): such a request always ends in one of two log lines, which librdkafka writes
- * before it lets anybody know or tries again:
+ * Two things are read out of them. First, whether a request may have been lost or delayed while
+ * nobody knows its outcome (I10): such a request always ends in one of two log lines, which
+ * librdkafka writes before it lets anybody know or tries again:
  *   REQTMOUT  a request timed out in flight or in a queue
  *   FAIL      a connection was lost; "in state UP" when requests could be under way on it
  * Failing to connect, as to a broker that is down for days, is neither. librdkafka's statistics
- * (req_timeouts, txretries) would add only retries after a definite answer, a second late; they stay
- * off. Closing an idle connection is logged below the level asked for, and is no reason either.
- * Second, trouble that the owner of the handle should know: alv_kafka_client_trouble.
+ * (req_timeouts, txretries) would add only retries after a definite answer, a second late; they
+ * stay off. Closing an idle connection is logged below the level asked for, and is no reason
+ * either. Second, trouble that the owner of the handle should know: alv_kafka_client_trouble.
  */
 #include <pthread.h>
 #include <stdint.h>
@@ -29,7 +29,8 @@ typedef struct repeat_slot {
     unsigned suppressed;
 } repeat_slot;
 
-/* The only lock here; a leaf, taken for lines that are about to be written and no longer than that. */
+/* The only lock here; a leaf, taken for lines that are about to be written and no longer than
+ * that. */
 static pthread_mutex_t repeat_lock = PTHREAD_MUTEX_INITIALIZER;
 static repeat_slot repeat_slots[REPEAT_SLOTS];
 

@@ -1,9 +1,13 @@
-/* kafka_internal.h — what the files behind the Kafka door share. Included by topics/kafka_*.c only.
+/* kafka_internal.h — what the files behind the Kafka door share; for topics/kafka_*.c only.
  *
- * Why:    five kinds of handles (consumer, producer, reader, sender, admin) differ in what they do and
- *         are alike in how they are configured, named, logged and how their messages become records.
- *           kafka_conf.c     settings      kafka_events.c   librdkafka's own log and error messages
- *           kafka_batch.c    messages -> records            kafka_log.c   the log and its four openers
+ * Why:    five kinds of handles (consumer, producer, reader, sender, admin) differ in what they do
+ *         and are alike in how they are configured, named, logged, and how their messages become
+ *         records.
+ *           kafka_conf.c     settings
+ *           kafka_events.c   librdkafka's own log and error messages
+ *           kafka_batch.c    messages -> records
+ *           kafka_targets.c  records -> messages
+ *           kafka_log.c      the log and its four openers
  * Thread: as kafka.h and log_port.h say. librdkafka calls the log callback on threads of its own.
  */
 #ifndef ALV_TOPICS_KAFKA_INTERNAL_H
@@ -66,8 +70,7 @@ void alv_kafka_conf_set_number(rd_kafka_conf_t *conf, const char *key, int64_t v
 /* ---- events ---------------------------------------------------------------------------------- */
 
 /* Callbacks for every handle; their opaque is the alv_kafka_client. */
-void alv_kafka_events_log(const rd_kafka_t *rk, int level, const char *facility,
-                          const char *text);
+void alv_kafka_events_log(const rd_kafka_t *rk, int level, const char *facility, const char *text);
 void alv_kafka_events_error(rd_kafka_t *rk, int code, const char *reason, void *opaque);
 
 /* ---- errors ---------------------------------------------------------------------------------- */
@@ -90,8 +93,8 @@ typedef struct alv_kafka_hold {
     size_t count;
 } alv_kafka_hold;
 
-/* Empties `batch`, waits for a first message and takes what else is there. `batch` is held by the list
- * afterwards, even when empty. Ends early, without messages, when a callback asked for it. */
+/* Empties `batch`, waits for a first message and takes what else is there. `batch` is held by the
+ * list afterwards, even when empty. Ends early, without messages, when a callback asked for it. */
 alv_kafka_hold *alv_kafka_hold_fill(alv_kafka_hold **list, rd_kafka_queue_t *queue, int timeout_ms,
                                     alv_batch *batch);
 
@@ -111,16 +114,19 @@ size_t alv_kafka_headers(const alv_record *record, alv_header *out, size_t capac
 
 typedef struct alv_kafka {
     alv_log_port base;
-    const alv_config *config;            /* borrowed */
-    const alv_settings *settings;        /* borrowed from config */
+    const alv_config *config;     /* borrowed */
+    const alv_settings *settings; /* borrowed from config */
     char names[ALV_TOPIC_COUNT][ALV_TOPIC_NAME_BYTES];
 } alv_kafka;
 
-alv_status alv_kafka_consumer_open(alv_log_port *log, int lane, const alv_rebalance_listener *listener,
-                                   alv_consumer **out, alv_error *err);
+alv_status alv_kafka_consumer_open(alv_log_port *log, int lane,
+                                   const alv_rebalance_listener *listener, alv_consumer **out,
+                                   alv_error *err);
 alv_status alv_kafka_producer_open(alv_log_port *log, int lane, alv_producer **out, alv_error *err);
-alv_status alv_kafka_reader_open(alv_log_port *log, const char *name, alv_reader **out, alv_error *err);
-alv_status alv_kafka_sender_open(alv_log_port *log, const char *name, alv_sender **out, alv_error *err);
+alv_status alv_kafka_reader_open(alv_log_port *log, const char *name, alv_reader **out,
+                                 alv_error *err);
+alv_status alv_kafka_sender_open(alv_log_port *log, const char *name, alv_sender **out,
+                                 alv_error *err);
 
 /* The librdkafka handle of a consumer of this log, for the group metadata of a commit. */
 rd_kafka_t *alv_kafka_consumer_handle(alv_consumer *consumer);
@@ -129,8 +135,8 @@ rd_kafka_t *alv_kafka_consumer_handle(alv_consumer *consumer);
 alv_status alv_kafka_range(rd_kafka_t *rk, const char *topic, int32_t shard, int64_t *out_start,
                            int64_t *out_end, alv_error *err);
 
-/* The group's committed offsets of the command topic, stable ones (the handle is read_committed and has
- * the group's id; it need not be a member). */
+/* The group's committed offsets of the command topic, stable ones (the handle is read_committed and
+ * has the group's id; it need not be a member). */
 alv_status alv_kafka_committed(rd_kafka_t *rk, const char *topic, alv_shard_offset *items,
                                size_t count, int timeout_ms, alv_error *err);
 
@@ -141,9 +147,9 @@ typedef struct alv_kafka_targets {
     int32_t shards[ALV_TOPIC_COUNT];           /* partition counts, 0 = not asked yet */
 } alv_kafka_targets;
 
-/* Queues a record (copied). *out_code is librdkafka's answer; _QUEUE_FULL is for the caller to handle.
- * A shard of -1 is resolved by key; the first time that asks the broker for the topic's partition
- * count and blocks up to ALV_KAFKA_CALL_MS. */
+/* Queues a record (copied). The result is librdkafka's; _QUEUE_FULL is for the caller to handle.
+ * A shard of -1 is resolved by key; the first time that asks the broker for the topic's
+ * partition count and blocks up to ALV_KAFKA_CALL_MS. */
 rd_kafka_resp_err_t alv_kafka_targets_produce(alv_kafka_targets *targets, const alv_kafka *log,
                                               rd_kafka_t *rk, const alv_produce *record,
                                               void *message_opaque);

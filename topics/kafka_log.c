@@ -25,14 +25,13 @@ alv_status alv_kafka_client_open(alv_kafka_client *client, alv_kafka_kind kind,
                                  rd_kafka_conf_t *conf, alv_error *err)
 {
     char text[256];
-    bool consumes =
-        (kind & (ALV_KAFKA_CONSUMER | ALV_KAFKA_READER | ALV_KAFKA_PROBE)) != 0;
+    bool consumes = (kind & (ALV_KAFKA_CONSUMER | ALV_KAFKA_READER | ALV_KAFKA_PROBE)) != 0;
     ALV_ASSERT(client->rk == NULL);
     atomic_store(&client->indefinite, false);
     alv_error_clear(&client->trouble);
     rd_kafka_conf_set_opaque(conf, client);
-    client->rk = rd_kafka_new(consumes ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, text,
-                              sizeof(text));
+    client->rk =
+        rd_kafka_new(consumes ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, text, sizeof(text));
     if (client->rk != NULL)
         return ALV_OK;
     int code = (int)rd_kafka_last_error();

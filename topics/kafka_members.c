@@ -92,8 +92,8 @@ static void members_note_shards(const alv_group_view *view,
             member->shards[member->shard_count++] = partitions->elems[i].partition;
 }
 
-static void members_note(const alv_group_view *view, const rd_kafka_ConsumerGroupDescription_t *group,
-                         alv_members *out)
+static void members_note(const alv_group_view *view,
+                         const rd_kafka_ConsumerGroupDescription_t *group, alv_members *out)
 {
     size_t count = rd_kafka_ConsumerGroupDescription_member_count(group);
     out->items = alv_alloc_array(count + 1, sizeof(*out->items));

@@ -1,20 +1,22 @@
 /* kafka_producer.c — the transactional producer of a lane.
  *
- * librdkafka sorts its errors into "try the same call again", "abort the transaction" and "fatal". What
- * a lane needs to know is different: is the outcome certain, and may this epoch be used once more (I10)?
+ * librdkafka sorts its errors into "try the same call again", "abort the transaction" and "fatal".
+ * What a lane needs to know is different: is the outcome certain, and may this epoch be used once
+ * more (I10)?
  *
  *   where it failed         outcome     why it is certain, or not
  *   flush, send_offsets     ABORTED     nothing can commit before EndTxn is sent
  *   commit: _INCONSISTENT   ABORTED     librdkafka refused, because a record was not delivered
  *   commit: anything else   UNKNOWN     EndTxn may have been sent, may arrive, may have been obeyed
  *
- * After anything indefinite `indefinite` is set, by kafka_events.c or here, and begin refuses until the
- * producer has been renewed.
+ * After anything indefinite `indefinite` is set, by kafka_events.c or here, and begin refuses until
+ * the producer has been renewed.
  *
- * A fatal error of the kind "fenced" has two causes that look the same to librdkafka: another producer
- * took this transactional id, or the coordinator gave up on a transaction older than its time-out. By
- * its age the second is told apart: it asks for a renewal and not for giving up the shards. If the lane
- * has been evicted as well, its consumer says so, and its commits fail on the group's generation.
+ * A fatal error of the kind "fenced" has two causes that look the same to librdkafka: another
+ * producer took this transactional id, or the coordinator gave up on a transaction older than its
+ * time-out. By its age the second is told apart: it asks for a renewal and not for giving up the
+ * shards. If the lane has been evicted as well, its consumer says so, and its commits fail on the
+ * group's generation.
  */
 #include <stdio.h>
 #include <string.h>
@@ -199,8 +201,7 @@ static alv_status producer_produce_failed(kafka_producer *producer, const alv_pr
     alv_status status = producer_fatal(producer, err);
     if (status != ALV_OK)
         return status == ALV_FENCED ? ALV_FENCED : ALV_ABORT;
-    return alv_kafka_fail(err, ALV_ABORT, code, "produce to %s: %s", topic,
-                          rd_kafka_err2str(code));
+    return alv_kafka_fail(err, ALV_ABORT, code, "produce to %s: %s", topic, rd_kafka_err2str(code));
 }
 
 static alv_status producer_produce(alv_producer *base, const alv_produce *record, alv_error *err)
@@ -209,8 +210,8 @@ static alv_status producer_produce(alv_producer *base, const alv_produce *record
     ALV_ASSERT(producer->is_open);
     int64_t deadline_ms = producer->begun_at_ms + ALV_MESSAGE_TIMEOUT_MS;
     for (;;) {
-        rd_kafka_resp_err_t code = alv_kafka_targets_produce(
-            &producer->targets, producer->log, producer->client.rk, record, NULL);
+        rd_kafka_resp_err_t code = alv_kafka_targets_produce(&producer->targets, producer->log,
+                                                             producer->client.rk, record, NULL);
         if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
             return ALV_OK;
         if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL)
@@ -393,8 +394,7 @@ static void producer_drop(kafka_producer *producer)
 
 static alv_status producer_init(kafka_producer *producer, alv_error *err)
 {
-    rd_kafka_error_t *error =
-        producer_end(producer, rd_kafka_init_transactions, ALV_KAFKA_CALL_MS);
+    rd_kafka_error_t *error = producer_end(producer, rd_kafka_init_transactions, ALV_KAFKA_CALL_MS);
     if (error == NULL) {
         /* Retries until here belong to no transaction, and nothing older can follow any more. */
         atomic_store(&producer->client.indefinite, false);

@@ -1,11 +1,12 @@
 /* kafka_reader.c — reads given shards from given offsets, outside of the group's assignment.
  *
- * The handle has the group's id without ever subscribing: so it is no member and sends no commits, and
- * can still ask for the group's committed offsets.
+ * The handle has the group's id without ever subscribing: so it is no member and sends no commits,
+ * and can still ask for the group's committed offsets.
  *
- * A position is known in two ways: behind a delivered record, and from the event that librdkafka puts
- * in the place of a message when a fetch found nothing more to give. That event's offset lies behind
- * control records and aborted ones, which are never delivered. It comes in order with the messages.
+ * A position is known in two ways: behind a delivered record, and from the event that librdkafka
+ * puts in the place of a message when a fetch found nothing more to give. That event's offset lies
+ * behind control records and aborted ones, which are never delivered. It comes in order with the
+ * messages.
  */
 #include <string.h>
 
@@ -223,15 +224,15 @@ static alv_status reader_open_probe(kafka_reader *reader, alv_error *err)
     if (reader->probe.rk != NULL)
         return ALV_OK;
     rd_kafka_conf_t *conf = NULL;
-    alv_status status = alv_kafka_conf_new(reader->log->config, ALV_KAFKA_PROBE, &reader->probe,
-                                           &conf, err);
+    alv_status status =
+        alv_kafka_conf_new(reader->log->config, ALV_KAFKA_PROBE, &reader->probe, &conf, err);
     if (status == ALV_OK)
         status = alv_kafka_client_open(&reader->probe, ALV_KAFKA_PROBE, conf, err);
     return status;
 }
 
-static alv_status reader_range(alv_reader *base, alv_topic topic, int32_t shard,
-                               int64_t *out_start, int64_t *out_end, alv_error *err)
+static alv_status reader_range(alv_reader *base, alv_topic topic, int32_t shard, int64_t *out_start,
+                               int64_t *out_end, alv_error *err)
 {
     kafka_reader *reader = (kafka_reader *)base;
     ALV_ASSERT(topic < ALV_TOPIC_COUNT);
@@ -283,8 +284,8 @@ static const alv_reader_ops reader_ops = {
 static alv_status reader_open_client(kafka_reader *reader, alv_error *err)
 {
     rd_kafka_conf_t *conf = NULL;
-    alv_status status = alv_kafka_conf_new(reader->log->config, ALV_KAFKA_READER, &reader->client,
-                                           &conf, err);
+    alv_status status =
+        alv_kafka_conf_new(reader->log->config, ALV_KAFKA_READER, &reader->client, &conf, err);
     if (status != ALV_OK)
         return status;
     alv_kafka_conf_set(conf, "group.id", reader->log->settings->application_id);

@@ -127,8 +127,8 @@ alv_status alv_kafka_sender_open(alv_log_port *log, const char *name, alv_sender
     sender->log = (const alv_kafka *)log;
     alv_kafka_client_init(&sender->client, sender->log->config, name, sender);
     rd_kafka_conf_t *conf = NULL;
-    alv_status status = alv_kafka_conf_new(sender->log->config, ALV_KAFKA_SENDER, &sender->client,
-                                           &conf, err);
+    alv_status status =
+        alv_kafka_conf_new(sender->log->config, ALV_KAFKA_SENDER, &sender->client, &conf, err);
     if (status == ALV_OK) {
         rd_kafka_conf_set_dr_msg_cb(conf, sender_on_delivery);
         status = alv_kafka_client_open(&sender->client, ALV_KAFKA_SENDER, conf, err);

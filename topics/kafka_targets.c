@@ -108,9 +108,9 @@ rd_kafka_resp_err_t alv_kafka_targets_produce(alv_kafka_targets *targets, const 
         return code;
     if (record->header_count > 0 || record->timestamp_ms != 0)
         return targets_produce_full(rk, topic, shard, record, message_opaque);
-    if (rd_kafka_produce(topic, shard, RD_KAFKA_MSG_F_COPY,
-                         (void *)(uintptr_t)record->value.data, record->value.size,
-                         record->key.data, record->key.size, message_opaque) == 0)
+    if (rd_kafka_produce(topic, shard, RD_KAFKA_MSG_F_COPY, (void *)(uintptr_t)record->value.data,
+                         record->value.size, record->key.data, record->key.size,
+                         message_opaque) == 0)
         return RD_KAFKA_RESP_ERR_NO_ERROR;
     return rd_kafka_last_error();
 }

@@ -73,8 +73,8 @@ static alv_status topics_answer(topics_admin *admin, const char *what, rd_kafka_
         return alv_fail(err, ALV_RETRY, "%s: no broker answers", what);
     rd_kafka_resp_err_t code = rd_kafka_event_error(event);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        alv_status status = code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ? ALV_REJECT
-                                                                                   : ALV_RETRY;
+        alv_status status =
+            code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ? ALV_REJECT : ALV_RETRY;
         (void)alv_kafka_fail(err, status, code, "%s: %s", what, rd_kafka_event_error_string(event));
         rd_kafka_event_destroy(event);
         return status;
@@ -182,10 +182,9 @@ static alv_status topics_read_settings(const rd_kafka_event_t *event,
         const char *name = rd_kafka_ConfigResource_name(resources[i]);
         rd_kafka_resp_err_t code = rd_kafka_ConfigResource_error(resources[i]);
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-            return alv_kafka_fail(err,
-                                  code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ? ALV_REJECT
-                                                                                       : ALV_RETRY,
-                                  code, "settings of topic %s: %s", name, rd_kafka_err2str(code));
+            return alv_kafka_fail(
+                err, code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ? ALV_REJECT : ALV_RETRY,
+                code, "settings of topic %s: %s", name, rd_kafka_err2str(code));
         int topic = 0;
         while (topic < ALV_TOPIC_COUNT && strcmp(info[topic].name, name) != 0)
             topic++;
@@ -194,8 +193,7 @@ static alv_status topics_read_settings(const rd_kafka_event_t *event,
             rd_kafka_ConfigResource_configs(resources[i], &entry_count);
         for (size_t j = 0; j < entry_count && topic < ALV_TOPIC_COUNT; j++)
             topics_note_setting(rd_kafka_ConfigEntry_name(entries[j]),
-                                rd_kafka_ConfigEntry_value(entries[j]), &info[topic],
-                                &seen[topic]);
+                                rd_kafka_ConfigEntry_value(entries[j]), &info[topic], &seen[topic]);
     }
     return ALV_OK;
 }
@@ -248,23 +246,23 @@ static bool topics_is_policy_good(alv_topic topic, const char *policy)
 }
 
 static void topics_find_problem(const topics_admin *admin, alv_topic topic,
-                                const alv_topic_info all[ALV_TOPIC_COUNT],
-                                const topics_seen *seen, alv_topic_info *info)
+                                const alv_topic_info all[ALV_TOPIC_COUNT], const topics_seen *seen,
+                                alv_topic_info *info)
 {
     char *out = info->problem;
     size_t size = sizeof(info->problem);
     const char *source;
     int32_t expected = topics_expected_shards(admin, all, &source);
     if (!info->exists)
-        snprintf(out, size, "does not exist: run `alluvium topics create` or set topics.create=true");
+        snprintf(out, size,
+                 "does not exist: run `alluvium topics create` or set topics.create=true");
     else if (info->shards != expected)
         snprintf(out, size,
                  "has %d partitions, but %s says %d: set shards to what is there, or move to a new "
                  "application.id; the number cannot be changed without moving keys",
                  (int)info->shards, source, (int)expected);
     else if (!topics_is_policy_good(topic, info->cleanup_policy))
-        snprintf(out, size,
-                 "has cleanup.policy=%s and needs %s: set it with kafka-configs --alter",
+        snprintf(out, size, "has cleanup.policy=%s and needs %s: set it with kafka-configs --alter",
                  info->cleanup_policy, alv_schema_is_compacted(topic) ? "compact" : "delete");
     else if (seen->max_message_bytes > 0 && seen->max_message_bytes < MESSAGE_BYTES_NEEDED)
         snprintf(out, size,
@@ -291,8 +289,8 @@ static alv_status topics_describe(topics_admin *admin, alv_topic_info out[ALV_TO
 
 /* ---- create ---------------------------------------------------------------------------------- */
 
-static rd_kafka_NewTopic_t *topics_new(const topics_admin *admin, alv_topic topic,
-                                       const char *name, int32_t shards, alv_error *err)
+static rd_kafka_NewTopic_t *topics_new(const topics_admin *admin, alv_topic topic, const char *name,
+                                       int32_t shards, alv_error *err)
 {
     char text[256];
     rd_kafka_NewTopic_t *wanted = rd_kafka_NewTopic_new(

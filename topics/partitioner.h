@@ -2,8 +2,8 @@
  *
  * Why:    any Kafka client may produce commands, so the rule is the one of Kafka's own default
  *         partitioner: murmur2 of the key bytes (seed 0x9747b28c, as in
- *         org.apache.kafka.common.utils.Utils.murmur2), sign bit cleared, modulo the partition count.
- *         Frozen by golden vectors in tests/unit/topics/test_partitioner.c.
+ *         org.apache.kafka.common.utils.Utils.murmur2), sign bit cleared, modulo the partition
+ *         count. Frozen by golden vectors in tests/unit/topics/test_partitioner.c.
  * Thread: any; pure.
  */
 #ifndef ALV_TOPICS_PARTITIONER_H

@@ -47,8 +47,8 @@ typedef struct alv_record {
 typedef struct alv_batch {
     alv_record *records;
     size_t count;
-    size_t capacity; /* a poll returns at most this many */
-    void *handles;   /* the log's own */
+    size_t capacity;                        /* a poll returns at most this many */
+    void *handles;                          /* the log's own */
     void (*clear)(struct alv_batch *batch); /* set by the log that filled it, NULL when empty */
 } alv_batch;
 

@@ -11,8 +11,9 @@
  *   A.replies       correlation id -> reply                   delete, short
  *   A.dead-letters  the command as it came, why in headers    delete, long
  *
- * A position record lies in every shard of the ledger under ALV_POSITION_KEY and is written by every
- * transaction that consumed from the shard (I11): {"commands":N,"at":MS}; N = next command offset.
+ * A position record lies in every shard of the ledger under ALV_POSITION_KEY and is written by
+ * every transaction that consumed from the shard (I11): {"commands":N,"at":MS}; N = next command
+ * offset.
  */
 #ifndef ALV_TOPICS_SCHEMA_H
 #define ALV_TOPICS_SCHEMA_H
@@ -21,7 +22,9 @@
 #include "topics/record.h"
 
 /* Starts with a byte that no UTF-8 text contains, so it can never be an entity's key. */
-#define ALV_POSITION_KEY "\xff" "position"
+#define ALV_POSITION_KEY \
+    "\xff"               \
+    "position"
 
 /* Headers of commands, all optional. */
 #define ALV_HEADER_IDEMPOTENCY_KEY "idempotency-key"

@@ -1,9 +1,10 @@
-/* Goal:   what the producer says about the end of a transaction is true when answers are errors, are
- *         lost or never come: DONE and ABORTED only when that is certain, and no further transaction in
- *         an epoch in which anything indefinite happened (I10). Calls end when the brokers are away.
- * Method: librdkafka's mock cluster in this process, which can be told to answer the next requests of a
- *         kind with an error, to drop the connection instead, or to be down. It proves what our side
- *         says and does; that brokers isolate transactions is shown in test_kafka_log.c. */
+/* Goal:   what the producer says about the end of a transaction is true when answers are errors,
+ *         are lost or never come: DONE and ABORTED only when that is certain, and no further
+ *         transaction in an epoch in which anything indefinite happened (I10). Calls end when the
+ *         brokers are away.
+ * Method: librdkafka's mock cluster in this process, which can be told to answer the next requests
+ *         of a kind with an error, to drop the connection instead, or to be down. It proves what
+ *         our side says and does; that brokers isolate transactions is shown in test_kafka_log.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -87,8 +88,7 @@ static test_stage stage_new(int brokers)
     rd_kafka_mock_coordinator_set(stage.cluster, "group", "mock", 1);
 
     stage.config = alv_config_new();
-    config_add(stage.config, "bootstrap.servers",
-               rd_kafka_mock_cluster_bootstraps(stage.cluster));
+    config_add(stage.config, "bootstrap.servers", rd_kafka_mock_cluster_bootstraps(stage.cluster));
     config_add(stage.config, "application.id", "mock");
     config_add(stage.config, "node.id", "n1");
     assert_int_equal(alv_config_finish(stage.config, NULL), ALV_OK);
@@ -197,8 +197,10 @@ static void commit__that_the_coordinator_refuses_is_unknown(void **state)
 {
     (void)state;
     static const rd_kafka_resp_err_t codes[] = {
-        RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, RD_KAFKA_RESP_ERR_PRODUCER_FENCED,
-        RD_KAFKA_RESP_ERR_INVALID_TXN_STATE,      RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING,
+        RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH,
+        RD_KAFKA_RESP_ERR_PRODUCER_FENCED,
+        RD_KAFKA_RESP_ERR_INVALID_TXN_STATE,
+        RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING,
         RD_KAFKA_RESP_ERR_UNKNOWN,
     };
     test_stage stage = stage_new(1);
@@ -217,10 +219,9 @@ static void commit__is_done_after_passing_refusals(void **state)
     (void)state;
     test_stage stage = stage_new(1);
     begin_and_produce(&stage);
-    rd_kafka_mock_push_request_errors(stage.cluster, END_TXN, 3,
-                                      RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
-                                      RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS,
-                                      RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE);
+    rd_kafka_mock_push_request_errors(
+        stage.cluster, END_TXN, 3, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+        RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS, RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE);
     expect_commit(&stage, ALV_COMMIT_DONE, ALV_OK);
     stage_done(&stage);
 }
@@ -240,15 +241,14 @@ static void commit__with_refused_offsets_is_aborted(void **state)
     const alv_shard_offset offsets[] = {{0, 1}};
     test_stage stage = stage_new(1);
     alv_consumer *consumer = NULL;
-    assert_int_equal(stage.log->ops->open_consumer(stage.log, 0, &silent, &consumer, NULL),
-                     ALV_OK);
+    assert_int_equal(stage.log->ops->open_consumer(stage.log, 0, &silent, &consumer, NULL), ALV_OK);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         alv_error err = ALV_ERROR_NONE;
         begin_and_produce(&stage);
         rd_kafka_mock_push_request_errors(stage.cluster, TXN_OFFSET_COMMIT, 1, cases[i].code);
-        assert_int_equal(stage.producer->ops->commit(stage.producer, consumer, offsets, 1, "n1-0",
-                                                     &err),
-                         ALV_COMMIT_ABORTED);
+        assert_int_equal(
+            stage.producer->ops->commit(stage.producer, consumer, offsets, 1, "n1-0", &err),
+            ALV_COMMIT_ABORTED);
         assert_int_equal(err.status, cases[i].status);
         if (cases[i].status == ALV_FENCED) {
             assert_int_equal(stage.producer->ops->abort(stage.producer, NULL), ALV_FENCED);
@@ -327,8 +327,7 @@ static void consumer__says_that_brokers_are_away_and_closes_in_time(void **state
     alv_error err = ALV_ERROR_NONE;
     alv_status status = ALV_OK;
     alv_batch_init(&batch, 10);
-    assert_int_equal(stage.log->ops->open_consumer(stage.log, 0, &silent, &consumer, NULL),
-                     ALV_OK);
+    assert_int_equal(stage.log->ops->open_consumer(stage.log, 0, &silent, &consumer, NULL), ALV_OK);
     for (int64_t until = now_ms() + 1500; now_ms() < until;) /* joins */
         assert_int_equal(consumer->ops->poll(consumer, 50, &batch, NULL), ALV_OK);
     rd_kafka_mock_broker_set_down(stage.cluster, 1);

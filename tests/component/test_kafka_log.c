@@ -1,7 +1,8 @@
-/* Goal:   the log port over a real broker keeps the promises that lanes, replicator and checkpointer rest
- *         on: what is aborted is never seen, no record is skipped or handed out from before a `start`,
- *         shards move between members with the listener still able to commit, a second producer fences
- *         the first, and positions reach the end of the log across control records.
+/* Goal:   the log port over a real broker keeps the promises that lanes, replicator and
+ *         checkpointer rest on: what is aborted is never seen, no record is skipped or handed out
+ *         from before a `start`, shards move between members with the listener still able to
+ *         commit, a second producer fences the first, and positions reach the end of the log across
+ *         control records.
  * Method: each test makes an application of its own on the broker that ALLUVIUM_TEST_KAFKA names
  *         (host:port), and looks at what comes back. Without that variable all is skipped. What a
  *         healthy broker does not do, time-outs and lost answers, is in test_kafka_faults.c. */
@@ -465,12 +466,18 @@ static void settings__that_correctness_needs_cannot_be_passed_through(void **sta
 {
     (void)state;
     static const char *const refused[] = {
-        "kafka.enable.auto.commit=true",      "kafka.isolation.level=read_uncommitted",
-        "kafka.group.id=x",                   "kafka.group.instance.id=x",
-        "kafka.transactional.id=x",           "kafka.enable.idempotence=false",
-        "kafka.client.id=x",                  "kafka.partition.assignment.strategy=range",
-        "kafka.acks=1",                       "kafka.auto.offset.reset=latest",
-        "kafka.no.such.setting=1",            "kafka.linger.ms=soon",
+        "kafka.enable.auto.commit=true",
+        "kafka.isolation.level=read_uncommitted",
+        "kafka.group.id=x",
+        "kafka.group.instance.id=x",
+        "kafka.transactional.id=x",
+        "kafka.enable.idempotence=false",
+        "kafka.client.id=x",
+        "kafka.partition.assignment.strategy=range",
+        "kafka.acks=1",
+        "kafka.auto.offset.reset=latest",
+        "kafka.no.such.setting=1",
+        "kafka.linger.ms=soon",
     };
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         alv_error err = ALV_ERROR_NONE;
@@ -496,7 +503,8 @@ static alv_reader *reader_open(test_app *app)
     return reader;
 }
 
-/* Polls until the position of a shard is at the high watermark; appends the values, each with ';'. */
+/* Polls until the position of a shard is at the high watermark; appends the values, each with
+ * ';'. */
 static void reader_drain(alv_reader *reader, alv_topic topic, int32_t shard, alv_bytes *out)
 {
     alv_batch batch;
@@ -666,8 +674,10 @@ static void records__keep_headers_keys_times_and_absence(void **state)
     app_new(&app);
     alv_producer *producer = producer_open(&app, 0);
     alv_reader *reader = reader_open(&app);
-    const alv_header headers[] = {{"reply-to", {"somewhere", 9}}, {"empty", {"", 0}},
-                                  {"null", ALV_VIEW_NONE},        {"bytes", {"a\0b", 3}}};
+    const alv_header headers[] = {{"reply-to", {"somewhere", 9}},
+                                  {"empty", {"", 0}},
+                                  {"null", ALV_VIEW_NONE},
+                                  {"bytes", {"a\0b", 3}}};
     const alv_produce full = {.topic = ALV_TOPIC_EVENTS,
                               .shard = 0,
                               .timestamp_ms = 1700000000123,
@@ -777,8 +787,7 @@ static void producer__is_fenced_by_another_of_the_same_name(void **state)
     produce(zombie, ALV_TOPIC_CHANGELOG, 0, "k", "zombie");
     assert_int_equal(zombie->ops->flush(zombie, NULL), ALV_OK);
     alv_producer *owner = producer_open(&app, 0); /* aborts what the zombie left open */
-    assert_int_equal(zombie->ops->commit(zombie, NULL, NULL, 0, "n1-0", &err),
-                     ALV_COMMIT_UNKNOWN);
+    assert_int_equal(zombie->ops->commit(zombie, NULL, NULL, 0, "n1-0", &err), ALV_COMMIT_UNKNOWN);
     assert_int_equal(err.status, ALV_RETRY);
     assert_true(zombie->ops->tainted(zombie));
     assert_int_equal(zombie->ops->begin(zombie, NULL), ALV_FENCED);
@@ -843,8 +852,8 @@ static void consumer__can_be_started_inside_the_listener(void **state)
     app_done(&app);
 }
 
-/* Sends shards back again and again while records stream in, as aborts do. member_check fails on the
- * first record that is skipped, repeated or from before a start. */
+/* Sends shards back again and again while records stream in, as aborts do. member_check fails on
+ * the first record that is skipped, repeated or from before a start. */
 static void consumer__starts_again_from_earlier_exactly(void **state)
 {
     (void)state;
@@ -1025,8 +1034,8 @@ static void commit_inside(test_member *member)
     alv_error err = ALV_ERROR_NONE;
     begin(member->producer);
     produce(member->producer, ALV_TOPIC_CHANGELOG, 0, "k", "inside revoked");
-    member->outcome = member->producer->ops->commit(member->producer, member->consumer, offsets, 4,
-                                                    "n1-0", &err);
+    member->outcome =
+        member->producer->ops->commit(member->producer, member->consumer, offsets, 4, "n1-0", &err);
     member->producer->ops->close(member->producer);
     member->producer = NULL;
 }
@@ -1159,8 +1168,7 @@ static void group__is_seen_by_others(void **state)
     for (size_t i = 0; i < seen.count; i++) {
         const alv_member *found = &seen.items[i];
         assert_string_equal(found->node_id, "n1");
-        assert_string_equal(found->address,
-                            alv_config_settings(app.config)->http_advertise);
+        assert_string_equal(found->address, alv_config_settings(app.config)->http_advertise);
         assert_in_range(found->lane, 0, 1);
         assert_int_equal(found->shard_count, 2);
         for (size_t j = 0; j < found->shard_count; j++)
@@ -1198,7 +1206,9 @@ static void note_receipt(void *payload, alv_status status, int32_t shard, int64_
 static void sender__places_by_key_and_reports_each_record(void **state)
 {
     (void)state;
-    enum { KEYS = 50 };
+    enum {
+        KEYS = 50
+    };
     test_app app;
     alv_sender *sender = NULL;
     test_receipt receipts[KEYS] = {{0}};
@@ -1223,8 +1233,7 @@ static void sender__places_by_key_and_reports_each_record(void **state)
         assert_true(receipts[i].offset >= 0);
     }
     char *huge = alv_alloc(2000000);
-    const alv_produce record = {
-        .topic = ALV_TOPIC_COMMANDS, .shard = 0, .value = {huge, 2000000}};
+    const alv_produce record = {.topic = ALV_TOPIC_COMMANDS, .shard = 0, .value = {huge, 2000000}};
     assert_int_equal(sender->ops->send(sender, &record, note_receipt, &receipts[0], NULL),
                      ALV_REJECT);
     assert_int_equal(receipts[0].calls, 1);

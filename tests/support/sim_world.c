@@ -21,9 +21,12 @@ static void world_lane_ended(void *payload, const alv_error *error)
     (void)error;
 }
 
-static void world_restore_progress(void *payload, const alv_restore *restore)
+static void world_replica_progress(void *payload, alv_replica replica, const alv_restore *restore)
 {
     alv_sim_world *world = payload;
+    alv_directory_set_standby(world->directory, restore->shard,
+                              replica == ALV_REPLICA_CATCHING_UP || replica == ALV_REPLICA_HOT,
+                              replica == ALV_REPLICA_HOT);
     alv_directory_set_restore(world->directory, restore->shard, restore->records,
                               restore->records_target);
 }
@@ -36,7 +39,7 @@ static void world_start(alv_sim_world *world)
                                                .clock = &world->clock.clock,
                                                .settings = settings,
                                                .shard_count = ALV_SIM_SHARDS,
-                                               .progress = world_restore_progress,
+                                               .progress = world_replica_progress,
                                                .payload = world};
     alv_status status = alv_replicator_new(&replicator, &world->replicator, NULL);
     ALV_ASSERT(status == ALV_OK);

@@ -1,17 +1,15 @@
-/* test_partitioner.c
- *
- * Goal:   a key reaches the same shard whoever produces it. Method: golden vectors computed with
- *         Kafka's own Java class, org.apache.kafka.common.utils.Utils.murmur2 of kafka-clients 4.3.1,
- *         shards as Utils.toPositive(hash) % count. They never change: a difference here would send
- *         existing keys to other shards.
- */
+/* Goal:   a key reaches the same shard whoever produces it.
+ * Method: golden vectors computed with Kafka's own Java class, murmur2 of
+ *         org.apache.kafka.common.utils.Utils in kafka-clients 4.3.1, shards as
+ *         Utils.toPositive(hash) % count. They never change: a difference here would send existing
+ *         keys to other shards. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include <cmocka.h>
 #include <string.h>
+#include <cmocka.h>
 
 #include "topics/partitioner.h"
 #include "topics/schema.h"
@@ -23,7 +21,10 @@ typedef struct golden {
     int32_t of_7;
 } golden;
 
-#define GOLDEN(key, hash, of_32, of_7) {{(key), sizeof(key) - 1}, hash, of_32, of_7}
+#define GOLDEN(key, hash, of_32, of_7)              \
+    {                                               \
+        {(key), sizeof(key) - 1}, hash, of_32, of_7 \
+    }
 
 static const golden vectors[] = {
     GOLDEN("", 0x106e08d9u, 25, 2),

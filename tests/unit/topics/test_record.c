@@ -1,8 +1,5 @@
-/* test_record.c
- *
- * Goal:   a batch gives its records back exactly once, whatever order of clear and done. Method: a
- *         clear function that counts, in the place of a log's.
- */
+/* Goal:   a batch gives its records back exactly once, whatever the order of clear and done.
+ * Method: a clear function that counts, in the place of a log's. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

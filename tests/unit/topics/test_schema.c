@@ -1,16 +1,14 @@
-/* test_schema.c
- *
- * Goal:   names, settings and the position record are a contract with other programs and with older
- *         records of this one. Method: literal values; damaged position records must be refused,
- *         because taking one for a position would skip commands.
- */
+/* Goal:   names, settings and the position record are a contract with other programs and with older
+ *         records of this one.
+ * Method: literal values; damaged position records must be refused, because taking one for a
+ *         position would skip commands. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include <cmocka.h>
 #include <string.h>
+#include <cmocka.h>
 
 #include "topics/schema.h"
 
@@ -108,8 +106,8 @@ static void schema__writes_the_documented_text(void **state)
     (void)state;
     alv_bytes text = ALV_BYTES_EMPTY;
     alv_schema_write_position(42, 1763690400123, &text);
-    assert_true(alv_view_equal(alv_bytes_view(&text),
-                               ALV_VIEW("{\"commands\":42,\"at\":1763690400123}")));
+    assert_true(
+        alv_view_equal(alv_bytes_view(&text), ALV_VIEW("{\"commands\":42,\"at\":1763690400123}")));
     alv_bytes_done(&text);
 }
 
