@@ -75,8 +75,9 @@ void alv_answer_set_problem(alv_answer *answer, int status, const char *format, 
     alv_utf8_repair(detail);
 
     answer_begin(answer, status, ALV_ANSWER_PROBLEM);
-    if (status == 503)
+    if (status == 503) {
         answer->retry_after_s = ALV_HTTP_RETRY_AFTER_S;
+    }
     answer_dump(answer, json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title",
                                   answer_title(status), "status", status, "detail", detail));
 }

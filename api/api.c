@@ -25,8 +25,9 @@ static alv_status api_start_peers(alv_api *api, alv_error *err)
     };
     if (options->members == NULL) {
         alv_status status = alv_group_view_open(options->config, &api->group, err);
-        if (status != ALV_OK)
+        if (status != ALV_OK) {
             return status;
+        }
         peers.source = api_ask_group;
         peers.payload = api->group;
     }
@@ -52,8 +53,9 @@ static char *api_choose_advertise(const alv_api *api)
 {
     const char *advertise = api->options.settings->http_advertise;
     alv_address parsed;
-    if (advertise == NULL || !alv_address_parse(advertise, &parsed) || parsed.port == 0)
+    if (advertise == NULL || !alv_address_parse(advertise, &parsed) || parsed.port == 0) {
         advertise = alv_http_server_address(api->server);
+    }
     return alv_strdup(advertise);
 }
 
@@ -67,14 +69,17 @@ static void api_handle(void *payload, alv_exchange *exchange)
 static alv_status api_start_all(alv_api *api, alv_error *err)
 {
     alv_status status = alv_http_server_open(api->options.settings->http_listen, &api->server, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
+    }
     api->advertise = api_choose_advertise(api);
     status = api_start_peers(api, err);
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         status = alv_http_client_start(ALV_ASK_FORWARDED ": 1", &api->client, err);
-    if (status == ALV_OK)
+    }
+    if (status == ALV_OK) {
         status = api_start_ask(api, err);
+    }
     return status == ALV_OK ? alv_http_server_start(api->server, api_handle, api, err) : status;
 }
 
@@ -114,20 +119,25 @@ void alv_api_peers_changed(alv_api *api)
  * rest. */
 void alv_api_stop(alv_api *api)
 {
-    if (api == NULL)
+    if (api == NULL) {
         return;
-    if (api->server != NULL)
+    }
+    if (api->server != NULL) {
         alv_http_server_refuse(api->server);
-    if (api->ask != NULL)
+    }
+    if (api->ask != NULL) {
         alv_ask_stop(api->ask);
-    if (api->client != NULL)
+    }
+    if (api->client != NULL) {
         alv_http_client_stop(api->client);
+    }
     alv_http_server_stop(api->server);
     alv_ask_free(api->ask);
     alv_http_client_free(api->client);
     alv_peers_free(api->peers);
-    if (api->group != NULL)
+    if (api->group != NULL) {
         alv_group_view_close(api->group);
+    }
     alv_free(api->advertise);
     alv_free(api);
 }

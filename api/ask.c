@@ -69,13 +69,14 @@ static void ask_give_up(ask_request *request)
     alv_answer answer = ALV_ANSWER_NONE;
     alv_peer owner;
     int shard = (int)request->shard;
-    if (alv_directory_view(options->directory, request->shard).state == ALV_SHARD_RESTORING)
+    if (alv_directory_view(options->directory, request->shard).state == ALV_SHARD_RESTORING) {
         alv_answer_set_problem(&answer, 503, "shard %d is being restored on this node", shard);
-    else if (alv_peers_owner(options->peers, request->shard, &owner))
+    } else if (alv_peers_owner(options->peers, request->shard, &owner)) {
         alv_answer_set_problem(&answer, 503, "node %s, which owns shard %d, does not answer for it",
                                owner.node_id, shard);
-    else
+    } else {
         alv_answer_set_problem(&answer, 503, "no node is known to own shard %d", shard);
+    }
     ask_finish(request, &answer);
 }
 
@@ -113,12 +114,14 @@ static alv_status ask_read(const ask_request *request, alv_answer *answer, alv_e
     alv_bytes state = ALV_BYTES_EMPTY;
     bool found = false;
     alv_status status = store->ops->position(store, request->shard, &position, err);
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         status = store->ops->get(store, request->shard, ALV_STORE_STATE, key, &found, &state, err);
-    if (status == ALV_OK && found)
+    }
+    if (status == ALV_OK && found) {
         ask_write_entity(request, alv_bytes_view(&state), &position, answer);
-    else if (status == ALV_OK)
+    } else if (status == ALV_OK) {
         alv_answer_set_problem(answer, 404, "there is no entity %.*s", (int)key.size, key.data);
+    }
     alv_bytes_done(&state);
     return status;
 }
@@ -139,10 +142,11 @@ static bool ask_answer_here(const ask_request *request, alv_answer *answer)
         alv_answer_done(answer);
         return false;
     }
-    if (status == ALV_RETRY)
+    if (status == ALV_RETRY) {
         alv_answer_set_problem(answer, 503, "shard %d: %s", (int)request->shard, err.text);
-    else if (status != ALV_OK)
+    } else if (status != ALV_OK) {
         alv_answer_set_problem(answer, 500, "shard %d: %s", (int)request->shard, err.text);
+    }
     return true;
 }
 
@@ -158,8 +162,9 @@ static int64_t ask_now_us(const alv_ask *ask)
 /* The exchange must be deferred before another thread can answer it. */
 static void ask_defer(ask_request *request)
 {
-    if (!request->deferred)
+    if (!request->deferred) {
         alv_exchange_defer(request->exchange);
+    }
     request->deferred = true;
 }
 
@@ -173,8 +178,9 @@ static void ask_forwarded(void *payload, alv_status status, alv_answer *answer,
     alv_ask *ask = request->ask;
     bool failed = status != ALV_OK || answer->status == 503;
     int64_t now_us = ask_now_us(ask);
-    if (failed)
+    if (failed) {
         alv_peers_refresh_soon(ask->options.peers);
+    }
     if (failed && now_us < request->hold_until_us) {
         alv_answer_done(answer);
         request->ask_again_us = now_us + ALV_HTTP_FORWARD_AGAIN_MS * 1000;
@@ -196,8 +202,9 @@ static void ask_forward(ask_request *request, const alv_peer *owner)
     alv_url_encode(alv_bytes_view(&request->key), &path);
     ask_defer(request);
     if (!alv_http_client_get(request->ask->options.client, owner->address, alv_bytes_view(&path),
-                             ask_forwarded, request))
+                             ask_forwarded, request)) {
         ask_refuse(request, "too many requests for other nodes are under way");
+    }
     alv_bytes_done(&path);
 }
 
@@ -205,10 +212,12 @@ static void ask_forward(ask_request *request, const alv_peer *owner)
 static bool ask_find_owner(const ask_request *request, alv_peer *out)
 {
     const alv_ask_options *options = &request->ask->options;
-    if (!alv_peers_owner(options->peers, request->shard, out))
+    if (!alv_peers_owner(options->peers, request->shard, out)) {
         return false;
-    if (out->address[0] == '\0' || strcmp(out->node_id, options->node_id) == 0)
+    }
+    if (out->address[0] == '\0' || strcmp(out->node_id, options->node_id) == 0) {
         return false;
+    }
     return strcmp(out->address, request->asked) != 0 ||
            ask_now_us(request->ask) >= request->ask_again_us;
 }
@@ -236,8 +245,9 @@ static ask_step ask_decide(const ask_request *request, alv_answer *answer, alv_p
         alv_answer_set_problem(answer, 503, "shard %d is not on this node", (int)request->shard);
         return ASK_ANSWER;
     }
-    if (ask_find_owner(request, out_owner))
+    if (ask_find_owner(request, out_owner)) {
         return ASK_FORWARD;
+    }
     alv_peers_refresh_soon(options->peers);
     return ASK_HOLD;
 }
@@ -258,8 +268,9 @@ static bool ask_proceed(ask_request *request)
     case ASK_HOLD:
         break;
     }
-    if (ask_now_us(request->ask) < request->hold_until_us)
+    if (ask_now_us(request->ask) < request->hold_until_us) {
         return false;
+    }
     ask_give_up(request);
     return true;
 }
@@ -270,8 +281,9 @@ static bool ask_proceed(ask_request *request)
  * it refuses only when it was closed. */
 static void ask_hold(ask_request *request)
 {
-    if (!alv_inbox_try_post(request->ask->inbox, request))
+    if (!alv_inbox_try_post(request->ask->inbox, request)) {
         ask_refuse(request, "this node is stopping");
+    }
 }
 
 static void ask_take_inbox(alv_ask *ask)
@@ -289,18 +301,20 @@ static void ask_look(alv_ask *ask)
     while (*link != NULL) {
         ask_request *request = *link;
         ask_request *next = request->next; /* it may be gone after the step */
-        if (ask_proceed(request))
+        if (ask_proceed(request)) {
             *link = next;
-        else
+        } else {
             link = &request->next;
+        }
     }
 }
 
 /* Milliseconds until the held requests are looked at again. */
 static int ask_wait_ms(const alv_ask *ask, int64_t look_at_us)
 {
-    if (ask->held == NULL)
+    if (ask->held == NULL) {
         return ASK_IDLE_MS;
+    }
     int64_t left_ms = (look_at_us - ask_now_us(ask) + 999) / 1000;
     return left_ms > 0 ? (int)left_ms : 0;
 }
@@ -313,8 +327,9 @@ static void *ask_run(void *payload)
     while (!alv_inbox_is_closed(ask->inbox)) {
         (void)alv_inbox_wait(ask->inbox, ask_wait_ms(ask, look_at_us));
         ask_take_inbox(ask);
-        if (ask_now_us(ask) < look_at_us)
+        if (ask_now_us(ask) < look_at_us) {
             continue;
+        }
         ask_look(ask);
         look_at_us = ask_now_us(ask) + ALV_HTTP_HOLD_LOOK_MS * 1000;
     }
@@ -366,16 +381,18 @@ void alv_ask_entity(alv_ask *ask, alv_exchange *exchange, alv_view encoded_key)
     }
     request->shard = alv_partitioner_shard(alv_bytes_view(&request->key),
                                            alv_directory_shard_count(ask->options.directory));
-    if (ask_proceed(request))
+    if (ask_proceed(request)) {
         return;
+    }
     ask_defer(request);
     ask_hold(request);
 }
 
 void alv_ask_stop(alv_ask *ask)
 {
-    if (!ask->started)
+    if (!ask->started) {
         return;
+    }
     alv_inbox_close(ask->inbox);
     int failed = pthread_join(ask->thread, NULL);
     ALV_ASSERT(failed == 0);
@@ -384,8 +401,9 @@ void alv_ask_stop(alv_ask *ask)
 
 void alv_ask_free(alv_ask *ask)
 {
-    if (ask == NULL)
+    if (ask == NULL) {
         return;
+    }
     alv_ask_stop(ask);
     alv_inbox_free(ask->inbox);
     alv_free(ask);

@@ -35,8 +35,9 @@ const char *alv_exchange_header(const alv_exchange *exchange, const char *name)
 bool alv_exchange_has_body(const alv_exchange *exchange)
 {
     const char *length = alv_exchange_header(exchange, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    if (length != NULL && strcmp(length, "0") != 0)
+    if (length != NULL && strcmp(length, "0") != 0) {
         return true;
+    }
     return alv_exchange_header(exchange, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL;
 }
 
@@ -58,8 +59,9 @@ void alv_exchange_answer(alv_exchange *exchange, alv_answer *answer)
     exchange->answer = *answer;
     *answer = ALV_ANSWER_NONE;
     exchange->answered = true;
-    if (exchange->deferred)
+    if (exchange->deferred) {
         MHD_resume_connection(exchange->connection);
+    }
 }
 
 static void exchange_add_header(struct MHD_Response *response, const char *name, const char *value)
@@ -73,26 +75,48 @@ static void exchange_add_headers(struct MHD_Response *response, const alv_answer
     exchange_add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer->content_type);
     exchange_add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     exchange_add_header(response, "X-Content-Type-Options", "nosniff");
-    if (answer->allow[0] != '\0')
+    if (answer->allow[0] != '\0') {
         exchange_add_header(response, MHD_HTTP_HEADER_ALLOW, answer->allow);
+    }
     if (answer->retry_after_s > 0) {
         char seconds[16];
         (void)snprintf(seconds, sizeof seconds, "%d", answer->retry_after_s);
         exchange_add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
     }
-    if (answer->close)
+    if (answer->close) {
         exchange_add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    }
+}
+
+static struct MHD_Response *exchange_make_response(alv_answer *answer)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback(
+        answer->body.size, answer->body.data, alv_free);
+    if (response != NULL) {
+        answer->body = ALV_BYTES_EMPTY; /* the response's now */
+    }
+    return response;
+}
+
+static struct MHD_Response *exchange_make_stream(alv_exchange *exchange)
+{
+    alv_http_stream *stream = exchange->stream;
+    exchange->stream = NULL; /* the response's now */
+    exchange->answer.status = 200;
+    (void)snprintf(exchange->answer.content_type, sizeof exchange->answer.content_type,
+                   "text/plain; charset=utf-8");
+    return alv_http_stream_response(stream);
 }
 
 enum MHD_Result alv_exchange_send(alv_exchange *exchange)
 {
     ALV_ASSERT(exchange->answered);
     alv_answer *answer = &exchange->answer;
-    struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback(
-        answer->body.size, answer->body.data, alv_free);
-    if (response == NULL)
+    struct MHD_Response *response =
+        exchange->stream != NULL ? exchange_make_stream(exchange) : exchange_make_response(answer);
+    if (response == NULL) {
         return MHD_NO;
-    answer->body = ALV_BYTES_EMPTY; /* the response's now */
+    }
     exchange_add_headers(response, answer);
     enum MHD_Result queued =
         MHD_queue_response(exchange->connection, (unsigned)answer->status, response);
@@ -102,8 +126,9 @@ enum MHD_Result alv_exchange_send(alv_exchange *exchange)
 
 void alv_exchange_free(alv_exchange *exchange)
 {
-    if (exchange == NULL)
+    if (exchange == NULL) {
         return;
+    }
     alv_answer_done(&exchange->answer);
     alv_free(exchange);
 }

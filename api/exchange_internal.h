@@ -11,6 +11,7 @@
 #include <microhttpd.h>
 
 #include "api/exchange.h"
+#include "api/http_stream.h"
 
 struct alv_exchange {
     struct MHD_Connection *connection;
@@ -19,7 +20,11 @@ struct alv_exchange {
     bool deferred;     /* written by the server's thread only, so it may always read it */
     bool answered;     /* written by whoever answers; the server reads it once resumed */
     alv_answer answer; /* once answered, until it is sent */
+    alv_http_stream *stream; /* the answer instead, with a reference for the response; else NULL */
 };
+
+/* The response that carries what is written; takes over one reference. NULL: out of memory. */
+struct MHD_Response *alv_http_stream_response(alv_http_stream *stream);
 
 alv_exchange *alv_exchange_new(struct MHD_Connection *connection, const char *method,
                                const char *path);

@@ -78,8 +78,9 @@ static size_t client_take_body(char *data, size_t size, size_t count, void *payl
 {
     client_transfer *transfer = payload;
     size_t more = size * count;
-    if (more > ALV_HTTP_ANSWER_BYTES_MAX - transfer->answer.body.size)
+    if (more > ALV_HTTP_ANSWER_BYTES_MAX - transfer->answer.body.size) {
         return 0; /* ends the transfer with CURLE_WRITE_ERROR */
+    }
     alv_bytes_append(&transfer->answer.body, data, more);
     return more;
 }
@@ -146,19 +147,22 @@ static void client_link(alv_http_client *client, client_transfer *transfer)
 {
     transfer->previous = NULL;
     transfer->next = client->active;
-    if (client->active != NULL)
+    if (client->active != NULL) {
         client->active->previous = transfer;
+    }
     client->active = transfer;
 }
 
 static void client_unlink(alv_http_client *client, client_transfer *transfer)
 {
-    if (transfer->previous != NULL)
+    if (transfer->previous != NULL) {
         transfer->previous->next = transfer->next;
-    else
+    } else {
         client->active = transfer->next;
-    if (transfer->next != NULL)
+    }
+    if (transfer->next != NULL) {
         transfer->next->previous = transfer->previous;
+    }
 }
 
 static void client_begin(alv_http_client *client, client_call *call)
@@ -221,8 +225,9 @@ static void client_finish(alv_http_client *client, client_transfer *transfer, CU
 static void client_turn(alv_http_client *client)
 {
     client_call *call;
-    while ((call = alv_inbox_take(client->inbox)) != NULL)
+    while ((call = alv_inbox_take(client->inbox)) != NULL) {
         client_begin(client, call);
+    }
     int running = 0;
     CURLMcode code = curl_multi_perform(client->multi, &running);
     ALV_ASSERT(code == CURLM_OK);
@@ -242,16 +247,18 @@ static void *client_run(void *payload)
 {
     alv_http_client *client = payload;
     alv_log_set_thread("http-client");
-    while (!atomic_load(&client->stopping))
+    while (!atomic_load(&client->stopping)) {
         client_turn(client);
+    }
     while (client->active != NULL) {
         client_transfer *transfer = client->active;
         client_give_up(client, client_detach(client, transfer), "this node is stopping");
         client_keep_transfer(client, transfer);
     }
     client_call *call;
-    while ((call = alv_inbox_take(client->inbox)) != NULL)
+    while ((call = alv_inbox_take(client->inbox)) != NULL) {
         client_give_up(client, call, "this node is stopping");
+    }
     return NULL;
 }
 
@@ -273,8 +280,9 @@ alv_status alv_http_client_start(const char *header, alv_http_client **out, alv_
     curl_multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
                       (long)ALV_HTTP_FORWARD_CONNECTIONS_MAX);
     curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)ALV_HTTP_FORWARDS_MAX);
-    if (header != NULL)
+    if (header != NULL) {
         client->headers = curl_slist_append(NULL, header);
+    }
     client->inbox = alv_inbox_new(ALV_HTTP_FORWARDS_MAX, NULL);
     alv_inbox_set_wake(client->inbox, client_wake, client);
     int code = pthread_create(&client->thread, NULL, client_run, client);
@@ -299,8 +307,9 @@ bool alv_http_client_get(alv_http_client *client, const char *address, alv_view 
     call->url = alv_format("http://%s%.*s", address, (int)path.size, path.data);
     call->reply = reply;
     call->payload = payload;
-    if (alv_inbox_try_post(client->inbox, call))
+    if (alv_inbox_try_post(client->inbox, call)) {
         return true;
+    }
     atomic_fetch_sub(&client->call_count, 1);
     alv_free(call->url);
     alv_free(call);
@@ -309,8 +318,9 @@ bool alv_http_client_get(alv_http_client *client, const char *address, alv_view 
 
 void alv_http_client_stop(alv_http_client *client)
 {
-    if (!client->started)
+    if (!client->started) {
         return;
+    }
     alv_inbox_close(client->inbox); /* first: nothing can be posted after the thread's last look */
     atomic_store(&client->stopping, true);
     client_wake(client);
@@ -322,8 +332,9 @@ void alv_http_client_stop(alv_http_client *client)
 
 void alv_http_client_free(alv_http_client *client)
 {
-    if (client == NULL)
+    if (client == NULL) {
         return;
+    }
     alv_http_client_stop(client);
     while (client->idle != NULL) {
         client_transfer *transfer = client->idle;

@@ -42,6 +42,27 @@ static_assert(ALV_HTTP_FORWARDS_MAX <= ALV_HTTP_CONNECTIONS_MAX, "one request pe
 static_assert(ALV_HTTP_ANSWER_BYTES_MAX > ALV_STATE_BYTES_MAX + 16 * ALV_KEY_BYTES_MAX,
               "every entity can be passed on");
 
+/* What may wait in a stream that its client does not read. */
+#define ALV_HTTP_STREAM_BYTES_MAX (64 * 1024)
+
+/* Nodes that watch each other, and how many of them may listen here; a node that has lost its
+ * connection comes back before the old one is noticed to be gone. */
+#define ALV_PEER_NODES_MAX 128
+#define ALV_PEER_STREAMS_MAX (2 * ALV_PEER_NODES_MAX)
+static_assert(ALV_PEER_STREAMS_MAX < ALV_HTTP_CONNECTIONS_MAX, "streams leave room for requests");
+
+/* One line of a peer stream: it may name every node. */
+#define ALV_PEER_LINE_BYTES_MAX (16 * 1024)
+static_assert(ALV_PEER_LINE_BYTES_MAX > ALV_PEER_NODES_MAX * 101, "node ids have 100 characters");
+static_assert(ALV_HTTP_STREAM_BYTES_MAX > 2 * ALV_PEER_LINE_BYTES_MAX, "a line fits");
+
+/* A stream that broke is opened again at once, one that cannot be opened after these waits. */
+#define ALV_PEER_RETRY_FIRST_MS 10
+#define ALV_PEER_RETRY_MAX_MS 500
+
+/* How often the nodes to watch are looked up in the picture of the group. */
+#define ALV_PEER_MEMBERS_LOOK_MS 100
+
 /* How often the group is asked for its members, and the least time between two questions. */
 #define ALV_PEERS_INTERVAL_MS 1000
 #define ALV_PEERS_GAP_MS 100

@@ -86,10 +86,12 @@ static enum MHD_Result server_access(void *payload, struct MHD_Connection *conne
         atomic_fetch_add(&server->in_progress, 1);
         return alv_exchange_has_body(exchange) ? server_refuse_body(exchange) : MHD_YES;
     }
-    if (*upload_size != 0)
+    if (*upload_size != 0) {
         return MHD_NO; /* a body that no header announced: ends the connection */
-    if (exchange->deferred)
+    }
+    if (exchange->deferred) {
         return alv_exchange_send(exchange);
+    }
     return server_handle(server, exchange);
 }
 
@@ -100,12 +102,14 @@ static void server_completed(void *payload, struct MHD_Connection *connection, v
     (void)connection;
     (void)code;
     alv_http_server *server = payload;
-    if (*slot == NULL)
+    if (*slot == NULL) {
         return; /* it was refused by the library before we heard of it */
+    }
     alv_exchange_free(*slot);
     *slot = NULL;
-    if (atomic_fetch_sub(&server->in_progress, 1) == 1 && atomic_load(&server->refusing))
+    if (atomic_fetch_sub(&server->in_progress, 1) == 1 && atomic_load(&server->refusing)) {
         (void)alv_inbox_try_post(server->idle, &server_is_idle); /* full: it has been told */
+    }
 }
 
 /* Everything is said explicitly; the library's defaults differ between versions. */
@@ -148,9 +152,10 @@ alv_status alv_http_server_start(alv_http_server *server, alv_http_handler handl
     server->payload = payload;
     server->daemon = server_open_daemon(server);
     server->socket = -1;
-    if (server->daemon == NULL)
+    if (server->daemon == NULL) {
         return alv_fail_from(err, ALV_FATAL, "libmicrohttpd", 0,
                              "the HTTP server on %s does not start", server->address);
+    }
     return ALV_OK;
 }
 
@@ -169,12 +174,14 @@ void alv_http_server_refuse(alv_http_server *server)
  * set). The socket stays open to the end instead, and what comes in gets 503. */
 void alv_http_server_stop(alv_http_server *server)
 {
-    if (server == NULL)
+    if (server == NULL) {
         return;
+    }
     alv_http_server_refuse(server);
-    if (atomic_load(&server->in_progress) > 0)
+    if (atomic_load(&server->in_progress) > 0) {
         (void)alv_inbox_wait(server->idle, ALV_HTTP_DRAIN_MS); /* late: those are cut off */
-    MHD_stop_daemon(server->daemon);                           /* closes the socket */
+    }
+    MHD_stop_daemon(server->daemon); /* closes the socket */
     alv_inbox_free(server->idle);
     alv_free(server);
 }

@@ -22,9 +22,10 @@ static alv_status listener_resolve(const alv_address *address, struct addrinfo *
     char port[8];
     (void)snprintf(port, sizeof port, "%u", (unsigned)address->port);
     int code = getaddrinfo(address->host, port, &hints, out);
-    if (code != 0)
+    if (code != 0) {
         return alv_fail_from(err, ALV_REJECT, "getaddrinfo", code, "http.listen: %s: %s",
                              address->host, gai_strerror(code));
+    }
     return ALV_OK;
 }
 
@@ -33,12 +34,14 @@ static alv_status listener_resolve(const alv_address *address, struct addrinfo *
 static int listener_bind(const struct addrinfo *info)
 {
     int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
+    if (fd < 0) {
         return -1;
+    }
     int on = 1;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
-        bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, LISTENER_BACKLOG) == 0)
+        bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, LISTENER_BACKLOG) == 0) {
         return fd;
+    }
     int code = errno;
     (void)close(fd); /* the first error is the one to tell */
     errno = code;
@@ -53,8 +56,9 @@ static uint16_t listener_port(int fd)
         struct sockaddr_in6 v6;
     } bound;
     socklen_t size = sizeof bound;
-    if (getsockname(fd, &bound.any, &size) != 0)
+    if (getsockname(fd, &bound.any, &size) != 0) {
         return 0;
+    }
     return ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port : bound.v4.sin_port);
 }
 
@@ -62,19 +66,22 @@ alv_status alv_listener_open(const char *address, int *out_socket,
                              char out_address[ALV_LISTENER_ADDRESS_BYTES], alv_error *err)
 {
     alv_address parsed;
-    if (!alv_address_parse(address, &parsed))
+    if (!alv_address_parse(address, &parsed)) {
         return alv_fail(err, ALV_REJECT, "http.listen: \"%s\" is not host:port or [v6]:port",
                         address);
+    }
     struct addrinfo *info;
     alv_status status = listener_resolve(&parsed, &info, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
+    }
     int fd = listener_bind(info);
     int code = errno;
     freeaddrinfo(info);
-    if (fd < 0)
+    if (fd < 0) {
         return alv_fail_from(err, ALV_REJECT, "errno", code, "http.listen: %s: %s", address,
                              strerror(code));
+    }
     bool v6 = strchr(parsed.host, ':') != NULL;
     (void)snprintf(out_address, ALV_LISTENER_ADDRESS_BYTES, v6 ? "[%s]:%u" : "%s:%u", parsed.host,
                    (unsigned)listener_port(fd));

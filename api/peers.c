@@ -57,15 +57,17 @@ static peers_picture *picture_new(size_t lane_count, int32_t shard_count)
     picture->lanes = alv_alloc_array(lane_count, sizeof *picture->lanes);
     picture->lane_count = lane_count;
     picture->owners = alv_alloc_array((size_t)shard_count, sizeof *picture->owners);
-    for (int32_t shard = 0; shard < shard_count; shard++)
+    for (int32_t shard = 0; shard < shard_count; shard++) {
         picture->owners[shard] = PEERS_NOBODY;
+    }
     return picture;
 }
 
 static void picture_free(peers_picture *picture)
 {
-    if (picture == NULL)
+    if (picture == NULL) {
         return;
+    }
     alv_free(picture->lanes);
     alv_free(picture->owners);
     alv_free(picture);
@@ -91,8 +93,9 @@ static peers_picture *picture_of(const alv_members *members, int32_t shard_count
         picture_set_lane(&picture->lanes[i], member);
         for (size_t j = 0; j < member->shard_count; j++) {
             int32_t shard = member->shards[j];
-            if (shard >= 0 && shard < shard_count)
+            if (shard >= 0 && shard < shard_count) {
                 picture->owners[shard] = (int32_t)i;
+            }
         }
     }
     return picture;
@@ -103,8 +106,9 @@ static int32_t picture_find_lane(const peers_picture *picture, const alv_peer *l
 {
     for (size_t i = 0; i < picture->lane_count; i++) {
         const alv_peer *other = &picture->lanes[i];
-        if (other->lane == lane->lane && strcmp(other->node_id, lane->node_id) == 0)
+        if (other->lane == lane->lane && strcmp(other->node_id, lane->node_id) == 0) {
             return (int32_t)i;
+        }
     }
     return PEERS_NOBODY;
 }
@@ -112,11 +116,13 @@ static int32_t picture_find_lane(const peers_picture *picture, const alv_peer *l
 /* Shards that nobody is said to hold keep their last owner while it is a member. */
 static void picture_inherit(peers_picture *picture, const peers_picture *last, int32_t shard_count)
 {
-    if (last == NULL)
+    if (last == NULL) {
         return;
+    }
     for (int32_t shard = 0; shard < shard_count; shard++) {
-        if (picture->owners[shard] == PEERS_NOBODY && last->owners[shard] != PEERS_NOBODY)
+        if (picture->owners[shard] == PEERS_NOBODY && last->owners[shard] != PEERS_NOBODY) {
             picture->owners[shard] = picture_find_lane(picture, &last->lanes[last->owners[shard]]);
+        }
     }
 }
 
@@ -149,12 +155,14 @@ static int64_t peers_ask(alv_peers *peers)
         peers->options.source(peers->options.payload, ALV_PEERS_CALL_MS, &members, &err);
     if (status != ALV_OK) {
         int64_t now_ms = peers_now_ms(peers);
-        if (peers->backoff.failures == 0)
+        if (peers->backoff.failures == 0) {
             alv_log_error(ALV_LOG_WARN, "peers-unknown", &err, "keeps=\"the last answer\"");
+        }
         return alv_backoff_failed(&peers->backoff, now_ms) - now_ms;
     }
-    if (peers->backoff.failures > 0)
+    if (peers->backoff.failures > 0) {
         alv_log(ALV_LOG_INFO, "peers-known", "after_failures=%u", peers->backoff.failures);
+    }
     alv_backoff_succeeded(&peers->backoff);
     peers_show(peers, &members);
     alv_members_done(&members);
@@ -171,18 +179,21 @@ static void peers_wait(alv_peers *peers, int64_t gap_ms)
         wished = alv_inbox_take(peers->wishes) != NULL;
         left_ms = until_ms - peers_now_ms(peers);
     }
-    if (wished || gap_ms >= ALV_PEERS_INTERVAL_MS)
+    if (wished || gap_ms >= ALV_PEERS_INTERVAL_MS) {
         return;
-    if (alv_inbox_wait(peers->wishes, ALV_PEERS_INTERVAL_MS - (int)gap_ms))
+    }
+    if (alv_inbox_wait(peers->wishes, ALV_PEERS_INTERVAL_MS - (int)gap_ms)) {
         (void)alv_inbox_take(peers->wishes);
+    }
 }
 
 static void *peers_run(void *payload)
 {
     alv_peers *peers = payload;
     alv_log_set_thread("peers");
-    while (!atomic_load(&peers->stopping))
+    while (!atomic_load(&peers->stopping)) {
         peers_wait(peers, peers_ask(peers));
+    }
     return NULL;
 }
 
@@ -212,8 +223,9 @@ bool alv_peers_owner(alv_peers *peers, int32_t shard, alv_peer *out)
     peers_lock(peers);
     const peers_picture *picture = peers->picture;
     int32_t owner = picture == NULL ? PEERS_NOBODY : picture->owners[shard];
-    if (owner != PEERS_NOBODY)
+    if (owner != PEERS_NOBODY) {
         *out = picture->lanes[owner];
+    }
     peers_unlock(peers);
     return owner != PEERS_NOBODY;
 }
@@ -222,8 +234,9 @@ size_t alv_peers_list(alv_peers *peers, alv_peer *out, size_t capacity)
 {
     peers_lock(peers);
     size_t count = peers->picture == NULL ? 0 : peers->picture->lane_count;
-    for (size_t i = 0; i < count && i < capacity; i++)
+    for (size_t i = 0; i < count && i < capacity; i++) {
         out[i] = peers->picture->lanes[i];
+    }
     peers_unlock(peers);
     return count;
 }
@@ -235,8 +248,9 @@ void alv_peers_refresh_soon(alv_peers *peers)
 
 void alv_peers_stop(alv_peers *peers)
 {
-    if (!peers->started)
+    if (!peers->started) {
         return;
+    }
     atomic_store(&peers->stopping, true);
     alv_inbox_close(peers->wishes);
     int failed = pthread_join(peers->thread, NULL);
@@ -246,8 +260,9 @@ void alv_peers_stop(alv_peers *peers)
 
 void alv_peers_free(alv_peers *peers)
 {
-    if (peers == NULL)
+    if (peers == NULL) {
         return;
+    }
     alv_peers_stop(peers);
     picture_free(peers->picture);
     (void)pthread_mutex_destroy(&peers->lock); /* nobody holds it */

@@ -57,8 +57,9 @@ static bool route_fits(const alv_route *route, alv_view path, alv_view *out_para
         return alv_view_equal(path, alv_view_of(route->pattern));
     }
     alv_view prefix = {route->pattern, (size_t)(brace - route->pattern)};
-    if (!alv_view_starts_with(path, prefix))
+    if (!alv_view_starts_with(path, prefix)) {
         return false;
+    }
     *out_parameter = (alv_view){path.data + prefix.size, path.size - prefix.size};
     return true;
 }
@@ -79,8 +80,9 @@ alv_route_match alv_routes_match(const alv_route *routes, size_t count, const ch
     const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
     for (size_t i = 0; i < count; i++) {
         alv_view parameter;
-        if (!route_fits(&routes[i], path, &parameter))
+        if (!route_fits(&routes[i], path, &parameter)) {
             continue;
+        }
         route_allow(&match, routes[i].method);
         if (match.route == NULL && strcmp(routes[i].method, wanted) == 0) {
             match.route = &routes[i];
@@ -108,8 +110,9 @@ void alv_routes_handle(alv_api *api, alv_exchange *exchange)
     alv_route_match match =
         alv_routes_match(routes_table, sizeof routes_table / sizeof routes_table[0],
                          alv_exchange_method(exchange), alv_view_of(alv_exchange_path(exchange)));
-    if (match.route != NULL)
+    if (match.route != NULL) {
         match.route->handler(api, exchange, match.parameter);
-    else
+    } else {
         route_refuse(exchange, &match);
+    }
 }

@@ -6,12 +6,14 @@
 static json_t *shard_list_owner(const alv_api *api, int32_t shard, const alv_shard_view *view)
 {
     alv_peer peer;
-    if (view->state != ALV_SHARD_UNASSIGNED)
+    if (view->state != ALV_SHARD_UNASSIGNED) {
         return json_pack("{s:s, s:s, s:i}", "node", api->options.settings->node_id, "address",
                          alv_api_advertise(api), "lane", (int)view->lane);
-    if (alv_peers_owner(api->peers, shard, &peer))
+    }
+    if (alv_peers_owner(api->peers, shard, &peer)) {
         return json_pack("{s:s, s:s, s:i}", "node", peer.node_id, "address", peer.address, "lane",
                          (int)peer.lane);
+    }
     return json_null();
 }
 
@@ -32,7 +34,8 @@ void alv_shard_list_answer(const alv_api *api, alv_answer *out)
 {
     json_t *list = json_array();
     int32_t count = alv_directory_shard_count(api->options.directory);
-    for (int32_t shard = 0; shard < count; shard++)
+    for (int32_t shard = 0; shard < count; shard++) {
         (void)json_array_append_new(list, shard_list_row(api, shard)); /* out of memory only */
+    }
     alv_answer_set_json(out, 200, list);
 }

@@ -23,16 +23,18 @@ void *alv_alloc(size_t size)
 void *alv_alloc_array(size_t count, size_t size)
 {
     void *memory = count == 0 || size == 0 ? calloc(1, 1) : calloc(count, size);
-    if (memory == NULL)
+    if (memory == NULL) {
         alloc_failed(count, size);
+    }
     return memory;
 }
 
 void *alv_realloc(void *memory, size_t size)
 {
     void *moved = realloc(memory, size == 0 ? 1 : size);
-    if (moved == NULL)
+    if (moved == NULL) {
         alloc_failed(1, size);
+    }
     return moved;
 }
 
@@ -45,8 +47,9 @@ char *alv_strndup(const char *data, size_t length)
 {
     ALV_ASSERT(length < SIZE_MAX);
     char *copy = alv_alloc(length + 1);
-    if (length > 0)
+    if (length > 0) {
         memcpy(copy, data, length);
+    }
     return copy;
 }
 

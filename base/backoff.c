@@ -21,15 +21,17 @@ static uint64_t backoff_random(alv_backoff *backoff)
 static int64_t backoff_step_ms(unsigned failures)
 {
     int64_t step_ms = ALV_BACKOFF_FIRST_MS;
-    for (unsigned i = 1; i < failures && step_ms < ALV_BACKOFF_MAX_MS; i++)
+    for (unsigned i = 1; i < failures && step_ms < ALV_BACKOFF_MAX_MS; i++) {
         step_ms *= 2;
+    }
     return step_ms < ALV_BACKOFF_MAX_MS ? step_ms : ALV_BACKOFF_MAX_MS;
 }
 
 int64_t alv_backoff_failed(alv_backoff *backoff, int64_t now_ms)
 {
-    if (backoff->failures < UINT32_MAX)
+    if (backoff->failures < UINT32_MAX) {
         backoff->failures++;
+    }
     int64_t step_ms = backoff_step_ms(backoff->failures);
     int64_t half_ms = step_ms / 2;
     uint64_t choices = (uint64_t)(step_ms - half_ms) + 1;

@@ -17,28 +17,33 @@ alv_view alv_view_of(const char *text)
 
 bool alv_view_equal(alv_view left, alv_view right)
 {
-    if (left.data == NULL || right.data == NULL)
+    if (left.data == NULL || right.data == NULL) {
         return left.data == right.data;
+    }
     return left.size == right.size &&
            (left.size == 0 || memcmp(left.data, right.data, left.size) == 0);
 }
 
 bool alv_view_starts_with(alv_view view, alv_view prefix)
 {
-    if (view.data == NULL || prefix.data == NULL || view.size < prefix.size)
+    if (view.data == NULL || prefix.data == NULL || view.size < prefix.size) {
         return false;
+    }
     return prefix.size == 0 || memcmp(view.data, prefix.data, prefix.size) == 0;
 }
 
 void alv_bytes_reserve(alv_bytes *bytes, size_t capacity)
 {
-    if (capacity <= bytes->capacity)
+    if (capacity <= bytes->capacity) {
         return;
+    }
     size_t grown = bytes->capacity <= SIZE_MAX / 2 ? bytes->capacity * 2 : capacity;
-    if (grown < BYTES_CAPACITY_FIRST)
+    if (grown < BYTES_CAPACITY_FIRST) {
         grown = BYTES_CAPACITY_FIRST;
-    if (grown < capacity)
+    }
+    if (grown < capacity) {
         grown = capacity;
+    }
     bytes->data = alv_realloc(bytes->data, grown);
     bytes->capacity = grown;
 }
@@ -53,8 +58,9 @@ static bool bytes_hold(const alv_bytes *bytes, const void *data)
 
 void alv_bytes_append(alv_bytes *bytes, const void *data, size_t size)
 {
-    if (size == 0)
+    if (size == 0) {
         return;
+    }
     ALV_ASSERT(data != NULL && !bytes_hold(bytes, data));
     ALV_ASSERT(size <= SIZE_MAX - bytes->size);
     alv_bytes_reserve(bytes, bytes->size + size);
@@ -101,8 +107,9 @@ alv_view alv_bytes_view(const alv_bytes *bytes)
 
 void alv_bytes_done(alv_bytes *bytes)
 {
-    if (bytes == NULL)
+    if (bytes == NULL) {
         return;
+    }
     alv_free(bytes->data);
     *bytes = ALV_BYTES_EMPTY;
 }

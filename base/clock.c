@@ -69,10 +69,26 @@ const char *alv_clock_format(int64_t time_ms, char out[ALV_CLOCK_TEXT_BYTES])
     }
     struct tm utc;
     out[0] = '\0';
-    if (gmtime_r(&seconds, &utc) == NULL || utc.tm_year < 1000 - 1900 || utc.tm_year > 9999 - 1900)
+    if (gmtime_r(&seconds, &utc) == NULL || utc.tm_year < 1000 - 1900 ||
+        utc.tm_year > 9999 - 1900) {
         return out;
+    }
     size_t length = strftime(out, seconds_bytes, "%Y-%m-%dT%H:%M:%S", &utc);
     ALV_ASSERT(length == seconds_bytes - 1);
     (void)snprintf(out + length, ALV_CLOCK_TEXT_BYTES - length, ".%03dZ", (int)ms);
     return out;
+}
+
+struct timespec alv_clock_deadline(int timeout_ms)
+{
+    struct timespec deadline;
+    int failed = clock_gettime(CLOCK_MONOTONIC, &deadline);
+    ALV_ASSERT(failed == 0);
+    deadline.tv_sec += timeout_ms / 1000;
+    deadline.tv_nsec += (long)(timeout_ms % 1000) * 1000000L;
+    if (deadline.tv_nsec >= 1000000000L) {
+        deadline.tv_sec++;
+        deadline.tv_nsec -= 1000000000L;
+    }
+    return deadline;
 }

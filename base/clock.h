@@ -9,6 +9,7 @@
 #define ALV_BASE_CLOCK_H
 
 #include <stdint.h>
+#include <time.h>
 
 typedef struct alv_clock alv_clock;
 
@@ -44,5 +45,9 @@ static inline int64_t alv_monotonic_us(const alv_clock *clock)
 {
     return clock->monotonic_us(clock);
 }
+
+/* The moment `timeout_ms` from now on the monotonic clock, for pthread_cond_timedwait on a condition
+ * made with CLOCK_MONOTONIC. */
+struct timespec alv_clock_deadline(int timeout_ms);
 
 #endif

@@ -17,16 +17,18 @@ alv_config *alv_config_new(void)
     config->origins = alv_alloc_array(alv_config_key_count, sizeof *config->origins);
     for (size_t i = 0; i < alv_config_key_count; i++) {
         const char *fallback = alv_config_keys[i].fallback;
-        if (fallback != NULL)
+        if (fallback != NULL) {
             (void)alv_config_value_set(config, i, fallback, NULL, NULL); /* asserts that it fits */
+        }
     }
     return config;
 }
 
 const char *alv_config_origin_text(const alv_config_origin *origin)
 {
-    if (origin->place != NULL)
+    if (origin->place != NULL) {
         return origin->place;
+    }
     return origin->rank == ALV_CONFIG_COMPUTED ? "computed" : "default";
 }
 
@@ -46,10 +48,12 @@ static bool config_is_blank(char c)
  * as well. */
 static char *config_trimmed(alv_view text)
 {
-    while (text.size > 0 && config_is_blank(text.data[0]))
+    while (text.size > 0 && config_is_blank(text.data[0])) {
         text = (alv_view){text.data + 1, text.size - 1};
-    while (text.size > 0 && config_is_blank(text.data[text.size - 1]))
+    }
+    while (text.size > 0 && config_is_blank(text.data[text.size - 1])) {
         text.size--;
+    }
     return alv_strndup(text.data, text.size);
 }
 
@@ -59,8 +63,9 @@ static char *config_trimmed(alv_view text)
 static size_t config_kafka_find(const alv_config *config, const char *name)
 {
     size_t index = 0;
-    while (index < config->kafka_count && strcmp(config->kafka[index].key, name) != 0)
+    while (index < config->kafka_count && strcmp(config->kafka[index].key, name) != 0) {
         index++;
+    }
     return index;
 }
 
@@ -80,10 +85,12 @@ static void config_kafka_take(alv_config *config, const alv_property *given, alv
 {
     const char *name = given->key + strlen(CONFIG_KAFKA_PREFIX);
     size_t index = config_kafka_find(config, name);
-    if (index == config->kafka_count)
+    if (index == config->kafka_count) {
         index = config_kafka_add(config, name);
-    if (rank < config->kafka_origins[index].rank)
+    }
+    if (rank < config->kafka_origins[index].rank) {
         return;
+    }
     alv_property *property = &config->kafka[index];
     alv_free(property->value);
     property->value = alv_strdup(given->value);
@@ -96,9 +103,10 @@ static void config_kafka_take(alv_config *config, const alv_property *given, alv
 static alv_status config_unknown(const char *key, const char *place, alv_error *err)
 {
     const char *nearest = alv_config_key_nearest(key);
-    if (nearest != NULL)
+    if (nearest != NULL) {
         return alv_fail(err, ALV_REJECT, "%s: unknown key '%s': did you mean '%s'?", place, key,
                         nearest);
+    }
     return alv_fail(err, ALV_REJECT,
                     "%s: unknown key '%s' (settings of librdkafka are written kafka.NAME)", place,
                     key);
@@ -115,13 +123,16 @@ static alv_status config_take(alv_config *config, const alv_property *given, alv
         return ALV_OK;
     }
     size_t index = alv_config_key_find(given->key);
-    if (index == alv_config_key_count)
+    if (index == alv_config_key_count) {
         return config_unknown(given->key, place, err);
-    if (rank < config->origins[index].rank)
+    }
+    if (rank < config->origins[index].rank) {
         return ALV_OK;
+    }
     alv_status status = alv_config_value_set(config, index, given->value, place, err);
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         config_set_origin(&config->origins[index], rank, place);
+    }
     return status;
 }
 
@@ -144,10 +155,12 @@ alv_status alv_config_apply(alv_config *config, const alv_properties *properties
 alv_status alv_config_set(alv_config *config, const char *assignment, alv_error *err)
 {
     const char *equals = strchr(assignment, '=');
-    if (!alv_utf8_valid(assignment, strlen(assignment)))
+    if (!alv_utf8_valid(assignment, strlen(assignment))) {
         return alv_fail(err, ALV_REJECT, CONFIG_COMMAND_LINE ": not UTF-8 text: %s", assignment);
-    if (equals == NULL || equals == assignment)
+    }
+    if (equals == NULL || equals == assignment) {
         return alv_fail(err, ALV_REJECT, CONFIG_COMMAND_LINE " %s: must be key=value", assignment);
+    }
     alv_view key = {assignment, (size_t)(equals - assignment)};
     alv_property given = {config_trimmed(key), config_trimmed(alv_view_of(equals + 1)), 0};
     alv_status status =
@@ -179,8 +192,9 @@ const alv_property *alv_config_kafka(const alv_config *config, size_t *out_count
 
 void alv_config_free(alv_config *config)
 {
-    if (config == NULL)
+    if (config == NULL) {
         return;
+    }
     for (size_t i = 0; i < alv_config_key_count; i++) {
         alv_free(config->texts[i]);
         alv_free(config->origins[i].place);

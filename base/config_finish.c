@@ -37,10 +37,12 @@ static void config_compute(alv_config *config, const char *name, const char *tex
 static alv_status config_compute_node_id(alv_config *config, alv_error *err)
 {
     char host[CONFIG_HOST_NAME_BYTES] = "";
-    if (config->settings.node_id != NULL)
+    if (config->settings.node_id != NULL) {
         return ALV_OK;
-    if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0')
+    }
+    if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0') {
         return alv_fail(err, ALV_REJECT, "node.id: this host has no name; set node.id");
+    }
     config_compute(config, "node.id", host);
     return ALV_OK;
 }
@@ -50,15 +52,17 @@ static int config_cores(void)
 {
     cpu_set_t cores;
     CPU_ZERO(&cores);
-    if (sched_getaffinity(0, sizeof cores, &cores) != 0)
+    if (sched_getaffinity(0, sizeof cores, &cores) != 0) {
         return 1; /* more than 1024 cores; whoever has them sets `lanes` */
+    }
     return CPU_COUNT(&cores);
 }
 
 static void config_compute_lanes(alv_config *config)
 {
-    if (config->settings.lanes != 0)
+    if (config->settings.lanes != 0) {
         return;
+    }
     int cores = config_cores();
     int lanes = cores < CONFIG_LANES_COMPUTED_MAX ? cores : CONFIG_LANES_COMPUTED_MAX;
     char *text = alv_format("%d", lanes);
@@ -74,8 +78,9 @@ static alv_status config_check_name(const alv_config *config, const char *key, c
 {
     size_t length =
         strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
-    if (length > 0 && name[length] == '\0' && length <= CONFIG_NAME_LENGTH_MAX)
+    if (length > 0 && name[length] == '\0' && length <= CONFIG_NAME_LENGTH_MAX) {
         return ALV_OK;
+    }
     return alv_fail(err, ALV_REJECT,
                     "%s: %s=%s: must be 1 to %d characters out of A-Z a-z 0-9 . _ -",
                     config_place(config, key), key, name, CONFIG_NAME_LENGTH_MAX);
@@ -87,8 +92,9 @@ static alv_status config_check_schema(const alv_config *config, alv_error *err)
     const char *schema = config->settings.postgres_schema;
     size_t length = strspn(schema, "abcdefghijklmnopqrstuvwxyz0123456789_");
     bool digit_first = schema[0] >= '0' && schema[0] <= '9';
-    if (length > 0 && schema[length] == '\0' && length <= 63 && !digit_first)
+    if (length > 0 && schema[length] == '\0' && length <= 63 && !digit_first) {
         return ALV_OK;
+    }
     return alv_fail(err, ALV_REJECT,
                     "%s: postgres.schema=%s: must be 1 to 63 characters out of a-z 0-9 _ and not "
                     "begin with a digit",
@@ -100,15 +106,17 @@ static alv_status config_check_schema(const alv_config *config, alv_error *err)
 static alv_status config_check_listen(const alv_config *config, alv_address *out, alv_error *err)
 {
     const alv_settings *settings = &config->settings;
-    if (!alv_address_parse(settings->http_listen, out))
+    if (!alv_address_parse(settings->http_listen, out)) {
         return alv_fail(err, ALV_REJECT,
                         "%s: http.listen=%s: must be host:port, [IPv6 address]:port or none",
                         config_place(config, "http.listen"), settings->http_listen);
-    if (!alv_address_is_loopback(out) && settings->http_auth == NULL)
+    }
+    if (!alv_address_is_loopback(out) && settings->http_auth == NULL) {
         return alv_fail(err, ALV_REJECT,
                         "%s: http.listen=%s: http.tls.* and http.auth.token are not yet available; "
                         "listen on a loopback address, or write http.auth=none to let everybody in",
                         config_place(config, "http.listen"), settings->http_listen);
+    }
     return ALV_OK;
 }
 
@@ -117,11 +125,12 @@ static alv_status config_check_advertise(const alv_config *config, alv_error *er
     alv_address address;
     const char *advertise = config->settings.http_advertise;
     if (!alv_address_parse(advertise, &address) || address.port == 0 ||
-        alv_address_is_wildcard(&address))
+        alv_address_is_wildcard(&address)) {
         return alv_fail(err, ALV_REJECT,
                         "%s: http.advertise=%s: must be host:port or [IPv6 address]:port that "
                         "others can connect to",
                         config_place(config, "http.advertise"), advertise);
+    }
     return ALV_OK;
 }
 
@@ -131,19 +140,23 @@ static alv_status config_finish_http(alv_config *config, alv_error *err)
 {
     alv_address listen;
     if (strcmp(config->settings.http_listen, "none") == 0) {
-        if (config->settings.http_advertise == NULL)
+        if (config->settings.http_advertise == NULL) {
             return ALV_OK;
+        }
         return alv_fail(err, ALV_REJECT,
                         "%s: http.advertise=%s: has no meaning with http.listen=none",
                         config_place(config, "http.advertise"), config->settings.http_advertise);
     }
     alv_status status = config_check_listen(config, &listen, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
-    if (config->settings.http_advertise != NULL)
+    }
+    if (config->settings.http_advertise != NULL) {
         return config_check_advertise(config, err);
-    if (listen.port != 0 && !alv_address_is_wildcard(&listen))
+    }
+    if (listen.port != 0 && !alv_address_is_wildcard(&listen)) {
         config_compute(config, "http.advertise", config->settings.http_listen);
+    }
     return ALV_OK;
 }
 
@@ -152,15 +165,20 @@ alv_status alv_config_finish(alv_config *config, alv_error *err)
     alv_status status = config_compute_node_id(config, err);
     config_compute_lanes(config);
     const alv_settings *settings = &config->settings;
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         status = config_check_name(config, "application.id", settings->application_id, err);
-    if (status == ALV_OK)
+    }
+    if (status == ALV_OK) {
         status = config_check_name(config, "node.id", settings->node_id, err);
-    if (status == ALV_OK)
+    }
+    if (status == ALV_OK) {
         status = config_check_name(config, "behavior.default", settings->behavior_default, err);
-    if (status == ALV_OK)
+    }
+    if (status == ALV_OK) {
         status = config_check_schema(config, err);
-    if (status == ALV_OK)
+    }
+    if (status == ALV_OK) {
         status = config_finish_http(config, err);
+    }
     return status;
 }

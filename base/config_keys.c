@@ -186,15 +186,17 @@ const size_t alv_config_key_count = KEY_COUNT;
 size_t alv_config_key_find(const char *name)
 {
     size_t index = 0;
-    while (index < KEY_COUNT && strcmp(alv_config_keys[index].name, name) != 0)
+    while (index < KEY_COUNT && strcmp(alv_config_keys[index].name, name) != 0) {
         index++;
+    }
     return index;
 }
 
 const char *alv_config_key_nearest(const char *name)
 {
     const char *names[KEY_COUNT];
-    for (size_t i = 0; i < KEY_COUNT; i++)
+    for (size_t i = 0; i < KEY_COUNT; i++) {
         names[i] = alv_config_keys[i].name;
+    }
     return alv_nearest(name, names, KEY_COUNT);
 }

@@ -16,8 +16,9 @@ static bool config_is_secret_name(const char *name)
     static const char *const parts[] = {"password", "passphrase", "secret",
                                         "key.pem",  "jaas",       "oauthbearer.config"};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        if (strcasestr(name, parts[i]) != NULL)
+        if (strcasestr(name, parts[i]) != NULL) {
             return true;
+        }
     }
     return false;
 }
@@ -25,11 +26,13 @@ static bool config_is_secret_name(const char *name)
 /* Length of a value in a libpq connection string: 'quoted with \ escapes', or up to a blank. */
 static size_t config_keyword_value_size(const char *value)
 {
-    if (*value != '\'')
+    if (*value != '\'') {
         return strcspn(value, " \t\r\n");
+    }
     size_t size = 1;
-    while (value[size] != '\0' && value[size] != '\'')
+    while (value[size] != '\0' && value[size] != '\'') {
         size += value[size] == '\\' && value[size + 1] != '\0' ? 2 : 1;
+    }
     return value[size] == '\0' ? size : size + 1;
 }
 
@@ -47,8 +50,9 @@ static void config_hide_parameters(const char *text, bool is_url, alv_bytes *out
             continue;
         }
         value_at++;
-        if (!is_url)
+        if (!is_url) {
             value_at += strspn(text + value_at, " \t");
+        }
         alv_bytes_append(out, text, value_at);
         alv_bytes_append_text(out, CONFIG_HIDDEN);
         const char *value = text + value_at;
@@ -91,10 +95,11 @@ static void config_each(const alv_config *config, config_show show, void *payloa
         alv_config_value_text(config, i, &value);
         alv_bytes_append(&value, "", 1);
         alv_bytes_clear(&shown);
-        if (alv_config_keys[i].secret)
+        if (alv_config_keys[i].secret) {
             config_hide_passwords(value.data, &shown);
-        else
+        } else {
             alv_bytes_append_text(&shown, value.data);
+        }
         alv_bytes_append(&shown, "", 1);
         show(payload, alv_config_keys[i].name, shown.data, i, &config->origins[i]);
     }
@@ -116,12 +121,13 @@ static void config_append_escaped(alv_bytes *out, const char *text)
 {
     for (; *text != '\0'; text++) {
         unsigned char c = (unsigned char)*text;
-        if (c == '\\')
+        if (c == '\\') {
             alv_bytes_append_text(out, "\\\\");
-        else if (c < 0x20 || c == 0x7f)
+        } else if (c < 0x20 || c == 0x7f) {
             alv_bytes_printf(out, "\\u%04x", c);
-        else
+        } else {
             alv_bytes_append(out, text, 1);
+        }
     }
 }
 
@@ -148,8 +154,9 @@ typedef struct config_json {
 /* Numbers and truth values as such, bytes as a plain number, what is not set as null. */
 static json_t *config_json_value(const alv_config *config, const char *value, size_t index)
 {
-    if (index == alv_config_key_count)
+    if (index == alv_config_key_count) {
         return json_string(value);
+    }
     const alv_config_key *key = &alv_config_keys[index];
     const char *member = (const char *)&config->settings + key->offset;
     switch (key->type) {
@@ -200,20 +207,22 @@ static void config_print_json(const alv_config *config, alv_bytes *out)
 
 void alv_config_print(const alv_config *config, bool json, alv_bytes *out)
 {
-    if (json)
+    if (json) {
         config_print_json(config, out);
-    else
+    } else {
         config_each(config, config_show_line, out);
+    }
 }
 
 /* ---- the table of keys ----------------------------------------------------------------------- */
 
 static void config_append_default(alv_bytes *out, const alv_config_key *key)
 {
-    if (key->fallback != NULL)
+    if (key->fallback != NULL) {
         alv_bytes_printf(out, "`%s`", key->fallback);
-    else
+    } else {
         alv_bytes_append_text(out, key->computed != NULL ? key->computed : "none");
+    }
 }
 
 void alv_config_describe(alv_bytes *out)

@@ -42,8 +42,9 @@ static void config_append_size(alv_bytes *out, int64_t value)
 {
     size_t unit = 0;
     while (value % config_units[unit].bytes != 0 || value / config_units[unit].bytes == 0) {
-        if (config_units[unit].bytes == 1)
+        if (config_units[unit].bytes == 1) {
             break;
+        }
         unit++;
     }
     alv_bytes_printf(out, "%" PRId64 "%s", value / config_units[unit].bytes,
@@ -73,10 +74,11 @@ static void config_append_rule(alv_bytes *out, const alv_config_key *key)
         return;
     case ALV_CONFIG_CHOICE:
         for (const char *c = key->choices; *c != '\0'; c++) {
-            if (*c == '|')
+            if (*c == '|') {
                 alv_bytes_append_text(out, " or ");
-            else
+            } else {
                 alv_bytes_append(out, c, 1);
+            }
         }
         return;
     }
@@ -100,13 +102,15 @@ static alv_status config_refuse(const alv_config_key *key, const char *text, con
 static bool config_parse_digits(const char *text, int64_t *out, const char **out_rest)
 {
     const char *digits = *text == '-' ? text + 1 : text;
-    if (*digits < '0' || *digits > '9')
+    if (*digits < '0' || *digits > '9') {
         return false;
+    }
     errno = 0;
     char *rest;
     long long value = strtoll(text, &rest, 10);
-    if (errno == ERANGE)
+    if (errno == ERANGE) {
         return false;
+    }
     *out = value;
     *out_rest = rest;
     return true;
@@ -116,12 +120,15 @@ static bool config_parse_int(const alv_config_key *key, const char *text, int64_
 {
     const char *rest;
     int64_t value;
-    if (!config_parse_digits(text, &value, &rest) || *rest != '\0')
+    if (!config_parse_digits(text, &value, &rest) || *rest != '\0') {
         return false;
-    if (value < key->min || value > key->max)
+    }
+    if (value < key->min || value > key->max) {
         return false;
-    if (value == 0 && key->min == -1)
+    }
+    if (value == 0 && key->min == -1) {
         return false;
+    }
     *out = value;
     return true;
 }
@@ -130,18 +137,22 @@ static bool config_parse_bytes(const alv_config_key *key, const char *text, int6
 {
     const char *rest;
     int64_t value;
-    if (!config_parse_digits(text, &value, &rest))
+    if (!config_parse_digits(text, &value, &rest)) {
         return false;
+    }
     rest += strspn(rest, " \t");
     for (size_t i = 0; i < CONFIG_UNIT_COUNT; i++) {
-        if (strcasecmp(rest, config_units[i].name) != 0)
+        if (strcasecmp(rest, config_units[i].name) != 0) {
             continue;
+        }
         /* A division, so that the product cannot overflow. */
-        if (value < 0 || value > key->max / config_units[i].bytes)
+        if (value < 0 || value > key->max / config_units[i].bytes) {
             return false;
+        }
         value *= config_units[i].bytes;
-        if (value < key->min)
+        if (value < key->min) {
             return false;
+        }
         *out = value;
         return true;
     }
@@ -151,8 +162,9 @@ static bool config_parse_bytes(const alv_config_key *key, const char *text, int6
 static bool config_parse_bool(const char *text, bool *out)
 {
     bool yes = strcasecmp(text, "true") == 0;
-    if (!yes && strcasecmp(text, "false") != 0)
+    if (!yes && strcasecmp(text, "false") != 0) {
         return false;
+    }
     *out = yes;
     return true;
 }
@@ -163,10 +175,12 @@ static bool config_is_choice(const alv_config_key *key, const char *text)
     const char *choice = key->choices;
     for (;;) {
         size_t choice_length = strcspn(choice, "|");
-        if (choice_length == length && memcmp(choice, text, length) == 0)
+        if (choice_length == length && memcmp(choice, text, length) == 0) {
             return true;
-        if (choice[choice_length] == '\0')
+        }
+        if (choice[choice_length] == '\0') {
             return false;
+        }
         choice += choice_length + 1;
     }
 }
@@ -180,10 +194,12 @@ static char *config_tidy_list(const char *text)
         text += strspn(text, ", \t");
         size_t length = strcspn(text, ",");
         size_t next = length;
-        while (length > 0 && (text[length - 1] == ' ' || text[length - 1] == '\t'))
+        while (length > 0 && (text[length - 1] == ' ' || text[length - 1] == '\t')) {
             length--;
-        if (length > 0 && size > 0)
+        }
+        if (length > 0 && size > 0) {
             list[size++] = ',';
+        }
         memcpy(list + size, text, length);
         size += length;
         text += next;
@@ -197,8 +213,9 @@ static char *config_parse_text(const alv_config_key *key, const char *text)
 {
     char *value = key->type == ALV_CONFIG_LIST ? config_tidy_list(text) : alv_strdup(text);
     bool fits = *value != '\0' || key->fallback == NULL;
-    if (key->type == ALV_CONFIG_CHOICE && *value != '\0')
+    if (key->type == ALV_CONFIG_CHOICE && *value != '\0') {
         fits = config_is_choice(key, value);
+    }
     if (!fits) {
         alv_free(value);
         return NULL;
@@ -210,8 +227,9 @@ static bool config_set_text(alv_config *config, size_t index, const char *text)
 {
     const alv_config_key *key = &alv_config_keys[index];
     char *value = config_parse_text(key, text);
-    if (value == NULL)
+    if (value == NULL) {
         return false;
+    }
     alv_free(config->texts[index]);
     config->texts[index] = value;
     *(const char **)config_member(config, key) = *value == '\0' ? NULL : value;
@@ -221,16 +239,19 @@ static bool config_set_text(alv_config *config, size_t index, const char *text)
 static bool config_set_member(alv_config *config, size_t index, const char *text)
 {
     const alv_config_key *key = &alv_config_keys[index];
-    if (config_is_text(key))
+    if (config_is_text(key)) {
         return config_set_text(config, index, text);
+    }
     if (*text == '\0' && key->fallback == NULL) { /* not set; alv_config_finish computes it */
         *(int64_t *)config_member(config, key) = 0;
         return true;
     }
-    if (key->type == ALV_CONFIG_BOOL)
+    if (key->type == ALV_CONFIG_BOOL) {
         return config_parse_bool(text, config_member(config, key));
-    if (key->type == ALV_CONFIG_BYTES)
+    }
+    if (key->type == ALV_CONFIG_BYTES) {
         return config_parse_bytes(key, text, config_member(config, key));
+    }
     return config_parse_int(key, text, config_member(config, key));
 }
 
@@ -245,18 +266,21 @@ alv_status alv_config_value_set(alv_config *config, size_t index, const char *te
         ALV_ASSERT(place != NULL); /* the table's own defaults are fine */
         return config_refuse(key, text, place, err);
     }
-    if (key->only == NULL || place == NULL)
+    if (key->only == NULL || place == NULL) {
         return ALV_OK;
+    }
 
     alv_bytes written = ALV_BYTES_EMPTY;
     alv_config_value_text(config, index, &written);
     bool accepted = alv_view_equal(alv_bytes_view(&written), alv_view_of(key->only));
     alv_bytes_done(&written);
-    if (accepted)
+    if (accepted) {
         return ALV_OK;
-    if (strcmp(key->only, ALV_CONFIG_NOTHING) == 0)
+    }
+    if (strcmp(key->only, ALV_CONFIG_NOTHING) == 0) {
         return alv_fail(err, ALV_REJECT, "%s: %s: not yet available; leave it out", place,
                         key->name);
+    }
     return alv_fail(err, ALV_REJECT, "%s: %s=%s: not yet available; leave it out or %s%s", place,
                     key->name, text, *key->only == '\0' ? "empty" : "write ", key->only);
 }

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/clock.h"
 
 /* A ring under one leaf lock: nothing else is locked, and no code of others runs, while it is
  * held. */
@@ -66,18 +67,21 @@ alv_inbox *alv_inbox_new(size_t capacity, alv_inbox_free_message free_message)
 
 static void inbox_drop(alv_inbox *inbox, void *message)
 {
-    if (inbox->free_message != NULL)
+    if (inbox->free_message != NULL) {
         inbox->free_message(message);
+    }
 }
 
 void alv_inbox_free(alv_inbox *inbox)
 {
-    if (inbox == NULL)
+    if (inbox == NULL) {
         return;
+    }
     ALV_ASSERT(inbox->senders_waiting == 0);
     void *message;
-    while ((message = alv_inbox_take(inbox)) != NULL)
+    while ((message = alv_inbox_take(inbox)) != NULL) {
         inbox_drop(inbox, message);
+    }
     (void)pthread_cond_destroy(&inbox->room); /* nobody waits: asserted above for the senders */
     (void)pthread_cond_destroy(&inbox->arrived);
     (void)pthread_mutex_destroy(&inbox->lock);
@@ -109,8 +113,9 @@ static void inbox_push(alv_inbox *inbox, void *message)
 /* Without the lock: the wake-up may take locks of its own. */
 static void inbox_wake_owner(const alv_inbox *inbox)
 {
-    if (inbox->wake != NULL)
+    if (inbox->wake != NULL) {
         inbox->wake(inbox->wake_payload);
+    }
 }
 
 bool alv_inbox_post(alv_inbox *inbox, void *message)
@@ -118,17 +123,20 @@ bool alv_inbox_post(alv_inbox *inbox, void *message)
     ALV_ASSERT(message != NULL);
     inbox_lock(inbox);
     inbox->senders_waiting++;
-    while (inbox_is_full(inbox) && !inbox->closed)
+    while (inbox_is_full(inbox) && !inbox->closed) {
         (void)pthread_cond_wait(&inbox->room, &inbox->lock); /* the loop looks again */
+    }
     inbox->senders_waiting--;
     bool open = !inbox->closed;
-    if (open)
+    if (open) {
         inbox_push(inbox, message);
+    }
     inbox_unlock(inbox);
-    if (open)
+    if (open) {
         inbox_wake_owner(inbox);
-    else
+    } else {
         inbox_drop(inbox, message);
+    }
     return open;
 }
 
@@ -137,18 +145,21 @@ bool alv_inbox_try_post(alv_inbox *inbox, void *message)
     ALV_ASSERT(message != NULL);
     inbox_lock(inbox);
     bool accepted = !inbox->closed && !inbox_is_full(inbox);
-    if (accepted)
+    if (accepted) {
         inbox_push(inbox, message);
+    }
     inbox_unlock(inbox);
-    if (accepted)
+    if (accepted) {
         inbox_wake_owner(inbox);
+    }
     return accepted;
 }
 
 void *alv_inbox_take(alv_inbox *inbox)
 {
-    if (atomic_load_explicit(&inbox->count, memory_order_acquire) == 0)
+    if (atomic_load_explicit(&inbox->count, memory_order_acquire) == 0) {
         return NULL;
+    }
     inbox_lock(inbox);
     size_t count = atomic_load_explicit(&inbox->count, memory_order_relaxed);
     ALV_ASSERT(count > 0); /* only the owner takes */
@@ -156,34 +167,22 @@ void *alv_inbox_take(alv_inbox *inbox)
     inbox->ring[inbox->first] = NULL;
     inbox->first = (inbox->first + 1) % inbox->capacity;
     atomic_store_explicit(&inbox->count, count - 1, memory_order_release);
-    if (inbox->senders_waiting > 0)
+    if (inbox->senders_waiting > 0) {
         (void)pthread_cond_signal(&inbox->room);
+    }
     inbox_unlock(inbox);
     return message;
-}
-
-static struct timespec inbox_deadline(int timeout_ms)
-{
-    struct timespec deadline;
-    int failed = clock_gettime(CLOCK_MONOTONIC, &deadline);
-    ALV_ASSERT(failed == 0);
-    deadline.tv_sec += timeout_ms / 1000;
-    deadline.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (deadline.tv_nsec >= 1000000000) {
-        deadline.tv_sec++;
-        deadline.tv_nsec -= 1000000000;
-    }
-    return deadline;
 }
 
 bool alv_inbox_wait(alv_inbox *inbox, int timeout_ms)
 {
     ALV_ASSERT(timeout_ms >= 0);
-    struct timespec deadline = inbox_deadline(timeout_ms);
+    struct timespec deadline = alv_clock_deadline(timeout_ms);
     inbox_lock(inbox);
     int result = 0;
-    while (inbox->count == 0 && !inbox->closed && result != ETIMEDOUT)
+    while (inbox->count == 0 && !inbox->closed && result != ETIMEDOUT) {
         result = pthread_cond_timedwait(&inbox->arrived, &inbox->lock, &deadline);
+    }
     bool there = inbox->count > 0;
     inbox_unlock(inbox);
     return there;

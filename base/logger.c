@@ -39,8 +39,9 @@ void alv_log_set_thread(const char *name)
 {
     (void)snprintf(logger_thread, sizeof logger_thread, "%s", name); /* cut when it is longer */
     /* The first thread's name is the process's name in ps, which stays what it is. */
-    if (gettid() != getpid())
+    if (gettid() != getpid()) {
         (void)pthread_setname_np(pthread_self(), logger_thread); /* only for people who look */
+    }
 }
 
 static const char *logger_level_name(alv_log_level level)
@@ -62,8 +63,9 @@ static const char *logger_level_name(alv_log_level level)
  * end. */
 static void logger_add(logger_line *line, const char *piece, size_t size)
 {
-    if (size >= sizeof line->data - line->size)
+    if (size >= sizeof line->data - line->size) {
         return;
+    }
     memcpy(line->data + line->size, piece, size);
     line->size += size;
 }
@@ -79,18 +81,19 @@ static void logger_add_char(logger_line *line, const char *sequence, size_t size
 {
     unsigned char c = (unsigned char)*sequence;
     char escape[8];
-    if (c == '\n')
+    if (c == '\n') {
         logger_add(line, "\\n", 2);
-    else if (c == '\r')
+    } else if (c == '\r') {
         logger_add(line, "\\r", 2);
-    else if (c == '\t')
+    } else if (c == '\t') {
         logger_add(line, "\\t", 2);
-    else if (size == 0 || c < 0x20 || c == 0x7f)
+    } else if (size == 0 || c < 0x20 || c == 0x7f) {
         logger_add(line, escape, (size_t)snprintf(escape, sizeof escape, "\\x%02x", c));
-    else if (quoted && (c == '"' || c == '\\'))
+    } else if (quoted && (c == '"' || c == '\\')) {
         logger_add(line, (const char[]){'\\', (char)c}, 2);
-    else
+    } else {
         logger_add(line, sequence, size);
+    }
 }
 
 /* `room` bytes at the end of the line are left free for what must still follow. */
@@ -98,8 +101,9 @@ static void logger_add_value(logger_line *line, const char *value, bool quoted, 
 {
     size_t size = strlen(value);
     for (size_t at = 0; at < size;) {
-        if (line->size + room + ALV_UTF8_BYTES_MAX >= sizeof line->data)
+        if (line->size + room + ALV_UTF8_BYTES_MAX >= sizeof line->data) {
             return;
+        }
         size_t length = alv_utf8_sequence(value + at, size - at);
         logger_add_char(line, value + at, length, quoted);
         at += length == 0 ? 1 : length;
@@ -134,8 +138,9 @@ static void logger_add_format(logger_line *line, size_t room, const char *format
 static void logger_add_format(logger_line *line, size_t room, const char *format, va_list arguments)
 {
     char rest[LOGGER_LINE_BYTES_MAX];
-    if (vsnprintf(rest, sizeof rest, format, arguments) <= 0)
+    if (vsnprintf(rest, sizeof rest, format, arguments) <= 0) {
         return;
+    }
     logger_add(line, " ", 1);
     logger_add_value(line, rest, false, room);
 }
@@ -147,10 +152,12 @@ static void logger_write(logger_line *line)
     size_t left = line->size;
     while (left > 0) {
         ssize_t written = write(STDERR_FILENO, data, left);
-        if (written < 0 && errno == EINTR)
+        if (written < 0 && errno == EINTR) {
             continue;
-        if (written <= 0)
+        }
+        if (written <= 0) {
             return; /* there is nobody to tell */
+        }
         data += written;
         left -= (size_t)written;
     }
@@ -158,8 +165,9 @@ static void logger_write(logger_line *line)
 
 void alv_log(alv_log_level level, const char *event, const char *format, ...)
 {
-    if (!alv_log_enabled(level))
+    if (!alv_log_enabled(level)) {
         return;
+    }
     int saved_errno = errno;
     logger_line line;
     logger_begin(&line, level, event);
@@ -173,8 +181,9 @@ void alv_log(alv_log_level level, const char *event, const char *format, ...)
 
 void alv_log_text(alv_log_level level, const char *event, const char *text, const char *format, ...)
 {
-    if (!alv_log_enabled(level))
+    if (!alv_log_enabled(level)) {
         return;
+    }
     int saved_errno = errno;
     logger_line line;
     logger_begin(&line, level, event);
@@ -197,8 +206,9 @@ static const char *logger_file_name(const char *path)
 void alv_log_error(alv_log_level level, const char *event, const alv_error *err, const char *format,
                    ...)
 {
-    if (!alv_log_enabled(level))
+    if (!alv_log_enabled(level)) {
         return;
+    }
     int saved_errno = errno;
     const size_t room = 2 * ALV_ERROR_TEXT_BYTES; /* for what comes after `format` */
     logger_line line;

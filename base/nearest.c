@@ -13,8 +13,9 @@ static size_t nearest_distance(const char *from, const char *to)
 {
     size_t row[ALV_NEAREST_BYTES_MAX + 1];
     size_t to_length = strlen(to);
-    for (size_t j = 0; j <= to_length; j++)
+    for (size_t j = 0; j <= to_length; j++) {
         row[j] = j;
+    }
     for (size_t i = 1; from[i - 1] != '\0'; i++) {
         size_t diagonal = row[0];
         row[0] = i;
@@ -30,13 +31,15 @@ static size_t nearest_distance(const char *from, const char *to)
 const char *alv_nearest(const char *word, const char *const *names, size_t count)
 {
     size_t length = strlen(word);
-    if (length == 0 || length > ALV_NEAREST_BYTES_MAX)
+    if (length == 0 || length > ALV_NEAREST_BYTES_MAX) {
         return NULL;
+    }
     const char *nearest = NULL;
     size_t best = length / 3 > 1 ? length / 3 : 1;
     for (size_t i = 0; i < count; i++) {
-        if (strlen(names[i]) > ALV_NEAREST_BYTES_MAX)
+        if (strlen(names[i]) > ALV_NEAREST_BYTES_MAX) {
             continue;
+        }
         size_t distance = nearest_distance(word, names[i]);
         if (distance < best || (distance == best && nearest == NULL)) {
             best = distance;

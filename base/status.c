@@ -15,10 +15,12 @@ static void error_tidy(char *text)
     size_t end = 0;
     for (size_t i = 0; text[i] != '\0'; i++) {
         unsigned char c = (unsigned char)text[i];
-        if (c < 0x20 || c == 0x7f)
+        if (c < 0x20 || c == 0x7f) {
             text[i] = ' ';
-        if (text[i] != ' ')
+        }
+        if (text[i] != ' ') {
             end = i + 1;
+        }
     }
     text[end] = '\0';
 }
@@ -27,8 +29,9 @@ alv_status alv_error_set(alv_error *err, alv_status status, const char *source, 
                          const char *file, int line, const char *format, ...)
 {
     ALV_ASSERT(status != ALV_OK);
-    if (err == NULL || err->status != ALV_OK)
+    if (err == NULL || err->status != ALV_OK) {
         return status;
+    }
     err->status = status;
     err->source = source;
     err->code = code;
@@ -44,8 +47,9 @@ alv_status alv_error_set(alv_error *err, alv_status status, const char *source, 
 
 void alv_error_clear(alv_error *err)
 {
-    if (err != NULL)
+    if (err != NULL) {
         *err = ALV_ERROR_NONE;
+    }
 }
 
 const char *alv_status_name(alv_status status)

@@ -10,22 +10,28 @@ static size_t utf8_lead(unsigned char lead, unsigned char *out_low, unsigned cha
 {
     *out_low = 0x80;
     *out_high = 0xbf;
-    if (lead < 0x80)
+    if (lead < 0x80) {
         return 1;
-    if (lead >= 0xc2 && lead <= 0xdf)
+    }
+    if (lead >= 0xc2 && lead <= 0xdf) {
         return 2;
+    }
     if (lead >= 0xe0 && lead <= 0xef) {
-        if (lead == 0xe0)
+        if (lead == 0xe0) {
             *out_low = 0xa0;
-        if (lead == 0xed)
+        }
+        if (lead == 0xed) {
             *out_high = 0x9f;
+        }
         return 3;
     }
     if (lead >= 0xf0 && lead <= 0xf4) {
-        if (lead == 0xf0)
+        if (lead == 0xf0) {
             *out_low = 0x90;
-        if (lead == 0xf4)
+        }
+        if (lead == 0xf4) {
             *out_high = 0x8f;
+        }
         return 4;
     }
     return 0;
@@ -41,8 +47,9 @@ static size_t utf8_match(const char *data, size_t size, size_t *out_length)
     size_t good = *out_length > 0 ? 1 : 0;
     while (good < *out_length && good < size) {
         unsigned char c = (unsigned char)data[good];
-        if (c < low || c > high)
+        if (c < low || c > high) {
             break;
+        }
         low = 0x80;
         high = 0xbf;
         good++;
@@ -52,8 +59,9 @@ static size_t utf8_match(const char *data, size_t size, size_t *out_length)
 
 size_t alv_utf8_sequence(const char *data, size_t size)
 {
-    if (size == 0)
+    if (size == 0) {
         return 0;
+    }
     size_t length;
     size_t good = utf8_match(data, size, &length);
     return good == length ? length : 0;
@@ -64,8 +72,9 @@ bool alv_utf8_valid(const char *data, size_t size)
     size_t at = 0;
     while (at < size) {
         size_t length = alv_utf8_sequence(data + at, size - at);
-        if (length == 0)
+        if (length == 0) {
             return false;
+        }
         at += length;
     }
     return true;

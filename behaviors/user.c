@@ -90,8 +90,9 @@ static void user_view_product(const json_t *state, const alv_command *command, i
     json_t *product;
     json_array_foreach(json_object_get(state, "recentProducts"), index, product)
     {
-        if (json_array_size(recent) < RECENT_PRODUCTS_MAX && !json_equal(product, viewed))
+        if (json_array_size(recent) < RECENT_PRODUCTS_MAX && !json_equal(product, viewed)) {
             json_array_append(recent, product);
+        }
     }
     alv_set(effects, "recentProducts", recent);
     user_touch(command, now_ms, effects);
@@ -122,8 +123,9 @@ static void user_update_profile(const json_t *state, const alv_command *command,
 static json_int_t user_balance(const json_t *state, alv_effects *effects)
 {
     const json_t *balance = json_object_get(state, "balance");
-    if (balance != NULL && !json_is_integer(balance))
+    if (balance != NULL && !json_is_integer(balance)) {
         alv_reject(effects, "the stored balance is not a whole number");
+    }
     return json_integer_value(balance);
 }
 

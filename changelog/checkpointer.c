@@ -46,8 +46,9 @@ alv_status alv_checkpointer_new(const alv_checkpointer_options *options, alv_che
     checkpointer->dirty_since_ms = -1;
     checkpointer->positions = alv_alloc_array(shard_count, sizeof *checkpointer->positions);
     checkpointer->shards = alv_alloc_array(shard_count, sizeof *checkpointer->shards);
-    for (size_t i = 0; i < shard_count; i++)
+    for (size_t i = 0; i < shard_count; i++) {
         atomic_init(&checkpointer->shards[i].position, ALV_OFFSET_NONE);
+    }
     alv_batch_init(&checkpointer->batch, CHECKPOINTER_POLL_RECORDS_MAX);
     uint64_t seed = (uint64_t)alv_monotonic_us(options->clock);
     alv_backoff_init(&checkpointer->durable_backoff, seed);
@@ -85,18 +86,12 @@ static void checkpointer_wake(alv_checkpointer *checkpointer)
 
 static void checkpointer_sleep(alv_checkpointer *checkpointer, int timeout_ms)
 {
-    struct timespec until;
-    ALV_ASSERT(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += timeout_ms % 1000 * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000L;
-    }
+    struct timespec until = alv_clock_deadline(timeout_ms);
     ALV_ASSERT(pthread_mutex_lock(&checkpointer->lock) == 0);
     int timed_out = 0;
-    while (!checkpointer->woken && timed_out == 0)
+    while (!checkpointer->woken && timed_out == 0) {
         timed_out = pthread_cond_timedwait(&checkpointer->wakened, &checkpointer->lock, &until);
+    }
     checkpointer->woken = false;
     ALV_ASSERT(pthread_mutex_unlock(&checkpointer->lock) == 0);
 }
@@ -111,9 +106,9 @@ static void checkpointer_want(alv_checkpointer *checkpointer, int32_t shard, boo
     _Atomic uint64_t *wanted = &checkpointer->shards[shard].wanted;
     uint64_t old = atomic_load(wanted);
     uint64_t new;
-    do
+    do {
         new = (old / 2 + 1) * 2 + (followed ? 1 : 0);
-    while (!atomic_compare_exchange_weak(wanted, &old, new));
+    } while (!atomic_compare_exchange_weak(wanted, &old, new));
     atomic_fetch_add(&checkpointer->changes, 1);
     checkpointer_wake(checkpointer);
 }
@@ -144,8 +139,9 @@ void alv_checkpointer_set_state(alv_checkpointer *checkpointer, int32_t shard,
     int64_t stuck = (state == CHECKPOINTER_STUCK) - (it->state == CHECKPOINTER_STUCK);
     atomic_fetch_add(&checkpointer->shards_stuck, stuck);
     it->state = state;
-    if (state != CHECKPOINTER_READING && state != CHECKPOINTER_LEAVING)
+    if (state != CHECKPOINTER_READING && state != CHECKPOINTER_LEAVING) {
         atomic_store(&it->position, ALV_OFFSET_NONE);
+    }
 }
 
 /* ---- the loop -------------------------------------------------------------------------------- */
@@ -168,14 +164,18 @@ static int checkpointer_wait_ms(const alv_checkpointer *checkpointer, int timeou
     int64_t now_ms = alv_checkpointer_now_ms(checkpointer);
     int64_t until_ms = alv_checkpointer_write_due_ms(checkpointer);
     const alv_backoff *waiting[] = {&checkpointer->durable_backoff, &checkpointer->log_backoff};
-    for (size_t i = 0; i < 2; i++)
-        if (waiting[i]->next_try_at_ms > now_ms && waiting[i]->next_try_at_ms < until_ms)
+    for (size_t i = 0; i < 2; i++) {
+        if (waiting[i]->next_try_at_ms > now_ms && waiting[i]->next_try_at_ms < until_ms) {
             until_ms = waiting[i]->next_try_at_ms;
-    if (until_ms == INT64_MAX)
+        }
+    }
+    if (until_ms == INT64_MAX) {
         return timeout_ms;
+    }
     int64_t wait_ms = until_ms - now_ms;
-    if (wait_ms < 0)
+    if (wait_ms < 0) {
         return 0;
+    }
     return wait_ms < timeout_ms ? (int)wait_ms : timeout_ms;
 }
 
@@ -184,8 +184,9 @@ static int checkpointer_wait_ms(const alv_checkpointer *checkpointer, int timeou
 static void checkpointer_set_pause(alv_checkpointer *checkpointer)
 {
     bool paused = alv_checkpointer_is_full(checkpointer) && !atomic_load(&checkpointer->connected);
-    if (paused == checkpointer->paused)
+    if (paused == checkpointer->paused) {
         return;
+    }
     checkpointer->paused = paused;
     checkpointer->reader->ops->pause_all(checkpointer->reader, paused);
 }
@@ -193,10 +194,11 @@ static void checkpointer_set_pause(alv_checkpointer *checkpointer)
 static void checkpointer_read(alv_checkpointer *checkpointer, int timeout_ms)
 {
     int wait_ms = checkpointer_wait_ms(checkpointer, timeout_ms);
-    if (alv_checkpointer_wants_poll(checkpointer))
+    if (alv_checkpointer_wants_poll(checkpointer)) {
         alv_checkpointer_poll(checkpointer, wait_ms);
-    else if (wait_ms > 0)
+    } else if (wait_ms > 0) {
         checkpointer_sleep(checkpointer, wait_ms);
+    }
     alv_checkpointer_take_batch(checkpointer);
 }
 
@@ -204,8 +206,9 @@ static void checkpointer_read(alv_checkpointer *checkpointer, int timeout_ms)
 static void checkpointer_write_last(alv_checkpointer *checkpointer)
 {
     bool away = checkpointer->tried && !atomic_load(&checkpointer->connected);
-    if (!away && alv_checkpointer_write_due_ms(checkpointer) != INT64_MAX)
+    if (!away && alv_checkpointer_write_due_ms(checkpointer) != INT64_MAX) {
         alv_checkpointer_write(checkpointer);
+    }
 }
 
 /* 1. follow and unfollow; 2. ask for positions; 3. write when due; 4. read, or wait. */
@@ -217,8 +220,9 @@ bool alv_checkpointer_turn(alv_checkpointer *checkpointer, int timeout_ms)
         return false;
     }
     bool more = alv_checkpointer_locate(checkpointer);
-    if (alv_checkpointer_write_due_ms(checkpointer) <= alv_checkpointer_now_ms(checkpointer))
+    if (alv_checkpointer_write_due_ms(checkpointer) <= alv_checkpointer_now_ms(checkpointer)) {
         alv_checkpointer_write(checkpointer);
+    }
     checkpointer_set_pause(checkpointer);
     checkpointer_read(checkpointer, more ? 0 : timeout_ms);
     atomic_store(&checkpointer->rows_pending, (int64_t)alv_coalescer_count(checkpointer->held));
@@ -229,8 +233,9 @@ static void *checkpointer_run(void *payload)
 {
     alv_checkpointer *checkpointer = payload;
     alv_log_set_thread("checkpointer");
-    while (alv_checkpointer_turn(checkpointer, CHECKPOINTER_IDLE_MS))
+    while (alv_checkpointer_turn(checkpointer, CHECKPOINTER_IDLE_MS)) {
         continue;
+    }
     return NULL;
 }
 
@@ -243,14 +248,16 @@ void alv_checkpointer_start(alv_checkpointer *checkpointer)
 
 void alv_checkpointer_stop(alv_checkpointer *checkpointer)
 {
-    if (checkpointer == NULL)
+    if (checkpointer == NULL) {
         return;
+    }
     atomic_store(&checkpointer->stopping, true);
     checkpointer_wake(checkpointer);
-    if (checkpointer->started)
+    if (checkpointer->started) {
         ALV_ASSERT(pthread_join(checkpointer->thread, NULL) == 0);
-    else
+    } else {
         (void)alv_checkpointer_turn(checkpointer, 0); /* false: it is the last */
+    }
     checkpointer_free(checkpointer);
 }
 

@@ -20,18 +20,22 @@
 static void checkpointer_unassign(alv_checkpointer *checkpointer, int32_t shard)
 {
     checkpointer->reader->ops->unassign(checkpointer->reader, ALV_TOPIC_CHANGELOG, shard);
-    for (size_t i = checkpointer->batch_next; i < checkpointer->batch.count; i++)
-        if (checkpointer->batch.records[i].shard == shard)
+    for (size_t i = checkpointer->batch_next; i < checkpointer->batch.count; i++) {
+        if (checkpointer->batch.records[i].shard == shard) {
             checkpointer->batch.records[i].shard = -1;
+        }
+    }
 }
 
 void alv_checkpointer_drop(alv_checkpointer *checkpointer, int32_t shard)
 {
     checkpointer_state state = checkpointer->shards[shard].state;
-    if (state == CHECKPOINTER_READING)
+    if (state == CHECKPOINTER_READING) {
         checkpointer_unassign(checkpointer, shard);
-    if (state == CHECKPOINTER_READING || state == CHECKPOINTER_LEAVING)
+    }
+    if (state == CHECKPOINTER_READING || state == CHECKPOINTER_LEAVING) {
         alv_coalescer_drop(checkpointer->held, shard);
+    }
 }
 
 /* Also for a shard that was followed before: it went and came back, and meanwhile somebody else may
@@ -46,8 +50,9 @@ static void checkpointer_begin_shard(alv_checkpointer *checkpointer, int32_t sha
 static void checkpointer_end_shard(alv_checkpointer *checkpointer, int32_t shard)
 {
     checkpointer_shard *it = &checkpointer->shards[shard];
-    if (it->state == CHECKPOINTER_OFF || it->state == CHECKPOINTER_LEAVING)
+    if (it->state == CHECKPOINTER_OFF || it->state == CHECKPOINTER_LEAVING) {
         return;
+    }
     if (it->state != CHECKPOINTER_READING || it->read <= atomic_load(&it->position)) {
         alv_checkpointer_drop(checkpointer, shard);
         alv_checkpointer_set_state(checkpointer, shard, CHECKPOINTER_OFF);
@@ -61,19 +66,22 @@ static void checkpointer_end_shard(alv_checkpointer *checkpointer, int32_t shard
 void alv_checkpointer_take_changes(alv_checkpointer *checkpointer)
 {
     uint64_t changes = atomic_load(&checkpointer->changes);
-    if (changes == checkpointer->changes_seen || checkpointer->given_up)
+    if (changes == checkpointer->changes_seen || checkpointer->given_up) {
         return;
+    }
     checkpointer->changes_seen = changes;
     for (int32_t i = 0; i < checkpointer->options.shard_count; i++) {
         checkpointer_shard *it = &checkpointer->shards[i];
         uint64_t wanted = atomic_load(&it->wanted);
-        if (wanted == it->seen)
+        if (wanted == it->seen) {
             continue;
+        }
         it->seen = wanted;
-        if (wanted % 2 == 1)
+        if (wanted % 2 == 1) {
             checkpointer_begin_shard(checkpointer, i);
-        else
+        } else {
             checkpointer_end_shard(checkpointer, i);
+        }
     }
 }
 
@@ -89,8 +97,9 @@ static void checkpointer_note_log(alv_checkpointer *checkpointer, alv_status sta
         return;
     }
     alv_backoff_failed(&checkpointer->log_backoff, alv_checkpointer_now_ms(checkpointer));
-    if (!checkpointer->log_trouble)
+    if (!checkpointer->log_trouble) {
         alv_log_error(ALV_LOG_WARN, "changelog-away", err, "topic=changelog");
+    }
     checkpointer->log_trouble = true;
 }
 
@@ -100,13 +109,14 @@ static void checkpointer_stick(alv_checkpointer *checkpointer, int32_t shard, in
                                int64_t end)
 {
     checkpointer_shard *it = &checkpointer->shards[shard];
-    if (it->state != CHECKPOINTER_STUCK)
+    if (it->state != CHECKPOINTER_STUCK) {
         alv_log(ALV_LOG_ERROR, "checkpoint-stuck",
                 "shard=%" PRId32 " stored=%" PRId64 " end=%" PRId64
                 " msg=\"the changelog ends before the position in PostgreSQL: it was deleted and "
                 "made anew. If that was meant, delete the rows of this application and shard from "
                 "the tables entities and positions; they are then written anew\"",
                 shard, stored, end);
+    }
     it->look_again_at_ms = alv_checkpointer_now_ms(checkpointer) + CHECKPOINTER_LOOK_AGAIN_MS;
     alv_checkpointer_set_state(checkpointer, shard, CHECKPOINTER_STUCK);
 }
@@ -117,14 +127,16 @@ static alv_status checkpointer_begin_reading(alv_checkpointer *checkpointer, int
     alv_reader *reader = checkpointer->reader;
     int64_t from = stored > start ? stored : start;
     alv_status status = reader->ops->assign(reader, ALV_TOPIC_CHANGELOG, shard, from, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
-    if (stored > 0 && stored < start)
+    }
+    if (stored > 0 && stored < start) {
         alv_log(ALV_LOG_WARN, "checkpoint-gap",
                 "shard=%" PRId32 " stored=%" PRId64 " start=%" PRId64
                 " msg=\"the changelog begins after the position in PostgreSQL; deletions in "
                 "between may be missing there: run alluvium verify\"",
                 shard, stored, start);
+    }
     checkpointer_shard *it = &checkpointer->shards[shard];
     alv_checkpointer_set_state(checkpointer, shard, CHECKPOINTER_READING);
     atomic_store(&it->position, stored);
@@ -143,13 +155,15 @@ static bool checkpointer_locate_shard(alv_checkpointer *checkpointer, int32_t sh
     int64_t stored = 0, start = 0, end = 0;
     alv_status status = durable->ops->position(durable, shard, &stored, &err);
     alv_checkpointer_note_durable(checkpointer, status, &err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return false;
+    }
     status = reader->ops->range(reader, ALV_TOPIC_CHANGELOG, shard, &start, &end, &err);
-    if (status == ALV_OK && stored > end)
+    if (status == ALV_OK && stored > end) {
         checkpointer_stick(checkpointer, shard, stored, end);
-    else if (status == ALV_OK)
+    } else if (status == ALV_OK) {
         status = checkpointer_begin_reading(checkpointer, shard, stored, start, &err);
+    }
     checkpointer_note_log(checkpointer, status, &err);
     return status == ALV_OK;
 }
@@ -164,16 +178,20 @@ bool alv_checkpointer_locate(alv_checkpointer *checkpointer)
 {
     int64_t now_ms = alv_checkpointer_now_ms(checkpointer);
     if (!alv_backoff_due(&checkpointer->durable_backoff, now_ms) ||
-        !alv_backoff_due(&checkpointer->log_backoff, now_ms) || checkpointer->given_up)
+        !alv_backoff_due(&checkpointer->log_backoff, now_ms) || checkpointer->given_up) {
         return false;
+    }
     int asked = 0;
     for (int32_t i = 0; i < checkpointer->options.shard_count; i++) {
-        if (!checkpointer_wants_locating(&checkpointer->shards[i], now_ms))
+        if (!checkpointer_wants_locating(&checkpointer->shards[i], now_ms)) {
             continue;
-        if (asked++ == CHECKPOINTER_LOCATE_MAX)
+        }
+        if (asked++ == CHECKPOINTER_LOCATE_MAX) {
             return true;
-        if (!checkpointer_locate_shard(checkpointer, i))
+        }
+        if (!checkpointer_locate_shard(checkpointer, i)) {
             return false;
+        }
     }
     return false;
 }
@@ -182,9 +200,11 @@ bool alv_checkpointer_locate(alv_checkpointer *checkpointer)
 
 static bool checkpointer_reads_any(const alv_checkpointer *checkpointer)
 {
-    for (int32_t i = 0; i < checkpointer->options.shard_count; i++)
-        if (checkpointer->shards[i].state == CHECKPOINTER_READING)
+    for (int32_t i = 0; i < checkpointer->options.shard_count; i++) {
+        if (checkpointer->shards[i].state == CHECKPOINTER_READING) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -202,13 +222,15 @@ static alv_status checkpointer_find_lost(alv_checkpointer *checkpointer, alv_err
     alv_reader *reader = checkpointer->reader;
     bool found = false;
     for (int32_t i = 0; i < checkpointer->options.shard_count; i++) {
-        if (checkpointer->shards[i].state != CHECKPOINTER_READING)
+        if (checkpointer->shards[i].state != CHECKPOINTER_READING) {
             continue;
+        }
         int64_t start = 0, end = 0;
         alv_status status = reader->ops->range(reader, ALV_TOPIC_CHANGELOG, i, &start, &end, NULL);
         int64_t at = checkpointer->shards[i].read;
-        if (status != ALV_OK || (at >= start && at <= end))
+        if (status != ALV_OK || (at >= start && at <= end)) {
             continue;
+        }
         alv_log_error(ALV_LOG_WARN, "checkpoint-lost-place", err,
                       "shard=%" PRId32 " at=%" PRId64 " start=%" PRId64 " end=%" PRId64, i, at,
                       start, end);
@@ -225,13 +247,15 @@ void alv_checkpointer_poll(alv_checkpointer *checkpointer, int timeout_ms)
     alv_batch_clear(&checkpointer->batch);
     checkpointer->batch_next = 0;
     alv_status status = reader->ops->poll(reader, timeout_ms, &checkpointer->batch, &err);
-    if (status == ALV_REJECT)
+    if (status == ALV_REJECT) {
         status = checkpointer_find_lost(checkpointer, &err);
+    }
     checkpointer_note_log(checkpointer, status, &err);
     for (int32_t i = 0; i < checkpointer->options.shard_count; i++) {
         checkpointer_shard *it = &checkpointer->shards[i];
-        if (it->state == CHECKPOINTER_READING)
+        if (it->state == CHECKPOINTER_READING) {
             it->delivered = reader->ops->position(reader, ALV_TOPIC_CHANGELOG, i);
+        }
     }
 }
 
@@ -239,8 +263,9 @@ void alv_checkpointer_poll(alv_checkpointer *checkpointer, int timeout_ms)
 static alv_view checkpointer_type(const alv_checkpointer *checkpointer, alv_view key)
 {
     const char *slash = key.size > 0 ? memchr(key.data, '/', key.size) : NULL;
-    if (slash == NULL || slash == key.data)
+    if (slash == NULL || slash == key.data) {
         return checkpointer->default_type;
+    }
     return (alv_view){key.data, (size_t)(slash - key.data)};
 }
 
@@ -253,12 +278,13 @@ static void checkpointer_check_age(alv_checkpointer *checkpointer, const alv_rec
     int64_t age_ms = alv_now_ms(checkpointer->options.clock) - record->timestamp_ms;
     bool check = it->first_record && atomic_load(&it->position) > 0;
     it->first_record = false;
-    if (check && retention_ms > 0 && age_ms > retention_ms)
+    if (check && retention_ms > 0 && age_ms > retention_ms) {
         alv_log(ALV_LOG_WARN, "checkpoint-late",
                 "shard=%" PRId32 " age_ms=%" PRId64 " tombstone_retention_ms=%" PRId64
                 " msg=\"rows of entities that were deleted since then may still be in PostgreSQL: "
                 "run alluvium verify\"",
                 record->shard, age_ms, retention_ms);
+    }
 }
 
 void alv_checkpointer_say_refused(alv_checkpointer *checkpointer, int32_t shard, int64_t offset,
@@ -266,8 +292,10 @@ void alv_checkpointer_say_refused(alv_checkpointer *checkpointer, int32_t shard,
 {
     int64_t total = atomic_fetch_add(&checkpointer->rows_refused, 1) + 1;
     int64_t now_ms = alv_checkpointer_now_ms(checkpointer);
-    if (total > 1 && now_ms - checkpointer->refused_said_at_ms < CHECKPOINTER_SAY_REFUSED_EVERY_MS)
+    if (total > 1 &&
+        now_ms - checkpointer->refused_said_at_ms < CHECKPOINTER_SAY_REFUSED_EVERY_MS) {
         return;
+    }
     checkpointer->refused_said_at_ms = now_ms;
     alv_log(ALV_LOG_WARN, "checkpoint-refused",
             "shard=%" PRId32 " offset=%" PRId64 " total=%" PRId64 " msg=\"%s\"", shard, offset,
@@ -277,11 +305,13 @@ void alv_checkpointer_say_refused(alv_checkpointer *checkpointer, int32_t shard,
 static void checkpointer_take_record(alv_checkpointer *checkpointer, const alv_record *record)
 {
     if (record->topic != ALV_TOPIC_CHANGELOG || record->shard < 0 ||
-        record->shard >= checkpointer->options.shard_count)
+        record->shard >= checkpointer->options.shard_count) {
         return;
+    }
     checkpointer_shard *it = &checkpointer->shards[record->shard];
-    if (it->state != CHECKPOINTER_READING || record->offset < it->read)
+    if (it->state != CHECKPOINTER_READING || record->offset < it->read) {
         return;
+    }
     it->read = record->offset + 1;
     checkpointer_check_age(checkpointer, record);
     if (record->key.data == NULL) {
@@ -305,10 +335,12 @@ static bool checkpointer_advance(alv_checkpointer *checkpointer)
     bool dirty = false;
     for (int32_t i = 0; i < checkpointer->options.shard_count; i++) {
         checkpointer_shard *it = &checkpointer->shards[i];
-        if (it->state != CHECKPOINTER_READING)
+        if (it->state != CHECKPOINTER_READING) {
             continue;
-        if (checkpointer->batch_next == checkpointer->batch.count && it->delivered > it->read)
+        }
+        if (checkpointer->batch_next == checkpointer->batch.count && it->delivered > it->read) {
             it->read = it->delivered;
+        }
         dirty |= it->read > atomic_load(&it->position);
     }
     return dirty;
@@ -317,10 +349,12 @@ static bool checkpointer_advance(alv_checkpointer *checkpointer)
 void alv_checkpointer_take_batch(alv_checkpointer *checkpointer)
 {
     alv_batch *batch = &checkpointer->batch;
-    while (checkpointer->batch_next < batch->count && !alv_checkpointer_is_full(checkpointer))
+    while (checkpointer->batch_next < batch->count && !alv_checkpointer_is_full(checkpointer)) {
         checkpointer_take_record(checkpointer, &batch->records[checkpointer->batch_next++]);
-    if (checkpointer_advance(checkpointer) && checkpointer->dirty_since_ms < 0)
+    }
+    if (checkpointer_advance(checkpointer) && checkpointer->dirty_since_ms < 0) {
         checkpointer->dirty_since_ms = alv_checkpointer_now_ms(checkpointer);
+    }
     if (checkpointer->batch_next == batch->count && batch->count > 0) {
         alv_batch_clear(batch);
         checkpointer->batch_next = 0;

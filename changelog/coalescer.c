@@ -33,8 +33,9 @@ static void coalescer_size(alv_coalescer *coalescer, size_t slot_count)
 
 static void coalescer_free_slots(alv_coalescer *coalescer)
 {
-    for (size_t i = 0; i < coalescer->slot_count; i++)
+    for (size_t i = 0; i < coalescer->slot_count; i++) {
         coalescer->slots[i] = COALESCER_SLOT_FREE;
+    }
 }
 
 /* The slot that points at the row of `key`, or the free one where it belongs. */
@@ -43,18 +44,21 @@ static uint32_t *coalescer_slot(const alv_coalescer *coalescer, alv_view key, ui
     size_t mask = coalescer->slot_count - 1;
     for (size_t i = (size_t)hash & mask;; i = (i + 1) & mask) {
         uint32_t *slot = &coalescer->slots[i];
-        if (*slot == COALESCER_SLOT_FREE)
+        if (*slot == COALESCER_SLOT_FREE) {
             return slot;
-        if (coalescer->hashes[*slot] == hash && alv_view_equal(coalescer->rows[*slot].key, key))
+        }
+        if (coalescer->hashes[*slot] == hash && alv_view_equal(coalescer->rows[*slot].key, key)) {
             return slot;
+        }
     }
 }
 
 static void coalescer_index(alv_coalescer *coalescer)
 {
     coalescer_free_slots(coalescer);
-    for (size_t i = 0; i < coalescer->count; i++)
+    for (size_t i = 0; i < coalescer->count; i++) {
         *coalescer_slot(coalescer, coalescer->rows[i].key, coalescer->hashes[i]) = (uint32_t)i;
+    }
 }
 
 alv_coalescer *alv_coalescer_new(void)
@@ -78,8 +82,9 @@ static alv_checkpoint_row row_dup(const alv_checkpoint_row *row)
     memcpy(block, row->key.data, row->key.size);
     copy.key.data = block;
     uintptr_t type_at = (uintptr_t)row->type.data - (uintptr_t)row->key.data;
-    if (type_at < row->key.size) /* wraps round when it lies before */
+    if (type_at < row->key.size) { /* wraps round when it lies before */
         copy.type.data = block + type_at;
+    }
     if (row->state.data != NULL) {
         copy.state.data = block + row->key.size;
         memcpy(block + row->key.size, row->state.data, row->state.size);
@@ -96,8 +101,9 @@ static void coalescer_replace(alv_coalescer *coalescer, alv_checkpoint_row *old,
                               const alv_checkpoint_row *row)
 {
     /* Two shards never share a key; if a foreign writer makes it so, the later record counts. */
-    if (old->shard == row->shard && old->changelog_offset >= row->changelog_offset)
+    if (old->shard == row->shard && old->changelog_offset >= row->changelog_offset) {
         return;
+    }
     coalescer->bytes += row_bytes(row) - row_bytes(old);
     row_free(old);
     *old = row_dup(row);
@@ -152,16 +158,18 @@ void alv_coalescer_drop(alv_coalescer *coalescer, int32_t shard)
         coalescer->hashes[kept] = coalescer->hashes[i];
         kept++;
     }
-    if (kept == coalescer->count)
+    if (kept == coalescer->count) {
         return;
+    }
     coalescer->count = kept;
     coalescer_index(coalescer);
 }
 
 void alv_coalescer_clear(alv_coalescer *coalescer)
 {
-    for (size_t i = 0; i < coalescer->count; i++)
+    for (size_t i = 0; i < coalescer->count; i++) {
         row_free(&coalescer->rows[i]);
+    }
     coalescer->count = 0;
     coalescer->bytes = 0;
     coalescer_free_slots(coalescer);
@@ -169,8 +177,9 @@ void alv_coalescer_clear(alv_coalescer *coalescer)
 
 void alv_coalescer_free(alv_coalescer *coalescer)
 {
-    if (coalescer == NULL)
+    if (coalescer == NULL) {
         return;
+    }
     alv_coalescer_clear(coalescer);
     alv_free(coalescer->rows);
     alv_free(coalescer->hashes);

@@ -77,10 +77,12 @@ void alv_pg_array_add_jsonb(alv_pg_array *array, alv_view json)
 
 void alv_pg_array_add_timestamptz(alv_pg_array *array, int64_t at_ms)
 {
-    if (at_ms < 0)
+    if (at_ms < 0) {
         at_ms = 0;
-    if (at_ms > PG_YEAR_9999_END_MS)
+    }
+    if (at_ms > PG_YEAR_9999_END_MS) {
         at_ms = PG_YEAR_9999_END_MS;
+    }
     int64_t at_us = (at_ms - PG_EPOCH_MS) * 1000;
     array_begin_element(array, ALV_PG_TIMESTAMPTZ, sizeof at_us);
     array_append_int8(array, at_us);

@@ -61,26 +61,31 @@ const char *alv_reason_action(alv_reason reason)
 
 static alv_reason command_check_key_bytes(alv_view key, alv_error *err)
 {
-    if (key.data == NULL || key.size == 0)
+    if (key.data == NULL || key.size == 0) {
         return command_refuse(err, ALV_REASON_NO_KEY, "the record has %s key",
                               key.data == NULL ? "no" : "an empty");
-    if (key.size > ALV_KEY_BYTES_MAX)
+    }
+    if (key.size > ALV_KEY_BYTES_MAX) {
         return command_refuse(err, ALV_REASON_KEY_TOO_LONG,
                               "key %s has %zu bytes, at most %d are allowed",
                               alv_text_quote(key).text, key.size, ALV_KEY_BYTES_MAX);
-    if (memchr(key.data, '\0', key.size) != NULL)
+    }
+    if (memchr(key.data, '\0', key.size) != NULL) {
         return command_refuse(err, ALV_REASON_KEY_NOT_UTF8, "key %s holds a NUL byte",
                               alv_text_quote(key).text);
-    if (!alv_utf8_valid(key.data, key.size))
+    }
+    if (!alv_utf8_valid(key.data, key.size)) {
         return command_refuse(err, ALV_REASON_KEY_NOT_UTF8, "key %s is not UTF-8",
                               alv_text_quote(key).text);
+    }
     return ALV_REASON_NONE;
 }
 
 static bool command_accepts(const alv_behavior *behavior, alv_view id)
 {
-    if (behavior->accepts == NULL)
+    if (behavior->accepts == NULL) {
         return true;
+    }
     char text[ALV_KEY_BYTES_MAX + 1];
     ALV_ASSERT(id.size < sizeof text);
     memcpy(text, id.data, id.size);
@@ -94,24 +99,28 @@ alv_reason alv_command_check_key(const alv_registry *registry, alv_view key, int
 {
     ALV_ASSERT(shard >= 0 && shard < shard_count);
     alv_reason reason = command_check_key_bytes(key, err);
-    if (reason != ALV_REASON_NONE)
+    if (reason != ALV_REASON_NONE) {
         return reason;
+    }
 
     size_t id_at = 0;
     const alv_behavior *behavior = alv_registry_find(registry, key, &id_at);
-    if (behavior == NULL)
+    if (behavior == NULL) {
         return command_refuse(
             err, ALV_REASON_UNKNOWN_ENTITY_TYPE, "key %s is of type %s, which has no behavior",
             alv_text_quote(key).text, alv_text_quote(alv_registry_type(registry, key)).text);
+    }
     int32_t home = alv_partitioner_shard(key, shard_count);
-    if (home != shard)
+    if (home != shard) {
         return command_refuse(err, ALV_REASON_WRONG_SHARD,
                               "key %s belongs to shard %" PRId32 " of %" PRId32
                               ", the record is in %" PRId32,
                               alv_text_quote(key).text, home, shard_count, shard);
-    if (!command_accepts(behavior, (alv_view){key.data + id_at, key.size - id_at}))
+    }
+    if (!command_accepts(behavior, (alv_view){key.data + id_at, key.size - id_at})) {
         return command_refuse(err, ALV_REASON_BAD_KEY, "behavior \"%s\" does not accept key %s",
                               behavior->type, alv_text_quote(key).text);
+    }
     *out_behavior = behavior;
     *out_id_at = id_at;
     return ALV_REASON_NONE;
@@ -150,12 +159,15 @@ static bool command_is_kind(const json_t *value, alv_field_kind kind)
 static alv_quoted command_show(const json_t *value)
 {
     alv_quoted shown = {""};
-    if (json_is_string(value))
+    if (json_is_string(value)) {
         return alv_text_quote((alv_view){json_string_value(value), json_string_length(value)});
-    if (json_is_object(value))
+    }
+    if (json_is_object(value)) {
         return (alv_quoted){"an object"};
-    if (json_is_array(value))
+    }
+    if (json_is_array(value)) {
         return (alv_quoted){"an array"};
+    }
     /* null, true, false or a number: short. The last byte stays NUL. */
     (void)json_dumpb(value, shown.text, sizeof shown.text - 1,
                      JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
@@ -168,13 +180,16 @@ static alv_reason command_check_fields(const alv_command_row *row, const json_t 
     for (size_t i = 0; i < ALV_FIELDS_MAX && row->fields[i].kind != ALV_FIELD_NONE; i++) {
         const alv_field *field = &row->fields[i];
         const json_t *value = json_object_get(body, field->name);
-        if (command_is_kind(value, field->kind))
+        if (command_is_kind(value, field->kind)) {
             continue;
-        if (field->optional && (value == NULL || json_is_null(value)))
+        }
+        if (field->optional && (value == NULL || json_is_null(value))) {
             continue;
-        if (value == NULL)
+        }
+        if (value == NULL) {
             return command_refuse(err, ALV_REASON_BAD_FIELD, "field \"%s\" must be %s, is missing",
                                   field->name, kinds[field->kind]);
+        }
         return command_refuse(err, ALV_REASON_BAD_FIELD, "field \"%s\" must be %s, is %s",
                               field->name, kinds[field->kind], command_show(value).text);
     }
@@ -202,17 +217,20 @@ static alv_reason command_refuse_json(alv_view value, const json_error_t *json, 
  * command that means one amount here and another there must not be executed. */
 static alv_reason command_parse(alv_view value, json_t **out_body, alv_error *err)
 {
-    if (value.data == NULL)
+    if (value.data == NULL) {
         return command_refuse(err, ALV_REASON_NOT_JSON, "the record has no value");
-    if (value.size > ALV_COMMAND_BYTES_MAX)
+    }
+    if (value.size > ALV_COMMAND_BYTES_MAX) {
         return command_refuse(err, ALV_REASON_TOO_LARGE,
                               "the value has %zu bytes, at most %d are allowed", value.size,
                               ALV_COMMAND_BYTES_MAX);
+    }
     json_error_t json;
     json_t *body =
         json_loadb(value.data, value.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &json);
-    if (body == NULL)
+    if (body == NULL) {
         return command_refuse_json(value, &json, err);
+    }
     if (!json_is_object(body)) {
         alv_quoted shown = command_show(body);
         json_decref(body);
@@ -227,15 +245,18 @@ static alv_reason command_find_row(const alv_behavior *behavior, const json_t *b
                                    const alv_command_row **out_row, alv_error *err)
 {
     const json_t *type = json_object_get(body, "type");
-    if (type == NULL)
+    if (type == NULL) {
         return command_refuse(err, ALV_REASON_NO_TYPE, "the command has no member \"type\"");
-    if (!json_is_string(type))
+    }
+    if (!json_is_string(type)) {
         return command_refuse(err, ALV_REASON_NO_TYPE, "member \"type\" must be a string, is %s",
                               command_show(type).text);
+    }
     *out_row = alv_registry_row(behavior, json_string_value(type));
-    if (*out_row == NULL)
+    if (*out_row == NULL) {
         return command_refuse(err, ALV_REASON_UNKNOWN_TYPE, "behavior \"%s\" has no command %s",
                               behavior->type, command_show(type).text);
+    }
     return ALV_REASON_NONE;
 }
 
@@ -246,10 +267,12 @@ alv_reason alv_command_decode(const alv_behavior *behavior, alv_view value, alv_
     json_t *body = NULL;
     const alv_command_row *row = NULL;
     alv_reason reason = command_parse(value, &body, err);
-    if (reason == ALV_REASON_NONE)
+    if (reason == ALV_REASON_NONE) {
         reason = command_find_row(behavior, body, &row, err);
-    if (reason == ALV_REASON_NONE)
+    }
+    if (reason == ALV_REASON_NONE) {
         reason = command_check_fields(row, body, err);
+    }
     if (reason != ALV_REASON_NONE) {
         json_decref(body);
         return reason;
@@ -260,8 +283,9 @@ alv_reason alv_command_decode(const alv_behavior *behavior, alv_view value, alv_
 
 void alv_decoded_done(alv_decoded *decoded)
 {
-    if (decoded == NULL)
+    if (decoded == NULL) {
         return;
+    }
     json_decref(decoded->body);
     *decoded = (alv_decoded){0};
 }

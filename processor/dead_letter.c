@@ -43,8 +43,9 @@ void alv_dead_letter_free(alv_dead_letter *letter)
 static bool dead_letter_is_ours(const char *name)
 {
     for (size_t i = 0; i < ALV_DEAD_LETTER_HEADERS; i++) {
-        if (strcmp(dead_letter_names[i], name) == 0)
+        if (strcmp(dead_letter_names[i], name) == 0) {
             return true;
+        }
     }
     return false;
 }
@@ -60,8 +61,9 @@ static void dead_letter_keep_headers(alv_dead_letter *letter, const alv_header *
 {
     letter->header_count = 0;
     for (size_t i = 0; i < count && letter->header_count < ALV_HEADERS_MAX; i++) {
-        if (!dead_letter_is_ours(headers[i].name))
+        if (!dead_letter_is_ours(headers[i].name)) {
             letter->headers[letter->header_count++] = headers[i];
+        }
     }
 }
 

@@ -51,8 +51,9 @@ static void effects_drop_reply(alv_effects *effects)
 
 static void effects_drop_items(alv_effects *effects)
 {
-    for (size_t i = 0; i < effects->count; i++)
+    for (size_t i = 0; i < effects->count; i++) {
         json_decref(effects->items[i].value);
+    }
     effects->count = 0;
     alv_bytes_clear(&effects->fields);
 }
@@ -67,8 +68,9 @@ void alv_effects_begin(alv_effects *effects, bool reply_wanted)
 
 void alv_effects_free(alv_effects *effects)
 {
-    if (effects == NULL)
+    if (effects == NULL) {
         return;
+    }
     effects_drop_items(effects);
     effects_drop_reply(effects);
     alv_bytes_done(&effects->fields);
@@ -80,8 +82,9 @@ void alv_effects_free(alv_effects *effects)
 
 void alv_reject(alv_effects *effects, const char *format, ...)
 {
-    if (effects->rejected)
+    if (effects->rejected) {
         return;
+    }
     effects->rejected = true;
     va_list arguments;
     va_start(arguments, format);
@@ -94,8 +97,9 @@ void alv_reject(alv_effects *effects, const char *format, ...)
 /* Takes `value`. A rejection has emptied the list and keeps it empty. */
 static void effects_add(alv_effects *effects, effect_kind kind, size_t field_at, json_t *value)
 {
-    if (!effects->rejected && effects->count == ALV_EFFECTS_MAX)
+    if (!effects->rejected && effects->count == ALV_EFFECTS_MAX) {
         alv_reject(effects, "more than %d effects", ALV_EFFECTS_MAX);
+    }
     if (effects->rejected) {
         json_decref(value);
         return;
@@ -110,22 +114,26 @@ static void effects_add(alv_effects *effects, effect_kind kind, size_t field_at,
 /* Whether `value` is nested at most `depth` deep. Stops at once in a value that contains itself. */
 static bool effects_depth_fits(const json_t *value, unsigned depth)
 {
-    if (!json_is_array(value) && !json_is_object(value))
+    if (!json_is_array(value) && !json_is_object(value)) {
         return true;
-    if (depth == 0)
+    }
+    if (depth == 0) {
         return false;
+    }
 
     size_t index;
     json_t *item;
     json_array_foreach(value, index, item)
     { /* no turn for an object */
-        if (!effects_depth_fits(item, depth - 1))
+        if (!effects_depth_fits(item, depth - 1)) {
             return false;
+        }
     }
     void *member = json_object_iter((json_t *)value); /* NULL for an array; changes nothing */
     for (; member != NULL; member = json_object_iter_next((json_t *)value, member)) {
-        if (!effects_depth_fits(json_object_iter_value(member), depth - 1))
+        if (!effects_depth_fits(json_object_iter_value(member), depth - 1)) {
             return false;
+        }
     }
     return true;
 }
@@ -133,24 +141,27 @@ static bool effects_depth_fits(const json_t *value, unsigned depth)
 /* Rejects what could not be applied later, when it is too late to say no. */
 static void effects_check_value(alv_effects *effects, const json_t *value)
 {
-    if (value == NULL)
+    if (value == NULL) {
         alv_reject(effects, "could not build a value");
-    else if (!effects_depth_fits(value, ALV_EFFECTS_DEPTH_MAX))
+    } else if (!effects_depth_fits(value, ALV_EFFECTS_DEPTH_MAX)) {
         alv_reject(effects, "a value is nested more than %d deep", ALV_EFFECTS_DEPTH_MAX);
+    }
 }
 
 /* Where the copy of the name begins; rejects a name that no JSON object can have. */
 static size_t effects_keep_field(alv_effects *effects, const char *field)
 {
-    if (effects->rejected) /* keeps nothing more, however often the handler goes on asking */
+    if (effects->rejected) { /* keeps nothing more, however often the handler goes on asking */
         return 0;
+    }
     size_t at = effects->fields.size;
     size_t size = field == NULL ? 0 : strnlen(field, ALV_EFFECTS_FIELD_BYTES_MAX + 1);
-    if (field == NULL || size > ALV_EFFECTS_FIELD_BYTES_MAX || !alv_utf8_valid(field, size))
+    if (field == NULL || size > ALV_EFFECTS_FIELD_BYTES_MAX || !alv_utf8_valid(field, size)) {
         alv_reject(effects, "the name of a member is not UTF-8 of at most %d bytes",
                    ALV_EFFECTS_FIELD_BYTES_MAX);
-    else
+    } else {
         alv_bytes_append(&effects->fields, field, size + 1);
+    }
     return at;
 }
 
@@ -179,15 +190,17 @@ void alv_delete(alv_effects *effects)
 /* A reply that cannot be built must not reject: the outcome would depend on who waits for it. */
 void alv_reply(alv_effects *effects, const char *format, ...)
 {
-    if (!effects->reply_wanted || effects->rejected)
+    if (!effects->reply_wanted || effects->rejected) {
         return;
+    }
     effects_drop_reply(effects);
     va_list arguments;
     va_start(arguments, format);
     effects->reply = json_vpack_ex(NULL, 0, format, arguments);
     va_end(arguments);
-    if (effects->reply == NULL)
+    if (effects->reply == NULL) {
         effects->reply = json_pack("{s:s}", "note", "the reply could not be built");
+    }
 }
 
 /* ---- what the shard calls -------------------------------------------------------------------- */
@@ -234,8 +247,9 @@ static json_t *effects_first_state(const alv_behavior *behavior, const char *key
 /* Makes the caller's reference the only one, by a shallow copy if need be. */
 static void effects_own(json_t **state)
 {
-    if ((*state)->refcount == 1)
+    if ((*state)->refcount == 1) {
         return;
+    }
     json_t *copy = json_copy(*state);
     ALV_ASSERT(copy != NULL);
     json_decref(*state);
@@ -259,8 +273,9 @@ static void effects_apply_one(alv_effects *effects, effect *item, json_t **state
                    0);
         break;
     case EFFECT_UNSET:
-        if (json_object_get(*state, effects_field(effects, item)) == NULL)
+        if (json_object_get(*state, effects_field(effects, item)) == NULL) {
             return;
+        }
         effects_own(state);
         ALV_ASSERT(json_object_del(*state, effects_field(effects, item)) == 0);
         break;
@@ -285,15 +300,17 @@ void alv_effects_apply(alv_effects *effects, const alv_behavior *behavior, const
         effect *item = &effects->items[i];
         ALV_ASSERT(item->value != NULL || item->kind == EFFECT_UNSET ||
                    item->kind == EFFECT_DELETE);
-        if (*state == NULL && item->kind == EFFECT_SET)
+        if (*state == NULL && item->kind == EFFECT_SET) {
             *state = effects_first_state(behavior, key, id);
+        }
         effects_apply_one(effects, item, state);
     }
 }
 
 json_t *alv_effects_reply(alv_effects *effects)
 {
-    if (effects->rejected && effects->reply == NULL)
+    if (effects->rejected && effects->reply == NULL) {
         effects->reply = json_pack("{s:s}", "error", effects->rejection);
+    }
     return effects->reply;
 }

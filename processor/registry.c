@@ -28,8 +28,9 @@ void alv_registry_free(alv_registry *registry)
 
 static bool registry_is_name(const char *name)
 {
-    if (name == NULL || name[0] == '\0')
+    if (name == NULL || name[0] == '\0') {
         return false;
+    }
     size_t size = strnlen(name, ALV_NAME_BYTES_MAX + 1);
     return size <= ALV_NAME_BYTES_MAX && alv_utf8_valid(name, size);
 }
@@ -39,41 +40,48 @@ static alv_status registry_check_fields(const alv_behavior *behavior, const alv_
 {
     for (size_t i = 0; i < ALV_FIELDS_MAX && row->fields[i].kind != ALV_FIELD_NONE; i++) {
         const alv_field *field = &row->fields[i];
-        if (!registry_is_name(field->name))
+        if (!registry_is_name(field->name)) {
             return alv_fail(
                 err, ALV_REJECT,
                 "behavior \"%s\", command \"%s\": field %zu has no name of 1 to %d bytes",
                 behavior->type, row->name, i + 1, ALV_NAME_BYTES_MAX);
+        }
         /* Unsigned, because a library may hold any number here. */
-        if ((unsigned)field->kind > ALV_FIELD_ARRAY)
+        if ((unsigned)field->kind > ALV_FIELD_ARRAY) {
             return alv_fail(err, ALV_REJECT,
                             "behavior \"%s\", command \"%s\": field \"%s\" is of no known kind",
                             behavior->type, row->name, field->name);
+        }
     }
     return ALV_OK;
 }
 
 static alv_status registry_check_rows(const alv_behavior *behavior, alv_error *err)
 {
-    if (behavior->commands == NULL && behavior->command_count > 0)
+    if (behavior->commands == NULL && behavior->command_count > 0) {
         return alv_fail(err, ALV_REJECT, "behavior \"%s\" has no table of commands",
                         behavior->type);
+    }
 
     for (size_t i = 0; i < behavior->command_count; i++) {
         const alv_command_row *row = &behavior->commands[i];
-        if (!registry_is_name(row->name))
+        if (!registry_is_name(row->name)) {
             return alv_fail(err, ALV_REJECT,
                             "behavior \"%s\": command %zu has no name of 1 to %d bytes",
                             behavior->type, i + 1, ALV_NAME_BYTES_MAX);
-        if (row->handler == NULL)
+        }
+        if (row->handler == NULL) {
             return alv_fail(err, ALV_REJECT, "behavior \"%s\": command \"%s\" has no handler",
                             behavior->type, row->name);
-        if (alv_registry_row(behavior, row->name) != row) /* looks no further than this row */
+        }
+        if (alv_registry_row(behavior, row->name) != row) { /* looks no further than this row */
             return alv_fail(err, ALV_REJECT, "behavior \"%s\" has command \"%s\" twice",
                             behavior->type, row->name);
+        }
         alv_status status = registry_check_fields(behavior, row, err);
-        if (status != ALV_OK)
+        if (status != ALV_OK) {
             return status;
+        }
     }
     return ALV_OK;
 }
@@ -81,8 +89,9 @@ static alv_status registry_check_rows(const alv_behavior *behavior, alv_error *e
 static const alv_behavior *registry_by_type(const alv_registry *registry, alv_view type)
 {
     for (size_t i = 0; i < registry->count; i++) {
-        if (alv_view_equal(registry->types[i], type))
+        if (alv_view_equal(registry->types[i], type)) {
             return registry->behaviors[i];
+        }
     }
     return NULL;
 }
@@ -90,21 +99,26 @@ static const alv_behavior *registry_by_type(const alv_registry *registry, alv_vi
 alv_status alv_registry_add(alv_registry *registry, const alv_behavior *behavior, alv_error *err)
 {
     /* First of all: with another ABI nothing else in the struct means what it says. */
-    if (behavior->abi != ALV_BEHAVIOR_ABI)
+    if (behavior->abi != ALV_BEHAVIOR_ABI) {
         return alv_fail(err, ALV_REJECT,
                         "a behavior was compiled against version %u of behavior.h, this is %u",
                         behavior->abi, ALV_BEHAVIOR_ABI);
-    if (!registry_is_name(behavior->type) || strchr(behavior->type, '/') != NULL)
+    }
+    if (!registry_is_name(behavior->type) || strchr(behavior->type, '/') != NULL) {
         return alv_fail(err, ALV_REJECT, "a behavior has no type of 1 to %d bytes without \"/\"",
                         ALV_NAME_BYTES_MAX);
-    if (registry_by_type(registry, alv_view_of(behavior->type)) != NULL)
+    }
+    if (registry_by_type(registry, alv_view_of(behavior->type)) != NULL) {
         return alv_fail(err, ALV_REJECT, "there are two behaviors for type \"%s\"", behavior->type);
-    if (registry->count == ALV_BEHAVIORS_MAX)
+    }
+    if (registry->count == ALV_BEHAVIORS_MAX) {
         return alv_fail(err, ALV_REJECT, "behavior \"%s\" is one too many: at most %d fit",
                         behavior->type, ALV_BEHAVIORS_MAX);
+    }
     alv_status status = registry_check_rows(behavior, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
+    }
 
     registry->behaviors[registry->count] = behavior;
     registry->types[registry->count] = alv_view_of(behavior->type);
@@ -115,9 +129,10 @@ alv_status alv_registry_add(alv_registry *registry, const alv_behavior *behavior
 alv_status alv_registry_set_default(alv_registry *registry, const char *type, alv_error *err)
 {
     const alv_behavior *behavior = registry_by_type(registry, alv_view_of(type));
-    if (behavior == NULL)
+    if (behavior == NULL) {
         return alv_fail(err, ALV_REJECT, "there is no behavior for type %s",
                         alv_text_quote(alv_view_of(type)).text);
+    }
     registry->fallback = behavior;
     return ALV_OK;
 }
@@ -140,16 +155,18 @@ const alv_behavior *alv_registry_find(const alv_registry *registry, alv_view key
         behavior = registry_by_type(registry, (alv_view){key.data, type_size});
         id_at = type_size + 1;
     }
-    if (behavior != NULL)
+    if (behavior != NULL) {
         *out_id_at = id_at;
+    }
     return behavior;
 }
 
 const alv_command_row *alv_registry_row(const alv_behavior *behavior, const char *name)
 {
     for (size_t i = 0; i < behavior->command_count; i++) {
-        if (strcmp(behavior->commands[i].name, name) == 0)
+        if (strcmp(behavior->commands[i].name, name) == 0) {
             return &behavior->commands[i];
+        }
     }
     return NULL;
 }
@@ -157,7 +174,8 @@ const alv_command_row *alv_registry_row(const alv_behavior *behavior, const char
 alv_view alv_registry_type(const alv_registry *registry, alv_view key)
 {
     const char *slash = registry_slash(key);
-    if (slash != NULL)
+    if (slash != NULL) {
         return (alv_view){key.data, (size_t)(slash - key.data)};
+    }
     return registry->fallback == NULL ? ALV_VIEW("") : alv_view_of(registry->fallback->type);
 }

@@ -8,8 +8,9 @@
 
 static void text_replace_nul(char *text, size_t length)
 {
-    for (char *nul; (nul = memchr(text, '\0', length)) != NULL;)
+    for (char *nul; (nul = memchr(text, '\0', length)) != NULL;) {
         *nul = ' ';
+    }
 }
 
 /* The set below space, DEL, and the second set, U+0080 to U+009F, which terminals obey as well. */
@@ -31,8 +32,9 @@ size_t alv_text_copy(alv_view text, char *out, size_t size)
 {
     ALV_ASSERT(size > 0);
     size_t length = text.size < size ? text.size : size - 1;
-    if (length > 0)
+    if (length > 0) {
         memcpy(out, text.data, length);
+    }
     out[length] = '\0';
     text_replace_nul(out, length);
     alv_utf8_repair(out); /* also takes away a sequence that the cut left open */

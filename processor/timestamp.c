@@ -43,17 +43,19 @@ static char *timestamp_put_date(char *out, int day)
     };
     int year =
         (int)((int64_t)day * 400 / 146097); /* right, or one off: 400 years are that many days */
-    if (timestamp_days_before(year) > day)
+    if (timestamp_days_before(year) > day) {
         year--;
-    else if (timestamp_days_before(year + 1) <= day)
+    } else if (timestamp_days_before(year + 1) <= day) {
         year++;
+    }
 
     const int *starts = month_starts[timestamp_is_leap(year)];
     int day_of_year = day - timestamp_days_before(year);
     ALV_ASSERT(day_of_year >= 0 && day_of_year < starts[12]);
     int month = day_of_year / 32; /* right, or one too low: no month is longer than 31 days */
-    if (starts[month + 1] <= day_of_year)
+    if (starts[month + 1] <= day_of_year) {
         month++;
+    }
 
     out = timestamp_put(out, year, 4, '-');
     out = timestamp_put(out, month + 1, 2, '-');
@@ -64,8 +66,9 @@ bool alv_timestamp_format(int64_t time_ms, char out[ALV_TIMESTAMP_BYTES])
 {
     out[0] = '\0';
     if (time_ms < -DAYS_TO_EPOCH * MS_PER_DAY ||
-        time_ms >= (DAYS_TO_YEAR_10000 - DAYS_TO_EPOCH) * MS_PER_DAY)
+        time_ms >= (DAYS_TO_YEAR_10000 - DAYS_TO_EPOCH) * MS_PER_DAY) {
         return false;
+    }
 
     int64_t since_year_0 = time_ms + DAYS_TO_EPOCH * MS_PER_DAY; /* never negative */
     int ms = (int)(since_year_0 % MS_PER_DAY);

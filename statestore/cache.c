@@ -61,8 +61,9 @@ static size_t table_slot(const alv_cache *cache, uint64_t hash, alv_view key)
 {
     size_t at = hash & cache->slot_mask;
     while (cache->slots[at].entity != NULL &&
-           (cache->slots[at].hash != hash || !entity_has_key(cache->slots[at].entity, key)))
+           (cache->slots[at].hash != hash || !entity_has_key(cache->slots[at].entity, key))) {
         at = (at + 1) & cache->slot_mask;
+    }
     return at;
 }
 
@@ -73,11 +74,13 @@ static void table_grow(alv_cache *cache)
     cache->slots = alv_alloc_array(2 * old_count, sizeof *cache->slots);
     cache->slot_mask = 2 * old_count - 1;
     for (size_t i = 0; i < old_count; i++) {
-        if (old[i].entity == NULL)
+        if (old[i].entity == NULL) {
             continue;
+        }
         size_t at = old[i].hash & cache->slot_mask;
-        while (cache->slots[at].entity != NULL)
+        while (cache->slots[at].entity != NULL) {
             at = (at + 1) & cache->slot_mask;
+        }
         cache->slots[at] = old[i];
     }
     alv_free(old);
@@ -104,23 +107,26 @@ static void list_add_warmest(alv_cache *cache, alv_entity *entity)
 {
     entity->warmer = NULL;
     entity->colder = cache->warmest;
-    if (cache->warmest != NULL)
+    if (cache->warmest != NULL) {
         cache->warmest->warmer = entity;
-    else
+    } else {
         cache->coldest = entity;
+    }
     cache->warmest = entity;
 }
 
 static void list_remove(alv_cache *cache, alv_entity *entity)
 {
-    if (entity->warmer != NULL)
+    if (entity->warmer != NULL) {
         entity->warmer->colder = entity->colder;
-    else
+    } else {
         cache->warmest = entity->colder;
-    if (entity->colder != NULL)
+    }
+    if (entity->colder != NULL) {
         entity->colder->warmer = entity->warmer;
-    else
+    } else {
         cache->coldest = entity->warmer;
+    }
 }
 
 static void entity_free(alv_entity *entity)
@@ -140,8 +146,9 @@ alv_cache *alv_cache_new(size_t budget_bytes)
 
 void alv_cache_free(alv_cache *cache)
 {
-    if (cache == NULL)
+    if (cache == NULL) {
         return;
+    }
     while (cache->warmest != NULL) {
         alv_entity *entity = cache->warmest;
         cache->warmest = entity->colder;
@@ -154,18 +161,20 @@ void alv_cache_free(alv_cache *cache)
 alv_entity *alv_cache_find(alv_cache *cache, alv_view key)
 {
     alv_entity *entity = cache->slots[table_slot(cache, key_hash(key), key)].entity;
-    if (entity != NULL)
+    if (entity != NULL) {
         cache->stats.hits++;
-    else
+    } else {
         cache->stats.misses++;
+    }
     return entity;
 }
 
 alv_entity *alv_cache_insert(alv_cache *cache, alv_view key, int32_t shard)
 {
     ALV_ASSERT(key.size > 0 && key.size <= ALV_KEY_BYTES_MAX);
-    if (cache->count + 1 > (cache->slot_mask + 1) / 4 * 3)
+    if (cache->count + 1 > (cache->slot_mask + 1) / 4 * 3) {
         table_grow(cache);
+    }
     uint64_t hash = key_hash(key);
     size_t at = table_slot(cache, hash, key);
     ALV_ASSERT(cache->slots[at].entity == NULL);
@@ -187,8 +196,9 @@ void alv_cache_touch(alv_cache *cache, alv_entity *entity, int64_t now_ms)
 {
     cache->now_ms = now_ms;
     entity->used_at_ms = now_ms;
-    if (entity == cache->warmest)
+    if (entity == cache->warmest) {
         return;
+    }
     list_remove(cache, entity);
     list_add_warmest(cache, entity);
 }
@@ -217,8 +227,9 @@ void alv_cache_drop_shard(alv_cache *cache, int32_t shard)
 {
     for (alv_entity *entity = cache->coldest; entity != NULL;) {
         alv_entity *next = entity->warmer;
-        if (entity->shard == shard)
+        if (entity->shard == shard) {
             alv_cache_remove(cache, entity);
+        }
         entity = next;
     }
 }
@@ -229,8 +240,9 @@ size_t alv_cache_passivate(alv_cache *cache, int64_t now_ms, int64_t idle_ms, si
     cache->now_ms = now_ms;
     for (alv_entity *entity = cache->coldest; entity != NULL && dropped < max_count;) {
         alv_entity *next = entity->warmer;
-        if (now_ms - entity->used_at_ms < idle_ms)
+        if (now_ms - entity->used_at_ms < idle_ms) {
             break; /* all that follow were used later */
+        }
         if (!entity->dirty) {
             alv_cache_remove(cache, entity);
             dropped++;
@@ -246,9 +258,11 @@ size_t alv_cache_passivate(alv_cache *cache, int64_t now_ms, int64_t idle_ms, si
 static alv_entity *evict_victim(const alv_cache *cache, alv_entity *from)
 {
     alv_entity *victim = from != NULL ? from : cache->coldest;
-    for (int passed = 0; victim != NULL && victim->dirty; victim = victim->warmer)
-        if (++passed > EVICT_DIRTY_MAX)
+    for (int passed = 0; victim != NULL && victim->dirty; victim = victim->warmer) {
+        if (++passed > EVICT_DIRTY_MAX) {
             return NULL;
+        }
+    }
     return victim == cache->warmest ? NULL : victim;
 }
 
@@ -257,8 +271,9 @@ void alv_cache_evict(alv_cache *cache)
     alv_entity *from = NULL;
     while (cache->bytes > cache->budget_bytes) {
         alv_entity *victim = evict_victim(cache, from);
-        if (victim == NULL)
+        if (victim == NULL) {
             return;
+        }
         from = victim->warmer; /* dirty ones before it were looked at */
         alv_cache_remove(cache, victim);
         cache->stats.evictions++;

@@ -24,15 +24,17 @@ static bool position_valid(const alv_position *position)
 
 static void position_put(char *out, uint64_t value, size_t size)
 {
-    for (size_t i = 0; i < size; i++)
+    for (size_t i = 0; i < size; i++) {
         out[i] = (char)(unsigned char)(value >> (8 * i));
+    }
 }
 
 static uint64_t position_take(const char *data, size_t size)
 {
     uint64_t value = 0;
-    for (size_t i = 0; i < size; i++)
+    for (size_t i = 0; i < size; i++) {
         value |= (uint64_t)(unsigned char)data[i] << (8 * i);
+    }
     return value;
 }
 
@@ -54,23 +56,27 @@ void alv_position_encode(const alv_position *position, char out[ALV_POSITION_BYT
 
 alv_status alv_position_decode(alv_view encoded, alv_position *out, alv_error *err)
 {
-    if (encoded.data == NULL || encoded.size != ALV_POSITION_BYTES)
+    if (encoded.data == NULL || encoded.size != ALV_POSITION_BYTES) {
         return alv_fail(err, ALV_REJECT, "stored position has %zu bytes instead of %d",
                         encoded.size, ALV_POSITION_BYTES);
+    }
     uint64_t version = position_take(encoded.data, 4);
-    if (version != ALV_POSITION_VERSION)
+    if (version != ALV_POSITION_VERSION) {
         return alv_fail(err, ALV_REJECT, "stored position has version %u, known is %d",
                         (unsigned)version, ALV_POSITION_VERSION);
-    if (position_take(encoded.data + CHECKED_BYTES, 4) != position_checksum(encoded.data))
+    }
+    if (position_take(encoded.data + CHECKED_BYTES, 4) != position_checksum(encoded.data)) {
         return alv_fail(err, ALV_REJECT, "stored position fails its checksum");
+    }
     alv_position position = {
         .commands = (int64_t)position_take(encoded.data + 4, 8),
         .changelog = (int64_t)position_take(encoded.data + 12, 8),
         .ledger = (int64_t)position_take(encoded.data + 20, 8),
         .at_ms = (int64_t)position_take(encoded.data + 28, 8),
     };
-    if (!position_valid(&position))
+    if (!position_valid(&position)) {
         return alv_fail(err, ALV_REJECT, "stored position has a negative offset");
+    }
     *out = position;
     return ALV_OK;
 }

@@ -29,14 +29,16 @@ static const char *errno_text(int number)
 
 static alv_status directory_make(const char *directory, alv_error *err)
 {
-    if (mkdir(directory, 0700) == 0 || errno == EEXIST)
+    if (mkdir(directory, 0700) == 0 || errno == EEXIST) {
         return ALV_OK;
-    if (errno == ENOENT)
+    }
+    if (errno == ENOENT) {
         /* Not made silently: a missing parent is often a volume that is not mounted. */
         return alv_fail_from(err, ALV_REJECT, "errno", errno,
                              "state.dir %s: its parent directory does not exist; make it, or mount "
                              "the volume it is on",
                              directory);
+    }
     return directory_fail(err, "make state.dir", directory);
 }
 
@@ -45,12 +47,15 @@ static alv_status directory_make(const char *directory, alv_error *err)
 static ssize_t small_file_read(int file, char text[SMALL_FILE_BYTES])
 {
     ssize_t size = pread(file, text, SMALL_FILE_BYTES - 1, 0);
-    if (size < 0)
+    if (size < 0) {
         return size;
+    }
     text[size] = '\0';
-    for (ssize_t i = 0; i < size; i++)
-        if ((unsigned char)text[i] < ' ' && text[i] != '\n')
+    for (ssize_t i = 0; i < size; i++) {
+        if ((unsigned char)text[i] < ' ' && text[i] != '\n') {
             text[i] = '?';
+        }
+    }
     return size;
 }
 
@@ -58,8 +63,9 @@ static ssize_t small_file_read(int file, char text[SMALL_FILE_BYTES])
 static alv_status lock_refuse(const char *directory, int lock, alv_error *err)
 {
     char holder[SMALL_FILE_BYTES];
-    if (small_file_read(lock, holder) <= 0)
+    if (small_file_read(lock, holder) <= 0) {
         (void)snprintf(holder, sizeof holder, "another process");
+    }
     holder[strcspn(holder, "\n")] = '\0';
     return alv_fail(err, ALV_REJECT,
                     "state.dir %s is in use by %.200s; stop that process, or give this node a "
@@ -113,11 +119,13 @@ static alv_status stamp_write(const char *directory, const char *path, const cha
     bool written = write(file, text, size) == (ssize_t)size && fsync(file) == 0;
     int folder = -1;
     if (!written || rename(temporary, path) != 0 ||
-        (folder = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 || fsync(folder) != 0)
+        (folder = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 || fsync(folder) != 0) {
         status = directory_fail(err, "write", path);
-    if (folder >= 0)
+    }
+    if (folder >= 0) {
         (void)close(folder); /* read-only */
-    (void)close(file);       /* synced above, or failed already */
+    }
+    (void)close(file); /* synced above, or failed already */
 out:
     alv_free(temporary);
     return status;
@@ -128,8 +136,9 @@ static char *stamp_field(const char *stamp, const char *prefix)
 {
     size_t length = strlen(prefix);
     for (const char *line = stamp; line != NULL && *line != '\0';) {
-        if (strncmp(line, prefix, length) == 0)
+        if (strncmp(line, prefix, length) == 0) {
             return alv_strndup(line + length, strcspn(line + length, "\n"));
+        }
         line = strchr(line, '\n');
         line = line == NULL ? NULL : line + 1;
     }
@@ -142,18 +151,19 @@ static alv_status stamp_compare(const char *directory, const char *stamp,
     alv_status status = ALV_OK;
     char *version = stamp_field(stamp, STAMP_NAME);
     char *application = stamp_field(stamp, "application=");
-    if (version == NULL || strcmp(version, STAMP_VERSION) != 0)
+    if (version == NULL || strcmp(version, STAMP_VERSION) != 0) {
         status = alv_fail(err, ALV_REJECT,
                           "state.dir %s has format %.40s, this program knows %s; use the program "
                           "that wrote it, or move the directory away: a new one is restored from "
                           "the changelog",
                           directory, version == NULL ? "(unreadable)" : version, STAMP_VERSION);
-    else if (application == NULL || strcmp(application, application_id) != 0)
+    } else if (application == NULL || strcmp(application, application_id) != 0) {
         status =
             alv_fail(err, ALV_REJECT,
                      "state.dir %s belongs to application.id=%.100s, not %.100s; give this "
                      "node a state.dir of its own, or correct application.id",
                      directory, application == NULL ? "(unreadable)" : application, application_id);
+    }
     alv_free(version);
     alv_free(application);
     return status;
@@ -166,11 +176,12 @@ static alv_status stamp_first(const char *directory, const char *path, const cha
     char *database = alv_format("%s/rocksdb", directory);
     bool inhabited = access(database, F_OK) == 0;
     alv_free(database);
-    if (inhabited)
+    if (inhabited) {
         return alv_fail(err, ALV_REJECT,
                         "state.dir %s holds a database without the file VERSION; move the "
                         "directory away: a new one is restored from the changelog",
                         directory);
+    }
     char *text = alv_format(STAMP_NAME STAMP_VERSION "\napplication=%s\n", application_id);
     alv_status status = stamp_write(directory, path, text, err);
     alv_free(text);
@@ -184,10 +195,11 @@ static alv_status stamp_check(const char *directory, const char *application_id,
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file >= 0) {
         char stamp[SMALL_FILE_BYTES];
-        if (small_file_read(file, stamp) >= 0)
+        if (small_file_read(file, stamp) >= 0) {
             status = stamp_compare(directory, stamp, application_id, err);
-        else
+        } else {
             status = directory_fail(err, "read", path);
+        }
         (void)close(file); /* read-only */
     } else if (errno == ENOENT) {
         status = stamp_first(directory, path, application_id, err);
@@ -203,10 +215,12 @@ alv_status alv_store_directory_open(const char *directory, const char *applicati
 {
     int lock = -1;
     alv_status status = directory_make(directory, err);
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         status = lock_take(directory, application_id, &lock, err);
-    if (status != ALV_OK)
+    }
+    if (status != ALV_OK) {
         return status;
+    }
     status = stamp_check(directory, application_id, err);
     if (status != ALV_OK) {
         alv_store_directory_close(lock);

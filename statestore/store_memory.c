@@ -83,8 +83,9 @@ static int key_compare(alv_view left, alv_view right)
 
 static int entry_compare(const memory_entry *entry, alv_store_kind kind, alv_view key)
 {
-    if (entry->kind != kind)
+    if (entry->kind != kind) {
         return entry->kind < kind ? -1 : 1;
+    }
     return key_compare(alv_bytes_view(&entry->key), key);
 }
 
@@ -95,10 +96,11 @@ static size_t entry_lower_bound(const memory_shard *shard, alv_store_kind kind, 
     size_t high = shard->entry_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (entry_compare(shard->entries[middle], kind, key) < 0)
+        if (entry_compare(shard->entries[middle], kind, key) < 0) {
             low = middle + 1;
-        else
+        } else {
             high = middle;
+        }
     }
     return low;
 }
@@ -106,8 +108,9 @@ static size_t entry_lower_bound(const memory_shard *shard, alv_store_kind kind, 
 static memory_entry *entry_find(const memory_shard *shard, alv_store_kind kind, alv_view key)
 {
     size_t at = entry_lower_bound(shard, kind, key);
-    if (at == shard->entry_count || entry_compare(shard->entries[at], kind, key) != 0)
+    if (at == shard->entry_count || entry_compare(shard->entries[at], kind, key) != 0) {
         return NULL;
+    }
     return shard->entries[at];
 }
 
@@ -170,8 +173,9 @@ static void apply_free(memory_apply *apply)
 /* What was applied so far cannot be lost any more. */
 static void journal_forget(memory_shard *shard)
 {
-    for (size_t i = 0; i < shard->journal_count; i++)
+    for (size_t i = 0; i < shard->journal_count; i++) {
         apply_free(&shard->journal[i]);
+    }
     shard->journal_count = 0;
 }
 
@@ -205,8 +209,9 @@ static void journal_undo(memory_shard *shard)
 
 static void shard_clear(memory_shard *shard)
 {
-    for (size_t i = 0; i < shard->entry_count; i++)
+    for (size_t i = 0; i < shard->entry_count; i++) {
         entry_free(shard->entries[i]);
+    }
     shard->entry_count = 0;
     journal_forget(shard);
     shard->position = ALV_POSITION_START;
@@ -215,8 +220,9 @@ static void shard_clear(memory_shard *shard)
 static memory_shard *shard_ensure(memory_store *memory, int32_t shard)
 {
     ALV_ASSERT(shard >= 0 && shard < ALV_SHARDS_MAX);
-    if (memory->shards[shard] == NULL)
+    if (memory->shards[shard] == NULL) {
         memory->shards[shard] = alv_alloc(sizeof *memory->shards[shard]);
+    }
     memory->shards[shard]->open = true;
     return memory->shards[shard];
 }
@@ -271,8 +277,9 @@ static alv_status memory_get(alv_store *store, int32_t shard, alv_store_kind kin
         const memory_entry *entry = entry_find(source, kind, key);
         *out_found = entry != NULL;
         alv_bytes_clear(out);
-        if (entry != NULL)
+        if (entry != NULL) {
             alv_bytes_append(out, entry->value.data, entry->value.size);
+        }
     }
     memory_unlock(memory);
     return status;
@@ -284,10 +291,11 @@ static alv_status memory_position(alv_store *store, int32_t shard, alv_position 
     alv_status status = ALV_OK;
     memory_store *memory = memory_lock(store);
     const memory_shard *source = memory_shard_of(memory, shard);
-    if (source == NULL)
+    if (source == NULL) {
         status = memory_not_open(shard, err);
-    else
+    } else {
         *out = source->position;
+    }
     memory_unlock(memory);
     return status;
 }
@@ -301,10 +309,12 @@ static memory_entry *scan_copy(const memory_shard *source, alv_store_kind kind, 
     for (size_t i = entry_lower_bound(source, kind, prefix); i < source->entry_count; i++) {
         const memory_entry *entry = source->entries[i];
         alv_view key = alv_bytes_view(&entry->key);
-        if (entry->kind != kind || (prefix.size > 0 && !alv_view_starts_with(key, prefix)))
+        if (entry->kind != kind || (prefix.size > 0 && !alv_view_starts_with(key, prefix))) {
             break;
-        if (after.size > 0 && key_compare(key, after) <= 0)
+        }
+        if (after.size > 0 && key_compare(key, after) <= 0) {
             continue;
+        }
         alv_bytes_set(&copies[count].key, entry->key.data, entry->key.size);
         alv_bytes_set(&copies[count].value, entry->value.data, entry->value.size);
         count++;
@@ -320,11 +330,13 @@ static alv_status memory_scan(alv_store *store, int32_t shard, alv_store_kind ki
     const memory_shard *source = memory_shard_of(memory, shard);
     memory_entry *copies = NULL;
     size_t count = 0;
-    if (source != NULL)
+    if (source != NULL) {
         copies = scan_copy(source, kind, prefix, after, &count);
+    }
     memory_unlock(memory);
-    if (source == NULL)
+    if (source == NULL) {
         return memory_not_open(shard, err);
+    }
     bool more = true;
     for (size_t i = 0; i < count; i++) {
         more = more &&
@@ -340,9 +352,11 @@ static alv_status memory_flush(alv_store *store, alv_error *err)
 {
     (void)err; /* cannot fail */
     memory_store *memory = memory_lock(store);
-    for (int32_t i = 0; i < ALV_SHARDS_MAX; i++)
-        if (memory->shards[i] != NULL)
+    for (int32_t i = 0; i < ALV_SHARDS_MAX; i++) {
+        if (memory->shards[i] != NULL) {
             journal_forget(memory->shards[i]);
+        }
+    }
     memory_unlock(memory);
     return ALV_OK;
 }
@@ -352,8 +366,9 @@ static void memory_close(alv_store *store)
     memory_store *memory = (memory_store *)store;
     for (int32_t i = 0; i < ALV_SHARDS_MAX; i++) {
         memory_shard *shard = memory->shards[i];
-        if (shard == NULL)
+        if (shard == NULL) {
             continue;
+        }
         shard_clear(shard);
         alv_free(shard->entries);
         alv_free(shard->journal);
@@ -387,7 +402,8 @@ void alv_store_memory_crash(alv_store *store, int32_t shard, size_t apply_count)
     ALV_ASSERT(store->ops == &memory_ops);
     memory_store *memory = memory_lock(store);
     memory_shard *target = memory_shard_of(memory, shard);
-    while (target != NULL && apply_count-- > 0 && target->journal_count > 0)
+    while (target != NULL && apply_count-- > 0 && target->journal_count > 0) {
         journal_undo(target);
+    }
     memory_unlock(memory);
 }

@@ -33,8 +33,9 @@ static void entry_key_init(entry_key *entry, alv_store_kind kind, alv_view key)
     entry->heap = entry->size > sizeof entry->stack ? alv_alloc(entry->size) : NULL;
     char *data = entry->heap != NULL ? entry->heap : entry->stack;
     data[0] = (char)kind;
-    if (key.size > 0)
+    if (key.size > 0) {
         memcpy(data + 1, key.data, key.size);
+    }
     entry->data = data;
 }
 
@@ -66,8 +67,9 @@ static alv_rocksdb_writer *writer_take(alv_rocksdb *rocks)
 {
     ALV_ASSERT(pthread_mutex_lock(&rocks->writers_lock) == 0);
     alv_rocksdb_writer *writer = NULL;
-    if (rocks->writer_count > 0)
+    if (rocks->writer_count > 0) {
         writer = rocks->writers[--rocks->writer_count];
+    }
     ALV_ASSERT(pthread_mutex_unlock(&rocks->writers_lock) == 0);
     if (writer == NULL) {
         writer = alv_alloc(sizeof *writer);
@@ -95,8 +97,9 @@ static void writer_give(alv_rocksdb *rocks, alv_rocksdb_writer *writer)
         keep = true;
     }
     ALV_ASSERT(pthread_mutex_unlock(&rocks->writers_lock) == 0);
-    if (!keep)
+    if (!keep) {
         writer_free(writer);
+    }
 }
 
 static void writer_add(alv_rocksdb_writer *writer, rocksdb_column_family_handle_t *family,
@@ -105,11 +108,12 @@ static void writer_add(alv_rocksdb_writer *writer, rocksdb_column_family_handle_
     char kind = (char)write->kind;
     alv_bytes_set(&writer->key, &kind, 1);
     alv_bytes_append(&writer->key, write->key.data, write->key.size);
-    if (write->value.data == NULL)
+    if (write->value.data == NULL) {
         rocksdb_writebatch_delete_cf(writer->batch, family, writer->key.data, writer->key.size);
-    else
+    } else {
         rocksdb_writebatch_put_cf(writer->batch, family, writer->key.data, writer->key.size,
                                   write->value.data, write->value.size);
+    }
 }
 
 static void writer_add_position(alv_rocksdb_writer *writer, rocksdb_column_family_handle_t *family,
@@ -135,16 +139,18 @@ static alv_status rocksdb_store_apply(alv_store *store, int32_t number,
     ALV_ASSERT(alv_position_covers(position, &before));
 
     alv_rocksdb_writer *writer = writer_take(rocks);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         writer_add(writer, shard->family, &writes[i]);
+    }
     writer_add_position(writer, shard->family, position);
     char *text = NULL;
     rocksdb_write(rocks->db, rocks->write_options, writer->batch, &text);
     writer_give(rocks, writer);
 
     alv_status status = alv_rocksdb_check(text, "write", number, err);
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         alv_rocksdb_shard_set_position(shard, position);
+    }
     atomic_store(&shard->writing, false);
     alv_rocksdb_shard_unref(shard);
     return status;
@@ -155,8 +161,9 @@ static alv_status rocksdb_store_get(alv_store *store, int32_t number, alv_store_
 {
     alv_rocksdb *rocks = (alv_rocksdb *)store;
     alv_rocksdb_shard *shard = shard_for_read(rocks, number);
-    if (shard == NULL)
+    if (shard == NULL) {
         return shard_not_open(number, err);
+    }
     entry_key entry;
     entry_key_init(&entry, kind, key);
     char *text = NULL;
@@ -194,8 +201,9 @@ static size_t prefix_end(const entry_key *prefix, char *out)
 {
     size_t size = prefix->size;
     memcpy(out, prefix->data, size);
-    while (size > 0 && (unsigned char)out[size - 1] == 0xff)
+    while (size > 0 && (unsigned char)out[size - 1] == 0xff) {
         size--;
+    }
     ALV_ASSERT(size > 0);
     out[size - 1] = (char)((unsigned char)out[size - 1] + 1);
     return size;
@@ -226,8 +234,9 @@ static void scan_seek(rocksdb_iterator_t *iterator, const entry_key *prefix, alv
         rocksdb_iter_seek(iterator, behind.data, behind.size);
         size_t size = 0;
         const char *found = rocksdb_iter_valid(iterator) ? rocksdb_iter_key(iterator, &size) : NULL;
-        if (found != NULL && size == behind.size && memcmp(found, behind.data, size) == 0)
+        if (found != NULL && size == behind.size && memcmp(found, behind.data, size) == 0) {
             rocksdb_iter_next(iterator);
+        }
     } else {
         rocksdb_iter_seek(iterator, prefix->data, prefix->size);
     }
@@ -252,8 +261,9 @@ static alv_status rocksdb_store_scan(alv_store *store, int32_t number, alv_store
 {
     alv_rocksdb *rocks = (alv_rocksdb *)store;
     alv_rocksdb_shard *shard = shard_for_read(rocks, number);
-    if (shard == NULL)
+    if (shard == NULL) {
         return shard_not_open(number, err);
+    }
     entry_key start;
     entry_key_init(&start, kind, prefix);
     char *upper = alv_alloc(start.size);
@@ -277,8 +287,9 @@ static alv_status shard_flush(alv_rocksdb *rocks, int32_t number,
                               const rocksdb_flushoptions_t *options, alv_error *err)
 {
     alv_rocksdb_shard *shard = alv_rocksdb_shard_ref(rocks, number);
-    if (shard == NULL)
+    if (shard == NULL) {
         return ALV_OK;
+    }
     char *text = NULL;
     rocksdb_flush_cf(rocks->db, options, shard->family, &text); /* nothing to write costs nothing */
     alv_rocksdb_shard_unref(shard);
@@ -311,18 +322,22 @@ static void rocksdb_store_close(alv_store *store)
         /* A failure leaves the store as a crash would, with nothing that is not in the changelog.
          * */
         (void)rocksdb_store_flush(store, NULL);
-        for (int32_t i = 0; i < ALV_SHARDS_MAX; i++)
+        for (int32_t i = 0; i < ALV_SHARDS_MAX; i++) {
             alv_rocksdb_shard_unref(rocks->shards[i]);
+        }
         rocksdb_close(rocks->db);
     }
-    for (size_t i = 0; i < rocks->writer_count; i++)
+    for (size_t i = 0; i < rocks->writer_count; i++) {
         writer_free(rocks->writers[i]);
+    }
     rocksdb_readoptions_destroy(rocks->read_options);
     rocksdb_writeoptions_destroy(rocks->write_options);
-    if (rocks->options != NULL)
+    if (rocks->options != NULL) {
         rocksdb_options_destroy(rocks->options);
-    if (rocks->cache != NULL)
+    }
+    if (rocks->cache != NULL) {
         rocksdb_cache_destroy(rocks->cache);
+    }
     ALV_ASSERT(pthread_mutex_destroy(&rocks->change) == 0);
     ALV_ASSERT(pthread_rwlock_destroy(&rocks->table) == 0);
     ALV_ASSERT(pthread_mutex_destroy(&rocks->writers_lock) == 0);

@@ -29,22 +29,26 @@ static const error_row error_rows[] = {
 
 static alv_status error_status(const char *text)
 {
-    for (size_t i = 0; i < sizeof error_rows / sizeof error_rows[0]; i++)
-        if (strncmp(text, error_rows[i].prefix, strlen(error_rows[i].prefix)) == 0)
+    for (size_t i = 0; i < sizeof error_rows / sizeof error_rows[0]; i++) {
+        if (strncmp(text, error_rows[i].prefix, strlen(error_rows[i].prefix)) == 0) {
             return error_rows[i].status;
+        }
+    }
     return ALV_FATAL;
 }
 
 alv_status alv_rocksdb_check(char *text, const char *doing, int32_t shard, alv_error *err)
 {
-    if (text == NULL)
+    if (text == NULL) {
         return ALV_OK;
+    }
     alv_status status = error_status(text);
     ALV_ASSERT(status != ALV_OK);
-    if (shard >= 0)
+    if (shard >= 0) {
         (void)alv_fail_from(err, status, "rocksdb", 0, "%s shard %d: %s", doing, (int)shard, text);
-    else
+    } else {
         (void)alv_fail_from(err, status, "rocksdb", 0, "%s: %s", doing, text);
+    }
     rocksdb_free(text);
     return status;
 }

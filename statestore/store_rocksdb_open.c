@@ -15,11 +15,13 @@
 static alv_status disk_check(const char *directory, alv_error *err)
 {
     struct statvfs disk;
-    if (statvfs(directory, &disk) != 0)
+    if (statvfs(directory, &disk) != 0) {
         return ALV_OK; /* not known: let RocksDB find out */
+    }
     uint64_t available = (uint64_t)disk.f_bavail * disk.f_frsize;
-    if (available >= FREE_BYTES_MIN)
+    if (available >= FREE_BYTES_MIN) {
         return ALV_OK;
+    }
     return alv_fail(err, ALV_RETRY,
                     "state.dir %s: its disk has %llu KiB left, and %d are needed to start; free "
                     "some space",
@@ -34,8 +36,9 @@ typedef struct family_list {
 
 static void family_list_done(family_list *list)
 {
-    if (list->names != NULL)
+    if (list->names != NULL) {
         rocksdb_list_column_families_destroy(list->names, list->count);
+    }
 }
 
 static bool database_exists(const char *path)
@@ -52,8 +55,9 @@ static alv_status family_list_read(const char *path, const rocksdb_options_t *op
     char *text = NULL;
     char **names = rocksdb_list_column_families(options, path, &out->count, &text);
     alv_status status = alv_rocksdb_check(text, "list column families", -1, err);
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         out->names = names;
+    }
     return status;
 }
 
@@ -77,8 +81,9 @@ static alv_status database_open_families(alv_rocksdb *rocks, const char *path,
 {
     const rocksdb_options_t **options = alv_alloc_array(count, sizeof *options);
     rocksdb_column_family_handle_t **families = alv_alloc_array(count, sizeof *families);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         options[i] = rocks->options;
+    }
     char *text = NULL;
     rocksdb_t *db = rocksdb_open_column_families(rocks->options, path, (int)count, names, options,
                                                  families, &text);
@@ -95,13 +100,15 @@ static alv_status database_open_families(alv_rocksdb *rocks, const char *path,
 static alv_status database_open(alv_rocksdb *rocks, const char *path, alv_error *err)
 {
     static const char *const first[] = {"default"};
-    if (!database_exists(path))
+    if (!database_exists(path)) {
         return database_open_families(rocks, path, first, 1, err);
+    }
     family_list list = {0};
     alv_status status = family_list_read(path, rocks->options, &list, err);
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         status =
             database_open_families(rocks, path, (const char *const *)list.names, list.count, err);
+    }
     family_list_done(&list);
     return status;
 }
@@ -128,8 +135,9 @@ static alv_status database_open_any(alv_rocksdb *rocks, const char *path, int64_
         options_make(rocks, memory_bytes, false);
         status = database_open(rocks, path, &first);
     }
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         return ALV_OK;
+    }
     /* Reject would mean "wipe a shard", and no shard can be told from here. */
     const char *next = status == ALV_REJECT
                            ? "stop the node and move the directory away: a new one is restored "
@@ -159,14 +167,16 @@ alv_status alv_store_rocksdb_open(const alv_store_options *options, alv_store **
     int lock = -1;
     alv_status status =
         alv_store_directory_open(options->directory, options->application_id, &lock, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
+    }
     alv_rocksdb *rocks = rocksdb_new(options->directory, lock);
     char *path = alv_format("%s/rocksdb", options->directory);
     alv_rocksdb_thread_prepare();
     status = disk_check(options->directory, err);
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         status = database_open_any(rocks, path, options->memory_bytes, err);
+    }
     alv_free(path);
     if (status != ALV_OK) {
         rocks->store.ops->close(&rocks->store);

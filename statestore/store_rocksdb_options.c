@@ -29,8 +29,9 @@ static int64_t clamp(int64_t value, int64_t low, int64_t high)
 static int open_files_max(void)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > 2 * OPEN_FILES_MAX)
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > 2 * OPEN_FILES_MAX) {
         return OPEN_FILES_MAX;
+    }
     return (int)clamp((int64_t)limit.rlim_cur / 2, OPEN_FILES_MIN, OPEN_FILES_MAX);
 }
 
@@ -75,8 +76,9 @@ static void options_set_tables(rocksdb_options_t *options, rocksdb_cache_t *cach
 static void options_set_compaction(rocksdb_options_t *options, bool compress)
 {
     int levels[LEVELS] = {rocksdb_no_compression};
-    for (int i = 1; i < LEVELS; i++)
+    for (int i = 1; i < LEVELS; i++) {
         levels[i] = compress ? rocksdb_lz4_compression : rocksdb_no_compression;
+    }
     rocksdb_options_set_num_levels(options, LEVELS);
     rocksdb_options_set_compaction_style(options, rocksdb_level_compaction);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
@@ -133,8 +135,9 @@ rocksdb_options_t *alv_rocksdb_options_new(int64_t memory_bytes, bool compress,
 void alv_rocksdb_thread_prepare(void)
 {
     static _Thread_local bool prepared;
-    if (prepared)
+    if (prepared) {
         return;
+    }
     /* Not 0, "uninitialized", which a RocksDB built with assertions refuses; both stop the
      * counting. */
     rocksdb_set_perf_level(rocksdb_disable);

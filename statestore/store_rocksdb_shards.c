@@ -19,11 +19,13 @@ void alv_rocksdb_family_name(int32_t shard, char out[ALV_ROCKSDB_FAMILY_NAME_BYT
 int32_t alv_rocksdb_family_shard(const char *name)
 {
     size_t prefix = strlen(FAMILY_PREFIX);
-    if (strncmp(name, FAMILY_PREFIX, prefix) != 0)
+    if (strncmp(name, FAMILY_PREFIX, prefix) != 0) {
         return -1;
+    }
     long shard = strtol(name + prefix, NULL, 10);
-    if (shard < 0 || shard >= ALV_SHARDS_MAX)
+    if (shard < 0 || shard >= ALV_SHARDS_MAX) {
         return -1;
+    }
     /* "shard-07", "shard-7x": not a name that we give. */
     char canonical[ALV_ROCKSDB_FAMILY_NAME_BYTES];
     alv_rocksdb_family_name((int32_t)shard, canonical);
@@ -46,20 +48,23 @@ alv_rocksdb_shard *alv_rocksdb_shard_ref(alv_rocksdb *rocks, int32_t number)
     ALV_ASSERT(number >= 0 && number < ALV_SHARDS_MAX);
     ALV_ASSERT(pthread_rwlock_rdlock(&rocks->table) == 0);
     alv_rocksdb_shard *shard = rocks->shards[number];
-    if (shard != NULL)
+    if (shard != NULL) {
         atomic_fetch_add_explicit(&shard->references, 1, memory_order_relaxed);
+    }
     ALV_ASSERT(pthread_rwlock_unlock(&rocks->table) == 0);
     return shard;
 }
 
 void alv_rocksdb_shard_unref(alv_rocksdb_shard *shard)
 {
-    if (shard == NULL)
+    if (shard == NULL) {
         return;
+    }
     int before = atomic_fetch_sub_explicit(&shard->references, 1, memory_order_acq_rel);
     ALV_ASSERT(before > 0);
-    if (before > 1)
+    if (before > 1) {
         return;
+    }
     rocksdb_column_family_handle_destroy(shard->family);
     ALV_ASSERT(pthread_mutex_destroy(&shard->position_lock) == 0);
     alv_free(shard);
@@ -69,8 +74,9 @@ bool alv_rocksdb_shard_position(alv_rocksdb_shard *shard, alv_position *out)
 {
     ALV_ASSERT(pthread_mutex_lock(&shard->position_lock) == 0);
     bool open = shard->open;
-    if (open)
+    if (open) {
         *out = shard->position;
+    }
     ALV_ASSERT(pthread_mutex_unlock(&shard->position_lock) == 0);
     return open;
 }
@@ -104,8 +110,9 @@ static alv_status family_make(alv_rocksdb *rocks, int32_t number, alv_error *err
     rocksdb_column_family_handle_t *family =
         rocksdb_create_column_family(rocks->db, rocks->options, name, &text);
     alv_status status = alv_rocksdb_check(text, "make", number, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status; /* the handle is not valid then */
+    }
     alv_rocksdb_shard *shard = alv_rocksdb_shard_new(number, family);
     alv_rocksdb_shard_set_position(shard, &ALV_POSITION_START);
     table_replace(rocks, number, shard);
@@ -121,8 +128,9 @@ static alv_status position_read(alv_rocksdb *rocks, alv_rocksdb_shard *shard, al
         rocksdb_get_pinned_cf(rocks->db, rocks->read_options, shard->family,
                               ALV_ROCKSDB_POSITION_KEY, strlen(ALV_ROCKSDB_POSITION_KEY), &text);
     alv_status status = alv_rocksdb_check(text, "read position of", shard->number, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
+    }
     if (value == NULL) {
         *out = ALV_POSITION_START;
         return ALV_OK;
@@ -139,15 +147,17 @@ static alv_status shard_open(alv_rocksdb *rocks, int32_t number, alv_position *o
     alv_rocksdb_shard *shard = alv_rocksdb_shard_ref(rocks, number);
     if (shard == NULL) {
         alv_status made = family_make(rocks, number, err);
-        if (made == ALV_OK)
+        if (made == ALV_OK) {
             *out = ALV_POSITION_START;
+        }
         return made;
     }
     alv_status status = ALV_OK;
     if (!alv_rocksdb_shard_position(shard, out)) {
         status = position_read(rocks, shard, out, err);
-        if (status == ALV_OK)
+        if (status == ALV_OK) {
             alv_rocksdb_shard_set_position(shard, out);
+        }
     }
     alv_rocksdb_shard_unref(shard);
     return status;
@@ -175,12 +185,14 @@ static alv_status shard_wipe(alv_rocksdb *rocks, int32_t number, alv_error *err)
         rocksdb_drop_column_family(rocks->db, shard->family, &text);
         alv_rocksdb_shard_unref(shard);
         alv_status dropped = alv_rocksdb_check(text, "wipe", number, err);
-        if (dropped != ALV_OK)
+        if (dropped != ALV_OK) {
             return dropped;
+        }
     }
     alv_status status = family_make(rocks, number, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         table_replace(rocks, number, NULL);
+    }
     return status;
 }
 
@@ -191,10 +203,12 @@ alv_status alv_rocksdb_wipe_shard(alv_store *store, int32_t shard, alv_error *er
     ALV_ASSERT(pthread_mutex_lock(&rocks->change) == 0);
     alv_status status = shard_wipe(rocks, shard, err);
     ALV_ASSERT(pthread_mutex_unlock(&rocks->change) == 0);
-    if (status != ALV_REJECT)
+    if (status != ALV_REJECT) {
         return status;
+    }
     /* What cannot even be dropped is not cured by wiping it again. */
-    if (err != NULL)
+    if (err != NULL) {
         err->status = ALV_FATAL;
+    }
     return ALV_FATAL;
 }

@@ -7,19 +7,22 @@
 
 static void hold_unlink(alv_kafka_hold *hold)
 {
-    if (hold->previous == NULL)
+    if (hold->previous == NULL) {
         return;
+    }
     *hold->previous = hold->next;
-    if (hold->next != NULL)
+    if (hold->next != NULL) {
         hold->next->previous = hold->previous;
+    }
 }
 
 static void hold_link(alv_kafka_hold *hold, alv_kafka_hold **list)
 {
     hold->next = *list;
     hold->previous = list;
-    if (hold->next != NULL)
+    if (hold->next != NULL) {
         hold->next->previous = &hold->next;
+    }
     *list = hold;
 }
 
@@ -27,9 +30,11 @@ static void hold_link(alv_kafka_hold *hold, alv_kafka_hold **list)
 static void hold_clear(alv_batch *batch)
 {
     alv_kafka_hold *hold = batch->handles;
-    for (size_t i = 0; i < hold->count; i++)
-        if (hold->messages[i] != NULL)
+    for (size_t i = 0; i < hold->count; i++) {
+        if (hold->messages[i] != NULL) {
             rd_kafka_message_destroy(hold->messages[i]);
+        }
+    }
     hold_unlink(hold);
     alv_free(hold->messages);
     alv_free(hold);
@@ -55,8 +60,9 @@ alv_kafka_hold *alv_kafka_hold_fill(alv_kafka_hold **list, rd_kafka_queue_t *que
 {
     alv_kafka_hold *hold = hold_new(list, batch);
     rd_kafka_message_t *first = rd_kafka_consume_queue(queue, timeout_ms);
-    if (first == NULL)
+    if (first == NULL) {
         return hold;
+    }
     hold->messages[hold->count++] = first;
     if (batch->capacity > 1) {
         ssize_t more =
@@ -101,8 +107,9 @@ size_t alv_kafka_headers(const alv_record *record, alv_header *out, size_t capac
 {
     rd_kafka_headers_t *headers = NULL;
     if (record->handle == NULL ||
-        rd_kafka_message_headers(record->handle, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        rd_kafka_message_headers(record->handle, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return 0;
+    }
     size_t count = rd_kafka_header_cnt(headers);
     for (size_t i = 0; i < count && i < capacity; i++) {
         const void *value = NULL;

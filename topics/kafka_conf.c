@@ -160,12 +160,16 @@ static const struct {
 /* Why kafka.`key` may not be set, NULL when it may. */
 static const char *conf_refusal(const char *key)
 {
-    for (size_t i = 0; i < COUNT(conf_reserved); i++)
-        if (strcmp(conf_reserved[i].key, key) == 0)
+    for (size_t i = 0; i < COUNT(conf_reserved); i++) {
+        if (strcmp(conf_reserved[i].key, key) == 0) {
             return conf_reserved[i].instead;
-    for (size_t i = 0; i < COUNT(conf_fixed); i++)
-        if (strcmp(conf_fixed[i].key, key) == 0)
+        }
+    }
+    for (size_t i = 0; i < COUNT(conf_fixed); i++) {
+        if (strcmp(conf_fixed[i].key, key) == 0) {
             return "correctness depends on its value";
+        }
+    }
     return NULL;
 }
 
@@ -186,9 +190,11 @@ void alv_kafka_conf_set_number(rd_kafka_conf_t *conf, const char *key, int64_t v
 static void conf_apply(rd_kafka_conf_t *conf, alv_kafka_kind kind, const conf_setting *settings,
                        size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        if ((settings[i].kinds & (unsigned)kind) != 0)
+    for (size_t i = 0; i < count; i++) {
+        if ((settings[i].kinds & (unsigned)kind) != 0) {
             alv_kafka_conf_set(conf, settings[i].key, settings[i].value);
+        }
+    }
 }
 
 /* librdkafka has one name space for consumers and producers and ignores what does not concern a
@@ -201,11 +207,13 @@ static alv_status conf_apply_passed_through(rd_kafka_conf_t *conf, const alv_con
     char text[256];
     for (size_t i = 0; i < count; i++) {
         const char *why = conf_refusal(items[i].key);
-        if (why != NULL)
+        if (why != NULL) {
             return alv_fail(err, ALV_REJECT, "kafka.%s cannot be set: %s", items[i].key, why);
+        }
         if (rd_kafka_conf_set(conf, items[i].key, items[i].value, text, sizeof(text)) !=
-            RD_KAFKA_CONF_OK)
+            RD_KAFKA_CONF_OK) {
             return alv_fail_from(err, ALV_REJECT, "rdkafka", 0, "kafka.%s: %s", items[i].key, text);
+        }
     }
     return ALV_OK;
 }
@@ -219,8 +227,9 @@ static void conf_size_queue(rd_kafka_conf_t *conf, const alv_config *config)
     size_t size = sizeof(text);
     if (wanted > 200000 && wanted <= 10000000 &&
         rd_kafka_conf_get(conf, "queue.buffering.max.messages", text, &size) == RD_KAFKA_CONF_OK &&
-        strcmp(text, "200000") == 0)
+        strcmp(text, "200000") == 0) {
         alv_kafka_conf_set_number(conf, "queue.buffering.max.messages", wanted);
+    }
 }
 
 alv_status alv_kafka_conf_new(const alv_config *config, alv_kafka_kind kind,
@@ -234,8 +243,9 @@ alv_status alv_kafka_conf_new(const alv_config *config, alv_kafka_kind kind,
         return status;
     }
     conf_apply(conf, kind, conf_fixed, COUNT(conf_fixed));
-    if ((kind & PRODUCING) != 0)
+    if ((kind & PRODUCING) != 0) {
         conf_size_queue(conf, config);
+    }
     alv_kafka_conf_set(conf, "bootstrap.servers", alv_config_settings(config)->bootstrap_servers);
     alv_kafka_conf_set(conf, "client.id", client->name);
     rd_kafka_conf_set_log_cb(conf, alv_kafka_events_log);

@@ -61,16 +61,18 @@ static const char *consumer_topic(const kafka_consumer *consumer)
 
 static consumer_shard *consumer_find(kafka_consumer *consumer, int32_t shard)
 {
-    if (shard < 0 || shard >= consumer->shard_count || !consumer->shards[shard].assigned)
+    if (shard < 0 || shard >= consumer->shard_count || !consumer->shards[shard].assigned) {
         return NULL;
+    }
     return &consumer->shards[shard];
 }
 
 static void consumer_make_room(kafka_consumer *consumer, int32_t shard)
 {
     ALV_ASSERT(shard >= 0);
-    if (shard < consumer->shard_count)
+    if (shard < consumer->shard_count) {
         return;
+    }
     int32_t count = shard + 16;
     consumer->shards = alv_realloc(consumer->shards, (size_t)count * sizeof(*consumer->shards));
     memset(consumer->shards + consumer->shard_count, 0,
@@ -83,19 +85,22 @@ static void consumer_make_room(kafka_consumer *consumer, int32_t shard)
 static int32_t *consumer_numbers(const rd_kafka_topic_partition_list_t *partitions)
 {
     int32_t *numbers = alv_alloc_array((size_t)partitions->cnt + 1, sizeof(*numbers));
-    for (int i = 0; i < partitions->cnt; i++)
+    for (int i = 0; i < partitions->cnt; i++) {
         numbers[i] = partitions->elems[i].partition;
+    }
     return numbers;
 }
 
 /* A rebalance call that librdkafka refuses leaves the group in a state nobody knows. */
 static void consumer_check(kafka_consumer *consumer, rd_kafka_error_t *error, const char *what)
 {
-    if (error == NULL)
+    if (error == NULL) {
         return;
-    if (consumer->notice.status == ALV_OK)
+    }
+    if (consumer->notice.status == ALV_OK) {
         (void)alv_kafka_fail(&consumer->notice, ALV_FATAL, rd_kafka_error_code(error), "%s: %s",
                              what, rd_kafka_error_string(error));
+    }
     rd_kafka_error_destroy(error);
 }
 
@@ -133,8 +138,9 @@ static void consumer_on_revoke(kafka_consumer *consumer,
     consumer->listener.revoked(consumer->listener.payload, numbers, (size_t)partitions->cnt, lost);
     for (int i = 0; i < partitions->cnt; i++) {
         consumer_shard *shard = consumer_find(consumer, numbers[i]);
-        if (shard != NULL)
+        if (shard != NULL) {
             shard->assigned = false;
+        }
     }
     alv_free(numbers);
     consumer_check(consumer, rd_kafka_incremental_unassign(consumer->client.rk, partitions),
@@ -145,10 +151,11 @@ static void consumer_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
                                   rd_kafka_topic_partition_list_t *partitions, void *opaque)
 {
     kafka_consumer *consumer = ((alv_kafka_client *)opaque)->owner;
-    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
+    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         consumer_on_assign(consumer, partitions);
-    else
+    } else {
         consumer_on_revoke(consumer, partitions);
+    }
     rd_kafka_yield(rk); /* poll returns, so that the lane can act on it */
 }
 
@@ -157,13 +164,17 @@ static void consumer_lose_all(kafka_consumer *consumer)
 {
     int32_t *numbers = alv_alloc_array((size_t)consumer->shard_count + 1, sizeof(*numbers));
     size_t count = 0;
-    for (int32_t shard = 0; shard < consumer->shard_count; shard++)
-        if (consumer->shards[shard].assigned)
+    for (int32_t shard = 0; shard < consumer->shard_count; shard++) {
+        if (consumer->shards[shard].assigned) {
             numbers[count++] = shard;
-    if (count > 0)
+        }
+    }
+    if (count > 0) {
         consumer->listener.revoked(consumer->listener.payload, numbers, count, true);
-    for (size_t i = 0; i < count; i++)
+    }
+    for (size_t i = 0; i < count; i++) {
         consumer->shards[numbers[i]].assigned = false;
+    }
     alv_free(numbers);
 }
 
@@ -201,8 +212,9 @@ static void consumer_apply_pauses(kafka_consumer *consumer)
             shard->running = false;
         }
     }
-    if (list->cnt > 0)
+    if (list->cnt > 0) {
         (void)rd_kafka_pause_partitions(consumer->client.rk, list); /* cannot fail */
+    }
     rd_kafka_topic_partition_list_destroy(list);
 }
 
@@ -215,8 +227,9 @@ static bool consumer_sought(consumer_shard *shard, const rd_kafka_topic_partitio
         return true;
     }
     if (partition->err != RD_KAFKA_RESP_ERR__IN_PROGRESS &&
-        ++shard->seek_refusals > SEEK_REFUSALS_MAX)
+        ++shard->seek_refusals > SEEK_REFUSALS_MAX) {
         shard->broken = true;
+    }
     return false;
 }
 
@@ -226,36 +239,41 @@ static bool consumer_seek(kafka_consumer *consumer, rd_kafka_topic_partition_lis
     bool done = true;
     rd_kafka_topic_partition_list_t *resumed = rd_kafka_topic_partition_list_new(list->cnt);
     rd_kafka_error_t *error = rd_kafka_seek_partitions(consumer->client.rk, list, SEEK_MS);
-    if (error != NULL)
+    if (error != NULL) {
         rd_kafka_error_destroy(error); /* timed out: each partition says whether it is done */
+    }
     for (int i = 0; i < list->cnt; i++) {
         consumer_shard *shard = &consumer->shards[list->elems[i].partition];
-        if (!consumer_sought(shard, &list->elems[i]))
+        if (!consumer_sought(shard, &list->elems[i])) {
             done = false;
-        else if (!shard->running) {
+        } else if (!shard->running) {
             consumer_list_add(resumed, consumer, list->elems[i].partition);
             shard->running = true;
         }
     }
-    if (resumed->cnt > 0)
+    if (resumed->cnt > 0) {
         (void)rd_kafka_resume_partitions(consumer->client.rk, resumed); /* cannot fail */
+    }
     rd_kafka_topic_partition_list_destroy(resumed);
     return done;
 }
 
 static void consumer_apply(kafka_consumer *consumer)
 {
-    if (!consumer->dirty)
+    if (!consumer->dirty) {
         return;
+    }
     consumer_apply_pauses(consumer);
     rd_kafka_topic_partition_list_t *list =
         rd_kafka_topic_partition_list_new(consumer->shard_count);
     for (int32_t i = 0; i < consumer->shard_count; i++) {
         consumer_shard *shard = &consumer->shards[i];
-        if (!shard->assigned || !shard->started || !shard->seek_due)
+        if (!shard->assigned || !shard->started || !shard->seek_due) {
             continue;
-        if (shard->broken)
+        }
+        if (shard->broken) {
             consumer_revive(consumer, i, shard);
+        }
         consumer_list_add(list, consumer, i)->offset = shard->next;
     }
     consumer->dirty = list->cnt > 0 && !consumer_seek(consumer, list);
@@ -268,8 +286,9 @@ static alv_status consumer_fatal(kafka_consumer *consumer, alv_error *err)
 {
     char text[256];
     rd_kafka_resp_err_t code = rd_kafka_fatal_error(consumer->client.rk, text, sizeof(text));
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         return ALV_OK;
+    }
     consumer_lose_all(consumer);
     alv_status status =
         code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID || code == RD_KAFKA_RESP_ERR__FENCED
@@ -285,21 +304,24 @@ static void consumer_note(kafka_consumer *consumer, const rd_kafka_message_t *me
     consumer_shard *shard = consumer_find(consumer, number);
     if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET && shard != NULL) {
         /* Stale when the lane has asked for another offset meanwhile. */
-        if (shard->seek_due)
+        if (shard->seek_due) {
             return;
+        }
         shard->broken = true;
         shard->started = false;
         consumer->dirty = true;
     }
-    if (consumer->notice.status != ALV_OK || message->err == RD_KAFKA_RESP_ERR__FATAL)
+    if (consumer->notice.status != ALV_OK || message->err == RD_KAFKA_RESP_ERR__FATAL) {
         return;
-    if (number >= 0)
+    }
+    if (number >= 0) {
         (void)alv_kafka_fail(&consumer->notice, ALV_RETRY, message->err, "%s shard %d: %s",
                              consumer_topic(consumer), (int)number,
                              rd_kafka_message_errstr(message));
-    else
+    } else {
         (void)alv_kafka_fail(&consumer->notice, ALV_RETRY, message->err, "%s",
                              rd_kafka_message_errstr(message));
+    }
 }
 
 static void consumer_deliver(kafka_consumer *consumer, alv_kafka_hold *hold)
@@ -325,8 +347,9 @@ static alv_status consumer_poll(alv_consumer *base, int timeout_ms, alv_batch *o
     kafka_consumer *consumer = (kafka_consumer *)base;
     alv_batch_clear(out);
     consumer_apply(consumer);
-    if (consumer->dirty && timeout_ms > SEEK_RETRY_MS)
+    if (consumer->dirty && timeout_ms > SEEK_RETRY_MS) {
         timeout_ms = SEEK_RETRY_MS;
+    }
     consumer_deliver(consumer,
                      alv_kafka_hold_fill(&consumer->holds, consumer->queue, timeout_ms, out));
 
@@ -335,8 +358,9 @@ static alv_status consumer_poll(alv_consumer *base, int timeout_ms, alv_batch *o
         alv_batch_clear(out);
         return status;
     }
-    if (out->count > 0)
+    if (out->count > 0) {
         return ALV_OK; /* trouble can wait for the next poll */
+    }
     if (consumer->notice.status != ALV_OK) {
         alv_error notice = consumer->notice;
         alv_error_clear(&consumer->notice);
@@ -355,8 +379,9 @@ static alv_status consumer_start(alv_consumer *base, int32_t number, int64_t off
     kafka_consumer *consumer = (kafka_consumer *)base;
     consumer_shard *shard = consumer_find(consumer, number);
     ALV_ASSERT(offset >= 0);
-    if (shard == NULL)
+    if (shard == NULL) {
         return alv_fail(err, ALV_RETRY, "shard %d is not assigned", (int)number);
+    }
     shard->started = true;
     shard->seek_due = true;
     shard->next = offset;
@@ -368,8 +393,9 @@ static alv_status consumer_pause(alv_consumer *base, int32_t number, alv_error *
 {
     kafka_consumer *consumer = (kafka_consumer *)base;
     consumer_shard *shard = consumer_find(consumer, number);
-    if (shard == NULL)
+    if (shard == NULL) {
         return alv_fail(err, ALV_RETRY, "shard %d is not assigned", (int)number);
+    }
     shard->started = false;
     shard->seek_due = false;
     consumer->dirty = true;
@@ -403,9 +429,11 @@ static int64_t consumer_now_ms(void)
 
 static bool consumer_has_shards(const kafka_consumer *consumer)
 {
-    for (int32_t i = 0; i < consumer->shard_count; i++)
-        if (consumer->shards[i].assigned)
+    for (int32_t i = 0; i < consumer->shard_count; i++) {
+        if (consumer->shards[i].assigned) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -413,8 +441,9 @@ static bool consumer_has_shards(const kafka_consumer *consumer)
 static void consumer_serve(rd_kafka_queue_t *queue, int timeout_ms)
 {
     rd_kafka_message_t *message = rd_kafka_consume_queue(queue, timeout_ms);
-    if (message != NULL)
+    if (message != NULL) {
         rd_kafka_message_destroy(message);
+    }
 }
 
 /* librdkafka forgets the member id in the moment in which it sends LeaveGroup. */
@@ -422,8 +451,9 @@ static bool consumer_is_member(const kafka_consumer *consumer)
 {
     char *id = rd_kafka_memberid(consumer->client.rk);
     bool is_member = id != NULL && *id != '\0';
-    if (id != NULL)
+    if (id != NULL) {
         rd_kafka_mem_free(consumer->client.rk, id);
+    }
     return is_member;
 }
 
@@ -432,12 +462,14 @@ static bool consumer_is_member(const kafka_consumer *consumer)
 static void consumer_leave(kafka_consumer *consumer)
 {
     int64_t deadline_ms = consumer_now_ms() + CLOSE_UNSUBSCRIBE_MS;
-    if (rd_kafka_unsubscribe(consumer->client.rk) != RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (rd_kafka_unsubscribe(consumer->client.rk) != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return;
+    }
     while ((consumer_has_shards(consumer) || consumer_is_member(consumer)) &&
            consumer_now_ms() < deadline_ms &&
-           rd_kafka_fatal_error(consumer->client.rk, NULL, 0) == RD_KAFKA_RESP_ERR_NO_ERROR)
+           rd_kafka_fatal_error(consumer->client.rk, NULL, 0) == RD_KAFKA_RESP_ERR_NO_ERROR) {
         consumer_serve(consumer->queue, 5);
+    }
 }
 
 /* As rd_kafka_consumer_close, but bounded: that one waits for a coordinator that may be away. */
@@ -446,11 +478,13 @@ static void consumer_shut(kafka_consumer *consumer)
     int64_t deadline_ms = consumer_now_ms() + CLOSE_MS - CLOSE_UNSUBSCRIBE_MS;
     rd_kafka_queue_t *queue = rd_kafka_queue_new(consumer->client.rk);
     rd_kafka_error_t *error = rd_kafka_consumer_close_queue(consumer->client.rk, queue);
-    if (error != NULL)
+    if (error != NULL) {
         rd_kafka_error_destroy(error); /* fatal: there is nothing to close */
-    else
-        while (!rd_kafka_consumer_closed(consumer->client.rk) && consumer_now_ms() < deadline_ms)
+    } else {
+        while (!rd_kafka_consumer_closed(consumer->client.rk) && consumer_now_ms() < deadline_ms) {
             consumer_serve(queue, 20);
+        }
+    }
     rd_kafka_queue_destroy(queue);
 }
 
@@ -458,8 +492,9 @@ static void consumer_close(alv_consumer *base, bool stay)
 {
     kafka_consumer *consumer = (kafka_consumer *)base;
     alv_kafka_hold_clear_all(consumer->holds);
-    if (!stay)
+    if (!stay) {
         consumer_leave(consumer);
+    }
     consumer_shut(consumer);
     consumer_lose_all(consumer);
     rd_kafka_queue_destroy(consumer->queue);
@@ -474,8 +509,9 @@ static alv_status consumer_subscribe(kafka_consumer *consumer, alv_error *err)
     consumer_list_add(topics, consumer, RD_KAFKA_PARTITION_UA);
     rd_kafka_resp_err_t code = rd_kafka_subscribe(consumer->client.rk, topics);
     rd_kafka_topic_partition_list_destroy(topics);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return alv_kafka_fail(err, ALV_FATAL, code, "subscribe: %s", rd_kafka_err2str(code));
+    }
     return ALV_OK;
 }
 
@@ -495,8 +531,9 @@ static alv_status consumer_conf(kafka_consumer *consumer, int lane, rd_kafka_con
     const alv_settings *settings = consumer->log->settings;
     alv_status status =
         alv_kafka_conf_new(consumer->log->config, ALV_KAFKA_CONSUMER, &consumer->client, out, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
+    }
     char *instance = alv_format("%s-%d", settings->node_id, lane);
     alv_kafka_conf_set(*out, "group.id", settings->application_id);
     alv_kafka_conf_set(*out, "group.instance.id", instance);
@@ -519,8 +556,9 @@ alv_status alv_kafka_consumer_open(alv_log_port *log, int lane,
 
     rd_kafka_conf_t *conf = NULL;
     alv_status status = consumer_conf(consumer, lane, &conf, err);
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         status = alv_kafka_client_open(&consumer->client, ALV_KAFKA_CONSUMER, conf, err);
+    }
     if (status != ALV_OK) {
         alv_free(consumer);
         return status;

@@ -36,8 +36,9 @@ static repeat_slot repeat_slots[REPEAT_SLOTS];
 
 static uint64_t repeat_hash(uint64_t hash, const char *text)
 {
-    for (; *text != '\0'; text++)
+    for (; *text != '\0'; text++) {
         hash = (hash ^ (unsigned char)*text) * 0x100000001b3u;
+    }
     return hash;
 }
 
@@ -70,19 +71,22 @@ static void events_say(int level, const char *facility, const char *client, unsi
                          : level <= LOG_WARNING ? ALV_LOG_WARN
                          : level <= LOG_INFO    ? ALV_LOG_INFO
                                                 : ALV_LOG_DEBUG;
-    if (suppressed > 0)
+    if (suppressed > 0) {
         alv_log_text(ours, "rdkafka", text, "facility=%s client=%s repeated=%u", facility, client,
                      suppressed);
-    else
+    } else {
         alv_log_text(ours, "rdkafka", text, "facility=%s client=%s", facility, client);
+    }
 }
 
 static bool events_is_indefinite(const char *facility, const char *text)
 {
-    if (strcmp(facility, "REQTMOUT") == 0)
+    if (strcmp(facility, "REQTMOUT") == 0) {
         return true;
-    if (strcmp(facility, "FAIL") != 0)
+    }
+    if (strcmp(facility, "FAIL") != 0) {
         return false;
+    }
     return strstr(text, "in state ") == NULL || strstr(text, "in state UP") != NULL ||
            strstr(text, "in state REAUTH") != NULL;
 }
@@ -90,16 +94,19 @@ static bool events_is_indefinite(const char *facility, const char *text)
 void alv_kafka_events_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
     alv_kafka_client *client = rd_kafka_opaque(rk);
-    if (client != NULL && events_is_indefinite(facility, text))
+    if (client != NULL && events_is_indefinite(facility, text)) {
         atomic_store(&client->indefinite, true);
+    }
 
     /* A setting of kafka.* that concerns the other kind of handle only. */
-    if (strcmp(facility, "CONFWARN") == 0)
+    if (strcmp(facility, "CONFWARN") == 0) {
         level = LOG_DEBUG;
+    }
     const char *name = client != NULL ? client->name : rd_kafka_name(rk);
     unsigned suppressed = 0;
-    if (level == LOG_DEBUG || repeat_pass(name, facility, &suppressed))
+    if (level == LOG_DEBUG || repeat_pass(name, facility, &suppressed)) {
         events_say(level, facility, name, suppressed, text);
+    }
 }
 
 void alv_kafka_events_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
@@ -114,12 +121,14 @@ void alv_kafka_events_error(rd_kafka_t *rk, int code, const char *reason, void *
                    code == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT ||
                    code == RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT ||
                    (code == RD_KAFKA_RESP_ERR__TRANSPORT && events_is_indefinite("FAIL", reason));
-    if (is_lost || reason == text)
+    if (is_lost || reason == text) {
         atomic_store(&client->indefinite, true);
+    }
 
     /* One broker that cannot be reached is an everyday thing; librdkafka uses the others. */
-    if (code == RD_KAFKA_RESP_ERR__TRANSPORT)
+    if (code == RD_KAFKA_RESP_ERR__TRANSPORT) {
         return;
+    }
     alv_error_clear(&client->trouble);
     (void)alv_kafka_fail(&client->trouble, ALV_RETRY, code, "%s", reason);
 }

@@ -32,8 +32,9 @@ alv_status alv_kafka_client_open(alv_kafka_client *client, alv_kafka_kind kind,
     rd_kafka_conf_set_opaque(conf, client);
     client->rk =
         rd_kafka_new(consumes ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, text, sizeof(text));
-    if (client->rk != NULL)
+    if (client->rk != NULL) {
         return ALV_OK;
+    }
     int code = (int)rd_kafka_last_error();
     rd_kafka_conf_destroy(conf); /* rd_kafka_new takes it only when it succeeds */
     return alv_kafka_fail(err, ALV_FATAL, code, "%s: %s", client->name, text);
@@ -41,8 +42,9 @@ alv_status alv_kafka_client_open(alv_kafka_client *client, alv_kafka_kind kind,
 
 void alv_kafka_client_close(alv_kafka_client *client)
 {
-    if (client->rk == NULL)
+    if (client->rk == NULL) {
         return;
+    }
     if (rd_kafka_type(client->rk) == RD_KAFKA_PRODUCER) {
         (void)rd_kafka_purge(client->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
         (void)rd_kafka_flush(client->rk, PURGE_MS); /* runs the reports of what was purged */
@@ -53,8 +55,9 @@ void alv_kafka_client_close(alv_kafka_client *client)
 
 alv_status alv_kafka_client_trouble(alv_kafka_client *client, alv_error *err)
 {
-    if (client->trouble.status == ALV_OK)
+    if (client->trouble.status == ALV_OK) {
         return ALV_OK;
+    }
     alv_error trouble = client->trouble;
     alv_error_clear(&client->trouble);
     return alv_kafka_fail(err, trouble.status, trouble.code, "%s", trouble.text);
@@ -83,9 +86,10 @@ alv_status alv_kafka_range(rd_kafka_t *rk, const char *topic, int32_t shard, int
     int64_t end = 0;
     rd_kafka_resp_err_t code =
         rd_kafka_query_watermark_offsets(rk, topic, shard, &start, &end, ALV_KAFKA_CALL_MS);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return alv_kafka_fail(err, ALV_RETRY, code, "offsets of %s shard %d: %s", topic, (int)shard,
                               rd_kafka_err2str(code));
+    }
     *out_start = start;
     *out_end = end;
     return ALV_OK;
@@ -95,16 +99,19 @@ alv_status alv_kafka_committed(rd_kafka_t *rk, const char *topic, alv_shard_offs
                                size_t count, int timeout_ms, alv_error *err)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         (void)rd_kafka_topic_partition_list_add(list, topic, items[i].shard);
+    }
 
     alv_status status = ALV_OK;
     rd_kafka_resp_err_t code = rd_kafka_committed(rk, list, timeout_ms);
-    for (int i = 0; i < list->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
+    for (int i = 0; i < list->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
         code = list->elems[i].err;
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+    }
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         status = alv_kafka_fail(err, ALV_RETRY, code, "committed offsets of %s: %s", topic,
                                 rd_kafka_err2str(code));
+    }
     for (size_t i = 0; i < count && status == ALV_OK; i++) {
         /* the list may have been put in another order */
         const rd_kafka_topic_partition_t *found =
@@ -139,23 +146,26 @@ static alv_status kafka_check_settings(const alv_config *config, alv_error *err)
     rd_kafka_conf_t *conf = NULL;
     alv_kafka_client_init(&client, config, "check", NULL);
     alv_status status = alv_kafka_conf_new(config, ALV_KAFKA_ADMIN, &client, &conf, err);
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         rd_kafka_conf_destroy(conf);
+    }
     return status;
 }
 
 alv_status alv_kafka_open(const alv_config *config, alv_log_port **out, alv_error *err)
 {
     alv_status status = kafka_check_settings(config, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
+    }
     alv_kafka *log = alv_alloc(sizeof(*log));
     log->base.ops = &kafka_ops;
     log->config = config;
     log->settings = alv_config_settings(config);
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++)
+    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
         alv_schema_name(log->settings->application_id, (alv_topic)topic, log->names[topic],
                         sizeof(log->names[topic]));
+    }
     *out = &log->base;
     return ALV_OK;
 }

@@ -65,8 +65,9 @@ static void producer_taint(kafka_producer *producer)
 
 static void written_reset(producer_written *written)
 {
-    for (int32_t i = 0; i < written->shard_count; i++)
+    for (int32_t i = 0; i < written->shard_count; i++) {
         written->ends[i] = ALV_OFFSET_NONE;
+    }
     written->is_incomplete = false;
 }
 
@@ -79,12 +80,14 @@ static void written_note(producer_written *written, int32_t shard, int64_t offse
     if (shard >= written->shard_count) {
         int32_t count = shard + 16;
         written->ends = alv_realloc(written->ends, (size_t)count * sizeof(*written->ends));
-        for (int32_t i = written->shard_count; i < count; i++)
+        for (int32_t i = written->shard_count; i < count; i++) {
             written->ends[i] = ALV_OFFSET_NONE;
+        }
         written->shard_count = count;
     }
-    if (offset >= written->ends[shard])
+    if (offset >= written->ends[shard]) {
         written->ends[shard] = offset + 1;
+    }
 }
 
 /* Runs on the producer's own thread, inside poll, flush, commit or abort. */
@@ -101,8 +104,9 @@ static void producer_on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *messa
     producer->failed_code = message->err;
     /* Also after a definite refusal: librdkafka then drains and bumps epochs in the background, and
      * a purge that comes late can hit the next transaction. Purged in the queue: never sent. */
-    if (message->err != RD_KAFKA_RESP_ERR__PURGE_QUEUE)
+    if (message->err != RD_KAFKA_RESP_ERR__PURGE_QUEUE) {
         producer_taint(producer);
+    }
 }
 
 static int64_t producer_written_end(const alv_producer *base, alv_topic topic, int32_t shard)
@@ -110,8 +114,9 @@ static int64_t producer_written_end(const alv_producer *base, alv_topic topic, i
     const kafka_producer *producer = (const kafka_producer *)base;
     ALV_ASSERT(topic < ALV_TOPIC_COUNT);
     const producer_written *written = &producer->written[topic];
-    if (written->is_incomplete || shard < 0 || shard >= written->shard_count)
+    if (written->is_incomplete || shard < 0 || shard >= written->shard_count) {
         return ALV_OFFSET_NONE;
+    }
     return written->ends[shard];
 }
 
@@ -132,12 +137,14 @@ static alv_status producer_fatal_status(const kafka_producer *producer, rd_kafka
 static alv_status producer_fatal(kafka_producer *producer, alv_error *err)
 {
     char text[256];
-    if (producer->client.rk == NULL)
+    if (producer->client.rk == NULL) {
         return alv_fail(err, ALV_RETRY, "producer %s is closed until it is renewed",
                         producer->transactional_id);
+    }
     rd_kafka_resp_err_t code = rd_kafka_fatal_error(producer->client.rk, text, sizeof(text));
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         return ALV_OK;
+    }
     producer_taint(producer);
     return alv_kafka_fail(err, producer_fatal_status(producer, code), code, "%s: %s",
                           producer->transactional_id, text);
@@ -159,8 +166,9 @@ static alv_status producer_status(kafka_producer *producer, const rd_kafka_error
         producer_taint(producer);
         return producer_fatal_status(producer, rd_kafka_error_code(error));
     }
-    if (!alv_kafka_is_definite(rd_kafka_error_code(error)))
+    if (!alv_kafka_is_definite(rd_kafka_error_code(error))) {
         producer_taint(producer);
+    }
     return rd_kafka_error_txn_requires_abort(error) || rd_kafka_error_is_retriable(error)
                ? ALV_ABORT
                : ALV_RETRY;
@@ -172,19 +180,22 @@ static alv_status producer_begin(alv_producer *base, alv_error *err)
 {
     kafka_producer *producer = (kafka_producer *)base;
     alv_status status = producer_fatal(producer, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
-    if (atomic_load(&producer->client.indefinite))
+    }
+    if (atomic_load(&producer->client.indefinite)) {
         return alv_fail(err, ALV_RETRY, "producer %s must be renewed first",
                         producer->transactional_id);
+    }
     ALV_ASSERT(!producer->is_open);
     rd_kafka_error_t *error = rd_kafka_begin_transaction(producer->client.rk);
     if (error != NULL) {
         status = producer_status(producer, error);
         return producer_fail(status == ALV_ABORT ? ALV_RETRY : status, error, err);
     }
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++)
+    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
         written_reset(&producer->written[topic]);
+    }
     producer->failed = 0;
     producer->is_open = true;
     producer->begun_at_ms = producer_now_ms();
@@ -195,12 +206,14 @@ static alv_status producer_produce_failed(kafka_producer *producer, const alv_pr
                                           rd_kafka_resp_err_t code, alv_error *err)
 {
     const char *topic = producer->log->names[record->topic];
-    if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
+    if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
         return alv_kafka_fail(err, ALV_REJECT, code, "record of %zu bytes for %s is too large",
                               record->key.size + record->value.size, topic);
+    }
     alv_status status = producer_fatal(producer, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status == ALV_FENCED ? ALV_FENCED : ALV_ABORT;
+    }
     return alv_kafka_fail(err, ALV_ABORT, code, "produce to %s: %s", topic, rd_kafka_err2str(code));
 }
 
@@ -212,10 +225,12 @@ static alv_status producer_produce(alv_producer *base, const alv_produce *record
     for (;;) {
         rd_kafka_resp_err_t code = alv_kafka_targets_produce(&producer->targets, producer->log,
                                                              producer->client.rk, record, NULL);
-        if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
             return ALV_OK;
-        if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL)
+        }
+        if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
             return producer_produce_failed(producer, record, code, err);
+        }
         if (producer_now_ms() >= deadline_ms) {
             producer_taint(producer);
             return alv_kafka_fail(err, ALV_ABORT, code, "the producer's queue stays full");
@@ -230,17 +245,19 @@ static alv_status producer_flush(alv_producer *base, alv_error *err)
     ALV_ASSERT(producer->is_open);
     rd_kafka_resp_err_t code = rd_kafka_flush(producer->client.rk, ALV_MESSAGE_TIMEOUT_MS);
     alv_status status = producer_fatal(producer, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status == ALV_FENCED ? ALV_FENCED : ALV_ABORT;
+    }
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         producer_taint(producer);
         return alv_kafka_fail(err, ALV_ABORT, code, "records are not acknowledged: %s",
                               rd_kafka_err2str(code));
     }
-    if (producer->failed > 0)
+    if (producer->failed > 0) {
         return alv_kafka_fail(err, ALV_ABORT, producer->failed_code,
                               "%lld records were not delivered: %s", (long long)producer->failed,
                               rd_kafka_err2str(producer->failed_code));
+    }
     return ALV_OK;
 }
 
@@ -252,12 +269,13 @@ static char *producer_metadata(const char *owner)
     alv_bytes text = ALV_BYTES_EMPTY;
     alv_bytes_append_text(&text, "{\"owner\":\"");
     for (const char *at = owner; *at != '\0'; at++) {
-        if ((unsigned char)*at < 0x20)
+        if ((unsigned char)*at < 0x20) {
             alv_bytes_printf(&text, "\\u%04x", (unsigned)(unsigned char)*at);
-        else if (*at == '"' || *at == '\\')
+        } else if (*at == '"' || *at == '\\') {
             alv_bytes_printf(&text, "\\%c", *at);
-        else
+        } else {
             alv_bytes_append(&text, at, 1);
+        }
     }
     alv_bytes_append(&text, "\"}", 3); /* with the NUL */
     return text.data;
@@ -288,8 +306,9 @@ static alv_status producer_send_offsets(kafka_producer *producer, alv_consumer *
 {
     rd_kafka_consumer_group_metadata_t *group =
         rd_kafka_consumer_group_metadata(alv_kafka_consumer_handle(consumer));
-    if (group == NULL)
+    if (group == NULL) {
         return alv_fail(err, ALV_ABORT, "the consumer is not a member of its group");
+    }
     rd_kafka_topic_partition_list_t *list = producer_offsets(producer, offsets, count, owner);
     int64_t deadline_ms = producer_now_ms() + ALV_MESSAGE_TIMEOUT_MS;
     rd_kafka_error_t *error = NULL;
@@ -297,15 +316,17 @@ static alv_status producer_send_offsets(kafka_producer *producer, alv_consumer *
         int64_t left_ms = deadline_ms - producer_now_ms();
         error = rd_kafka_send_offsets_to_transaction(producer->client.rk, list, group,
                                                      left_ms > 0 ? (int)left_ms : 0);
-        if (error == NULL || !rd_kafka_error_is_retriable(error) || left_ms <= 0)
+        if (error == NULL || !rd_kafka_error_is_retriable(error) || left_ms <= 0) {
             break;
+        }
         rd_kafka_error_destroy(error);
         rd_kafka_poll(producer->client.rk, 1);
     }
     rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_consumer_group_metadata_destroy(group);
-    if (error == NULL)
+    if (error == NULL) {
         return ALV_OK;
+    }
     return producer_fail(producer_status(producer, error), error, err);
 }
 
@@ -318,11 +339,13 @@ static rd_kafka_error_t *producer_end(kafka_producer *producer,
     for (;;) {
         int64_t left_ms = deadline_ms - producer_now_ms();
         rd_kafka_error_t *error = end(producer->client.rk, left_ms > 0 ? (int)left_ms : 0);
-        if (error == NULL || !rd_kafka_error_is_retriable(error))
+        if (error == NULL || !rd_kafka_error_is_retriable(error)) {
             return error;
+        }
         producer_taint(producer);
-        if (left_ms <= 0)
+        if (left_ms <= 0) {
             return error;
+        }
         rd_kafka_error_destroy(error);
         rd_kafka_poll(producer->client.rk, 1);
     }
@@ -334,10 +357,12 @@ static alv_commit_outcome producer_commit(alv_producer *base, alv_consumer *cons
 {
     kafka_producer *producer = (kafka_producer *)base;
     alv_status status = producer_flush(base, err);
-    if (status == ALV_OK && count > 0)
+    if (status == ALV_OK && count > 0) {
         status = producer_send_offsets(producer, consumer, offsets, count, owner, err);
-    if (status != ALV_OK)
+    }
+    if (status != ALV_OK) {
         return ALV_COMMIT_ABORTED;
+    }
 
     rd_kafka_error_t *error =
         producer_end(producer, rd_kafka_commit_transaction, ALV_TRANSACTION_TIMEOUT_MS);
@@ -358,11 +383,13 @@ static alv_commit_outcome producer_commit(alv_producer *base, alv_consumer *cons
 static alv_status producer_abort(alv_producer *base, alv_error *err)
 {
     kafka_producer *producer = (kafka_producer *)base;
-    if (!producer->is_open)
+    if (!producer->is_open) {
         return ALV_OK;
+    }
     alv_status status = producer_fatal(producer, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
+    }
     rd_kafka_error_t *error =
         producer_end(producer, rd_kafka_abort_transaction, ALV_TRANSACTION_TIMEOUT_MS);
     if (error == NULL) {
@@ -386,8 +413,9 @@ static bool producer_tainted(const alv_producer *base)
 
 static void producer_drop(kafka_producer *producer)
 {
-    if (producer->client.rk != NULL)
+    if (producer->client.rk != NULL) {
         alv_kafka_targets_done(&producer->targets);
+    }
     alv_kafka_client_close(&producer->client);
     producer->is_open = false;
 }
@@ -415,15 +443,18 @@ static alv_status producer_renew(alv_producer *base, alv_error *err)
     rd_kafka_conf_t *conf = NULL;
     alv_status status = alv_kafka_conf_new(producer->log->config, ALV_KAFKA_PRODUCER,
                                            &producer->client, &conf, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
+    }
     alv_kafka_conf_set(conf, "transactional.id", producer->transactional_id);
     rd_kafka_conf_set_dr_msg_cb(conf, producer_on_delivery);
     status = alv_kafka_client_open(&producer->client, ALV_KAFKA_PRODUCER, conf, err);
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         status = producer_init(producer, err);
-    if (status != ALV_OK)
+    }
+    if (status != ALV_OK) {
         producer_drop(producer);
+    }
     return status;
 }
 
@@ -434,12 +465,14 @@ static void producer_close(alv_producer *base)
     if (producer->is_open && producer_fatal(producer, NULL) == ALV_OK) {
         rd_kafka_error_t *error =
             producer_end(producer, rd_kafka_abort_transaction, CLOSE_ABORT_MS);
-        if (error != NULL)
+        if (error != NULL) {
             rd_kafka_error_destroy(error);
+        }
     }
     producer_drop(producer);
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++)
+    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
         alv_free(producer->written[topic].ends);
+    }
     alv_free(producer->transactional_id);
     alv_free(producer);
 }

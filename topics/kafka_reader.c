@@ -40,8 +40,9 @@ typedef struct kafka_reader {
 static reader_slot *reader_find(const kafka_reader *reader, alv_topic topic, int32_t shard)
 {
     if (topic >= ALV_TOPIC_COUNT || shard < 0 || shard >= reader->slot_count[topic] ||
-        !reader->slots[topic][shard].assigned)
+        !reader->slots[topic][shard].assigned) {
         return NULL;
+    }
     return &reader->slots[topic][shard];
 }
 
@@ -75,14 +76,16 @@ static void reader_unassign(alv_reader *base, alv_topic topic, int32_t shard)
 {
     kafka_reader *reader = (kafka_reader *)base;
     reader_slot *slot = reader_find(reader, topic, shard);
-    if (slot == NULL)
+    if (slot == NULL) {
         return;
+    }
     rd_kafka_topic_partition_list_t *list = reader_list(reader, topic, shard, 0);
     rd_kafka_error_t *error = rd_kafka_incremental_unassign(reader->client.rk, list);
     ALV_ASSERT(error == NULL && "the shard was assigned");
     rd_kafka_topic_partition_list_destroy(list);
-    if (slot->rejected)
+    if (slot->rejected) {
         reader->rejected_count--;
+    }
     *slot = (reader_slot){0};
     reader->last_handle = NULL;
 }
@@ -119,14 +122,17 @@ static void reader_pause_all(alv_reader *base, bool paused)
 
 static alv_topic reader_topic(kafka_reader *reader, const rd_kafka_message_t *message)
 {
-    if (message->rkt == NULL)
+    if (message->rkt == NULL) {
         return ALV_TOPIC_COUNT;
-    if (message->rkt == reader->last_handle)
+    }
+    if (message->rkt == reader->last_handle) {
         return reader->last_topic;
+    }
     const char *name = rd_kafka_topic_name(message->rkt);
     int topic = 0;
-    while (topic < ALV_TOPIC_COUNT && strcmp(reader->log->names[topic], name) != 0)
+    while (topic < ALV_TOPIC_COUNT && strcmp(reader->log->names[topic], name) != 0) {
         topic++;
+    }
     reader->last_handle = message->rkt;
     reader->last_topic = (alv_topic)topic;
     return reader->last_topic;
@@ -136,8 +142,9 @@ static alv_topic reader_topic(kafka_reader *reader, const rd_kafka_message_t *me
 static void reader_note(kafka_reader *reader, reader_slot *slot, const rd_kafka_message_t *message)
 {
     if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-        if (slot != NULL && message->offset > slot->position)
+        if (slot != NULL && message->offset > slot->position) {
             slot->position = message->offset;
+        }
         return;
     }
     if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
@@ -147,9 +154,10 @@ static void reader_note(kafka_reader *reader, reader_slot *slot, const rd_kafka_
         }
         return;
     }
-    if (reader->notice.status == ALV_OK)
+    if (reader->notice.status == ALV_OK) {
         (void)alv_kafka_fail(&reader->notice, ALV_RETRY, message->err, "%s",
                              rd_kafka_message_errstr(message));
+    }
 }
 
 static void reader_deliver(kafka_reader *reader, alv_kafka_hold *hold)
@@ -173,12 +181,15 @@ static void reader_deliver(kafka_reader *reader, alv_kafka_hold *hold)
 /* One at a time, and again until it has been unassigned. */
 static alv_status reader_report_rejected(const kafka_reader *reader, alv_error *err)
 {
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++)
-        for (int32_t shard = 0; shard < reader->slot_count[topic]; shard++)
-            if (reader->slots[topic][shard].rejected)
+    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
+        for (int32_t shard = 0; shard < reader->slot_count[topic]; shard++) {
+            if (reader->slots[topic][shard].rejected) {
                 return alv_fail(err, ALV_REJECT, "offset %lld of %s shard %d is not in the log",
                                 (long long)reader->slots[topic][shard].position,
                                 reader->log->names[topic], (int)shard);
+            }
+        }
+    }
     ALV_ASSERT(false && "rejected_count counts them");
     return ALV_OK;
 }
@@ -189,10 +200,12 @@ static alv_status reader_poll(alv_reader *base, int timeout_ms, alv_batch *out, 
     alv_batch_clear(out);
     rd_kafka_queue_t *queue = reader->paused ? reader->parking : reader->queue;
     reader_deliver(reader, alv_kafka_hold_fill(&reader->holds, queue, timeout_ms, out));
-    if (out->count > 0)
+    if (out->count > 0) {
         return ALV_OK; /* trouble can wait for the next poll */
-    if (reader->rejected_count > 0)
+    }
+    if (reader->rejected_count > 0) {
         return reader_report_rejected(reader, err);
+    }
     if (reader->notice.status != ALV_OK) {
         alv_error notice = reader->notice;
         alv_error_clear(&reader->notice);
@@ -221,13 +234,15 @@ static int64_t reader_position(const alv_reader *base, alv_topic topic, int32_t 
  * their own. */
 static alv_status reader_open_probe(kafka_reader *reader, alv_error *err)
 {
-    if (reader->probe.rk != NULL)
+    if (reader->probe.rk != NULL) {
         return ALV_OK;
+    }
     rd_kafka_conf_t *conf = NULL;
     alv_status status =
         alv_kafka_conf_new(reader->log->config, ALV_KAFKA_PROBE, &reader->probe, &conf, err);
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         status = alv_kafka_client_open(&reader->probe, ALV_KAFKA_PROBE, conf, err);
+    }
     return status;
 }
 
@@ -237,8 +252,9 @@ static alv_status reader_range(alv_reader *base, alv_topic topic, int32_t shard,
     kafka_reader *reader = (kafka_reader *)base;
     ALV_ASSERT(topic < ALV_TOPIC_COUNT);
     alv_status status = reader_open_probe(reader, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
+    }
     (void)rd_kafka_poll(reader->probe.rk, 0); /* runs its error callback, so that none pile up */
     return alv_kafka_range(reader->probe.rk, reader->log->names[topic], shard, out_start, out_end,
                            err);
@@ -258,14 +274,17 @@ static void reader_close(alv_reader *base)
 {
     kafka_reader *reader = (kafka_reader *)base;
     alv_kafka_hold_clear_all(reader->holds);
-    if (reader->queue != NULL)
+    if (reader->queue != NULL) {
         rd_kafka_queue_destroy(reader->queue);
-    if (reader->parking != NULL)
+    }
+    if (reader->parking != NULL) {
         rd_kafka_queue_destroy(reader->parking);
+    }
     alv_kafka_client_close(&reader->client);
     alv_kafka_client_close(&reader->probe);
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++)
+    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
         alv_free(reader->slots[topic]);
+    }
     alv_free(reader);
 }
 
@@ -286,12 +305,14 @@ static alv_status reader_open_client(kafka_reader *reader, alv_error *err)
     rd_kafka_conf_t *conf = NULL;
     alv_status status =
         alv_kafka_conf_new(reader->log->config, ALV_KAFKA_READER, &reader->client, &conf, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
+    }
     alv_kafka_conf_set(conf, "group.id", reader->log->settings->application_id);
     status = alv_kafka_client_open(&reader->client, ALV_KAFKA_READER, conf, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
+    }
     (void)rd_kafka_poll_set_consumer(reader->client.rk); /* fails without group.id only */
     reader->queue = rd_kafka_queue_get_consumer(reader->client.rk);
     reader->parking = rd_kafka_queue_new(reader->client.rk);

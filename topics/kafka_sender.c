@@ -47,8 +47,9 @@ static void sender_on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message
     (void)rk;
     (void)opaque;
     sender_ticket *ticket = message->_private;
-    if (ticket == NULL)
+    if (ticket == NULL) {
         return;
+    }
     alv_status status = sender_status(message->err);
     ticket->sent(ticket->payload, status, message->partition,
                  status == ALV_OK && message->offset >= 0 ? message->offset : ALV_OFFSET_NONE,
@@ -58,8 +59,9 @@ static void sender_on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message
 
 static sender_ticket *sender_ticket_new(alv_sent sent, void *payload)
 {
-    if (sent == NULL)
+    if (sent == NULL) {
         return NULL;
+    }
     sender_ticket *ticket = alv_alloc(sizeof(*ticket));
     *ticket = (sender_ticket){.sent = sent, .payload = payload};
     return ticket;
@@ -75,12 +77,14 @@ static alv_status sender_send(alv_sender *base, const alv_produce *record, alv_s
     for (;;) {
         code = alv_kafka_targets_produce(&sender->targets, sender->log, sender->client.rk, record,
                                          ticket);
-        if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL || sender_now_ms() >= deadline_ms)
+        if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL || sender_now_ms() >= deadline_ms) {
             break;
+        }
         rd_kafka_poll(sender->client.rk, QUEUE_FULL_POLL_MS);
     }
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         return ALV_OK;
+    }
     alv_free(ticket); /* no report will come */
     return alv_kafka_fail(err, sender_status(code), code, "send to %s: %s",
                           sender->log->names[record->topic], rd_kafka_err2str(code));
@@ -95,9 +99,10 @@ static alv_status sender_flush(alv_sender *base, int timeout_ms, alv_error *err)
 {
     kafka_sender *sender = (kafka_sender *)base;
     rd_kafka_resp_err_t code = rd_kafka_flush(sender->client.rk, timeout_ms);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return alv_kafka_fail(err, ALV_RETRY, code, "%d records are not acknowledged yet",
                               rd_kafka_outq_len(sender->client.rk));
+    }
     return ALV_OK;
 }
 

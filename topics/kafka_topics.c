@@ -39,17 +39,20 @@ static alv_status topics_open(topics_admin *admin, const alv_config *config, alv
     alv_kafka_client_init(&admin->client, config, "topics", admin);
     rd_kafka_conf_t *conf = NULL;
     alv_status status = alv_kafka_conf_new(config, ALV_KAFKA_ADMIN, &admin->client, &conf, err);
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         status = alv_kafka_client_open(&admin->client, ALV_KAFKA_ADMIN, conf, err);
-    if (status == ALV_OK)
+    }
+    if (status == ALV_OK) {
         admin->queue = rd_kafka_queue_new(admin->client.rk);
+    }
     return status;
 }
 
 static void topics_close(topics_admin *admin)
 {
-    if (admin->queue != NULL)
+    if (admin->queue != NULL) {
         rd_kafka_queue_destroy(admin->queue);
+    }
     alv_kafka_client_close(&admin->client);
 }
 
@@ -69,8 +72,9 @@ static alv_status topics_answer(topics_admin *admin, const char *what, rd_kafka_
                                 alv_error *err)
 {
     rd_kafka_event_t *event = rd_kafka_queue_poll(admin->queue, ALV_KAFKA_CALL_MS + 1000);
-    if (event == NULL)
+    if (event == NULL) {
         return alv_fail(err, ALV_RETRY, "%s: no broker answers", what);
+    }
     rd_kafka_resp_err_t code = rd_kafka_event_error(event);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         alv_status status =
@@ -97,11 +101,13 @@ static void topics_note_partitions(const rd_kafka_TopicDescription_t *topic, alv
     for (size_t i = 0; i < partition_count; i++) {
         size_t replica_count = 0;
         (void)rd_kafka_TopicPartitionInfo_replicas(partitions[i], &replica_count);
-        if (rd_kafka_TopicPartitionInfo_partition(partitions[i]) == 0)
+        if (rd_kafka_TopicPartitionInfo_partition(partitions[i]) == 0) {
             info->replication_factor = (int32_t)replica_count;
+        }
         const rd_kafka_Node_t *leader = rd_kafka_TopicPartitionInfo_leader(partitions[i]);
-        if (leader == NULL || rd_kafka_Node_id(leader) < 0)
+        if (leader == NULL || rd_kafka_Node_id(leader) < 0) {
             seen->has_leaders = false;
+        }
     }
 }
 
@@ -116,20 +122,23 @@ static alv_status topics_read_partitions(const rd_kafka_event_t *event,
     for (size_t i = 0; i < count; i++) {
         const char *name = rd_kafka_TopicDescription_name(topics[i]);
         int topic = 0;
-        while (topic < ALV_TOPIC_COUNT && strcmp(info[topic].name, name) != 0)
+        while (topic < ALV_TOPIC_COUNT && strcmp(info[topic].name, name) != 0) {
             topic++;
-        if (topic == ALV_TOPIC_COUNT)
+        }
+        if (topic == ALV_TOPIC_COUNT) {
             continue;
+        }
         const rd_kafka_error_t *error = rd_kafka_TopicDescription_error(topics[i]);
         rd_kafka_resp_err_t code = rd_kafka_error_code(error);
-        if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
             topics_note_partitions(topics[i], &info[topic], &seen[topic]);
-        else if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+        } else if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
             return alv_kafka_fail(err, ALV_REJECT, code, "topic %s: %s", name,
                                   rd_kafka_error_string(error));
-        else if (code != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+        } else if (code != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
             return alv_kafka_fail(err, ALV_RETRY, code, "topic %s: %s", name,
                                   rd_kafka_error_string(error));
+        }
     }
     return ALV_OK;
 }
@@ -138,8 +147,9 @@ static alv_status topics_ask_partitions(topics_admin *admin, alv_topic_info info
                                         topics_seen seen[ALV_TOPIC_COUNT], alv_error *err)
 {
     const char *names[ALV_TOPIC_COUNT];
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++)
+    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
         names[topic] = info[topic].name;
+    }
     rd_kafka_TopicCollection_t *collection =
         rd_kafka_TopicCollection_of_topic_names(names, ALV_TOPIC_COUNT);
     rd_kafka_AdminOptions_t *options = topics_options(admin, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
@@ -149,8 +159,9 @@ static alv_status topics_ask_partitions(topics_admin *admin, alv_topic_info info
 
     rd_kafka_event_t *event = NULL;
     alv_status status = topics_answer(admin, "describe topics", &event, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
+    }
     status = topics_read_partitions(event, info, seen, err);
     rd_kafka_event_destroy(event);
     return status;
@@ -161,14 +172,16 @@ static alv_status topics_ask_partitions(topics_admin *admin, alv_topic_info info
 static void topics_note_setting(const char *name, const char *value, alv_topic_info *info,
                                 topics_seen *seen)
 {
-    if (value == NULL)
+    if (value == NULL) {
         return;
-    if (strcmp(name, "cleanup.policy") == 0)
+    }
+    if (strcmp(name, "cleanup.policy") == 0) {
         snprintf(info->cleanup_policy, sizeof(info->cleanup_policy), "%s", value);
-    else if (strcmp(name, "retention.ms") == 0)
+    } else if (strcmp(name, "retention.ms") == 0) {
         snprintf(info->retention_ms, sizeof(info->retention_ms), "%s", value);
-    else if (strcmp(name, "max.message.bytes") == 0)
+    } else if (strcmp(name, "max.message.bytes") == 0) {
         seen->max_message_bytes = strtoll(value, NULL, 10);
+    }
 }
 
 static alv_status topics_read_settings(const rd_kafka_event_t *event,
@@ -181,19 +194,22 @@ static alv_status topics_read_settings(const rd_kafka_event_t *event,
     for (size_t i = 0; i < count; i++) {
         const char *name = rd_kafka_ConfigResource_name(resources[i]);
         rd_kafka_resp_err_t code = rd_kafka_ConfigResource_error(resources[i]);
-        if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
             return alv_kafka_fail(
                 err, code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ? ALV_REJECT : ALV_RETRY,
                 code, "settings of topic %s: %s", name, rd_kafka_err2str(code));
+        }
         int topic = 0;
-        while (topic < ALV_TOPIC_COUNT && strcmp(info[topic].name, name) != 0)
+        while (topic < ALV_TOPIC_COUNT && strcmp(info[topic].name, name) != 0) {
             topic++;
+        }
         size_t entry_count = 0;
         const rd_kafka_ConfigEntry_t **entries =
             rd_kafka_ConfigResource_configs(resources[i], &entry_count);
-        for (size_t j = 0; j < entry_count && topic < ALV_TOPIC_COUNT; j++)
+        for (size_t j = 0; j < entry_count && topic < ALV_TOPIC_COUNT; j++) {
             topics_note_setting(rd_kafka_ConfigEntry_name(entries[j]),
                                 rd_kafka_ConfigEntry_value(entries[j]), &info[topic], &seen[topic]);
+        }
     }
     return ALV_OK;
 }
@@ -204,12 +220,15 @@ static alv_status topics_ask_settings(topics_admin *admin, alv_topic_info info[A
 {
     rd_kafka_ConfigResource_t *resources[ALV_TOPIC_COUNT];
     size_t count = 0;
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++)
-        if (info[topic].exists)
+    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
+        if (info[topic].exists) {
             resources[count++] =
                 rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, info[topic].name);
-    if (count == 0)
+        }
+    }
+    if (count == 0) {
         return ALV_OK;
+    }
     rd_kafka_AdminOptions_t *options = topics_options(admin, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
     rd_kafka_DescribeConfigs(admin->client.rk, resources, count, options, admin->queue);
     rd_kafka_AdminOptions_destroy(options);
@@ -217,8 +236,9 @@ static alv_status topics_ask_settings(topics_admin *admin, alv_topic_info info[A
 
     rd_kafka_event_t *event = NULL;
     alv_status status = topics_answer(admin, "describe settings of topics", &event, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
+    }
     status = topics_read_settings(event, info, seen, err);
     rd_kafka_event_destroy(event);
     return status;
@@ -253,22 +273,23 @@ static void topics_find_problem(const topics_admin *admin, alv_topic topic,
     size_t size = sizeof(info->problem);
     const char *source;
     int32_t expected = topics_expected_shards(admin, all, &source);
-    if (!info->exists)
+    if (!info->exists) {
         snprintf(out, size,
                  "does not exist: run `alluvium topics create` or set topics.create=true");
-    else if (info->shards != expected)
+    } else if (info->shards != expected) {
         snprintf(out, size,
                  "has %d partitions, but %s says %d: set shards to what is there, or move to a new "
                  "application.id; the number cannot be changed without moving keys",
                  (int)info->shards, source, (int)expected);
-    else if (!topics_is_policy_good(topic, info->cleanup_policy))
+    } else if (!topics_is_policy_good(topic, info->cleanup_policy)) {
         snprintf(out, size, "has cleanup.policy=%s and needs %s: set it with kafka-configs --alter",
                  info->cleanup_policy, alv_schema_is_compacted(topic) ? "compact" : "delete");
-    else if (seen->max_message_bytes > 0 && seen->max_message_bytes < MESSAGE_BYTES_NEEDED)
+    } else if (seen->max_message_bytes > 0 && seen->max_message_bytes < MESSAGE_BYTES_NEEDED) {
         snprintf(out, size,
                  "has max.message.bytes=%lld and needs at least %d: set it with kafka-configs "
                  "--alter",
                  (long long)seen->max_message_bytes, MESSAGE_BYTES_NEEDED);
+    }
 }
 
 static alv_status topics_describe(topics_admin *admin, alv_topic_info out[ALV_TOPIC_COUNT],
@@ -276,14 +297,17 @@ static alv_status topics_describe(topics_admin *admin, alv_topic_info out[ALV_TO
 {
     memset(out, 0, sizeof(alv_topic_info) * ALV_TOPIC_COUNT);
     memset(seen, 0, sizeof(topics_seen) * ALV_TOPIC_COUNT);
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++)
+    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
         alv_schema_name(admin->settings->application_id, (alv_topic)topic, out[topic].name,
                         sizeof(out[topic].name));
+    }
     alv_status status = topics_ask_partitions(admin, out, seen, err);
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         status = topics_ask_settings(admin, out, seen, err);
-    for (int topic = 0; topic < ALV_TOPIC_COUNT && status == ALV_OK; topic++)
+    }
+    for (int topic = 0; topic < ALV_TOPIC_COUNT && status == ALV_OK; topic++) {
         topics_find_problem(admin, (alv_topic)topic, out, &seen[topic], &out[topic]);
+    }
     return status;
 }
 
@@ -301,8 +325,9 @@ static rd_kafka_NewTopic_t *topics_new(const topics_admin *admin, alv_topic topi
     }
     alv_topic_setting settings[ALV_TOPIC_SETTINGS_MAX];
     size_t count = alv_schema_settings(topic, admin->settings, settings);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         (void)rd_kafka_NewTopic_set_config(wanted, settings[i].name, settings[i].value);
+    }
     return wanted;
 }
 
@@ -315,17 +340,18 @@ static alv_status topics_read_created(const rd_kafka_event_t *event, size_t *out
         rd_kafka_event_CreateTopics_result((rd_kafka_event_t *)event), &count);
     for (size_t i = 0; i < count; i++) {
         rd_kafka_resp_err_t code = rd_kafka_topic_result_error(results[i]);
-        if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
             (*out_created)++;
-        else if (code == RD_KAFKA_RESP_ERR__TIMED_OUT ||
-                 code == RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT ||
-                 code == RD_KAFKA_RESP_ERR_NOT_CONTROLLER)
+        } else if (code == RD_KAFKA_RESP_ERR__TIMED_OUT ||
+                   code == RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT ||
+                   code == RD_KAFKA_RESP_ERR_NOT_CONTROLLER) {
             return alv_kafka_fail(err, ALV_RETRY, code, "create topic %s: %s",
                                   rd_kafka_topic_result_name(results[i]), rd_kafka_err2str(code));
-        else if (code != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+        } else if (code != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) {
             return alv_kafka_fail(err, ALV_REJECT, code, "create topic %s: %s",
                                   rd_kafka_topic_result_name(results[i]),
                                   rd_kafka_topic_result_error_string(results[i]));
+        }
     }
     return ALV_OK;
 }
@@ -341,8 +367,9 @@ static alv_status topics_create_list(topics_admin *admin, rd_kafka_NewTopic_t **
     rd_kafka_AdminOptions_destroy(options);
     rd_kafka_event_t *event = NULL;
     alv_status status = topics_answer(admin, "create topics", &event, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
+    }
     status = topics_read_created(event, out_created, err);
     rd_kafka_event_destroy(event);
     return status;
@@ -358,16 +385,19 @@ static alv_status topics_create_missing(topics_admin *admin,
     int32_t shards = info[ALV_TOPIC_COMMANDS].exists ? info[ALV_TOPIC_COMMANDS].shards
                                                      : (int32_t)admin->settings->shards;
     for (int topic = 0; topic < ALV_TOPIC_COUNT && status == ALV_OK; topic++) {
-        if (info[topic].exists)
+        if (info[topic].exists) {
             continue;
+        }
         wanted[count] = topics_new(admin, (alv_topic)topic, info[topic].name, shards, err);
-        if (wanted[count] == NULL)
+        if (wanted[count] == NULL) {
             status = ALV_REJECT;
-        else
+        } else {
             count++;
+        }
     }
-    if (status == ALV_OK && count > 0)
+    if (status == ALV_OK && count > 0) {
         status = topics_create_list(admin, wanted, count, out_created, err);
+    }
     rd_kafka_NewTopic_destroy_array(wanted, count);
     return status;
 }
@@ -381,13 +411,16 @@ static alv_status topics_wait_for_leaders(topics_admin *admin, alv_topic_info in
     for (;;) {
         alv_status status = topics_describe(admin, info, seen, err);
         int topic = 0;
-        while (topic < ALV_TOPIC_COUNT && info[topic].exists && seen[topic].has_leaders)
+        while (topic < ALV_TOPIC_COUNT && info[topic].exists && seen[topic].has_leaders) {
             topic++;
-        if (status != ALV_OK || topic == ALV_TOPIC_COUNT)
+        }
+        if (status != ALV_OK || topic == ALV_TOPIC_COUNT) {
             return status;
-        if (topics_now_ms() >= deadline_ms)
+        }
+        if (topics_now_ms() >= deadline_ms) {
             return alv_fail(err, ALV_RETRY, "topic %s has no leader for some partition yet",
                             info[topic].name);
+        }
         rd_kafka_poll(admin->client.rk, LEADERS_POLL_MS);
     }
 }
@@ -397,10 +430,12 @@ static alv_status topics_create(topics_admin *admin, alv_topic_info info[ALV_TOP
 {
     topics_seen seen[ALV_TOPIC_COUNT];
     alv_status status = topics_describe(admin, info, seen, err);
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         status = topics_create_missing(admin, info, out_created, err);
-    if (status == ALV_OK)
+    }
+    if (status == ALV_OK) {
         status = topics_wait_for_leaders(admin, info, err);
+    }
     return status;
 }
 
@@ -412,8 +447,9 @@ alv_status alv_kafka_describe_topics(const alv_config *config, alv_topic_info ou
     topics_admin admin;
     topics_seen seen[ALV_TOPIC_COUNT];
     alv_status status = topics_open(&admin, config, err);
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         status = topics_describe(&admin, out, seen, err);
+    }
     topics_close(&admin);
     return status;
 }
@@ -424,19 +460,23 @@ alv_status alv_kafka_create_topics(const alv_config *config, size_t *out_created
     alv_topic_info info[ALV_TOPIC_COUNT];
     size_t created = 0;
     alv_status status = topics_open(&admin, config, err);
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         status = topics_create(&admin, info, &created, err);
+    }
     topics_close(&admin);
-    if (status == ALV_OK && out_created != NULL)
+    if (status == ALV_OK && out_created != NULL) {
         *out_created = created;
+    }
     return status;
 }
 
 static alv_status topics_check(const alv_topic_info info[ALV_TOPIC_COUNT], alv_error *err)
 {
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++)
-        if (info[topic].problem[0] != '\0')
+    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
+        if (info[topic].problem[0] != '\0') {
             return alv_fail(err, ALV_REJECT, "topic %s %s", info[topic].name, info[topic].problem);
+        }
+    }
     return ALV_OK;
 }
 
@@ -447,14 +487,17 @@ alv_status alv_kafka_prepare_topics(const alv_config *config, int32_t *out_shard
     topics_seen seen[ALV_TOPIC_COUNT];
     size_t created = 0;
     alv_status status = topics_open(&admin, config, err);
-    if (status == ALV_OK && admin.settings->topics_create)
+    if (status == ALV_OK && admin.settings->topics_create) {
         status = topics_create(&admin, info, &created, err);
-    else if (status == ALV_OK)
+    } else if (status == ALV_OK) {
         status = topics_describe(&admin, info, seen, err);
+    }
     topics_close(&admin);
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         status = topics_check(info, err);
-    if (status == ALV_OK)
+    }
+    if (status == ALV_OK) {
         *out_shards = info[ALV_TOPIC_COMMANDS].shards;
+    }
     return status;
 }

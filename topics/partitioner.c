@@ -24,10 +24,12 @@ uint32_t alv_partitioner_murmur2(alv_view key)
         word ^= word >> MURMUR2_SHIFT;
         hash = (hash * MURMUR2_MULTIPLIER) ^ (word * MURMUR2_MULTIPLIER);
     }
-    for (size_t i = 0; i < left; i++)
+    for (size_t i = 0; i < left; i++) {
         hash ^= (uint32_t)at[i] << (8 * i);
-    if (left > 0)
+    }
+    if (left > 0) {
         hash *= MURMUR2_MULTIPLIER;
+    }
 
     hash ^= hash >> 13;
     hash *= MURMUR2_MULTIPLIER;

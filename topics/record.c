@@ -15,8 +15,9 @@ void alv_batch_init(alv_batch *batch, size_t capacity)
 
 void alv_batch_clear(alv_batch *batch)
 {
-    if (batch->clear != NULL)
+    if (batch->clear != NULL) {
         batch->clear(batch);
+    }
     batch->clear = NULL;
     batch->handles = NULL;
     batch->count = 0;
@@ -24,8 +25,9 @@ void alv_batch_clear(alv_batch *batch)
 
 void alv_batch_done(alv_batch *batch)
 {
-    if (batch == NULL)
+    if (batch == NULL) {
         return;
+    }
     alv_batch_clear(batch);
     alv_free(batch->records);
     *batch = (alv_batch){0};

@@ -100,8 +100,9 @@ void alv_schema_write_position(int64_t next_command_offset, int64_t at_ms, alv_b
 static bool position_skip(alv_view *text, const char *expected)
 {
     size_t size = strlen(expected);
-    if (text->size < size || memcmp(text->data, expected, size) != 0)
+    if (text->size < size || memcmp(text->data, expected, size) != 0) {
         return false;
+    }
     text->data += size;
     text->size -= size;
     return true;
@@ -112,12 +113,16 @@ static bool position_number(alv_view *text, int64_t *out)
 {
     int64_t number = 0;
     size_t digits = 0;
-    for (; digits < text->size && text->data[digits] >= '0' && text->data[digits] <= '9'; digits++)
+    for (; digits < text->size && text->data[digits] >= '0' && text->data[digits] <= '9';
+         digits++) {
         if (__builtin_mul_overflow(number, 10, &number) ||
-            __builtin_add_overflow(number, text->data[digits] - '0', &number))
+            __builtin_add_overflow(number, text->data[digits] - '0', &number)) {
             return false;
-    if (digits == 0 || (digits > 1 && text->data[0] == '0'))
+        }
+    }
+    if (digits == 0 || (digits > 1 && text->data[0] == '0')) {
         return false;
+    }
     text->data += digits;
     text->size -= digits;
     *out = number;
@@ -139,10 +144,11 @@ alv_status alv_schema_read_position(alv_view value, int64_t *out_next_command_of
         negative = position_skip(&rest, "-"); /* a producer may send any time */
         valid = position_number(&rest, &at_ms) && position_skip(&rest, "}") && rest.size == 0;
     }
-    if (!valid)
+    if (!valid) {
         return alv_fail(err, ALV_REJECT, "not a position record: %.*s",
                         value.size > 80 ? 80 : (int)value.size,
                         value.data == NULL ? "" : value.data);
+    }
     *out_next_command_offset = offset;
     *out_at_ms = negative ? -at_ms : at_ms;
     return ALV_OK;

@@ -61,6 +61,7 @@ static void reason__has_a_code_and_an_action(void **unused)
         "wrong-shard",   "too-large",       "not-json",
         "not-an-object", "no-type",         "unknown-type",
         "bad-field",     "state-too-large", "state-unreadable",
+        "crashed-node",
     };
     for (int i = 0; i < ALV_REASON_COUNT; i++) {
         assert_string_equal(alv_reason_code((alv_reason)i), codes[i]);
