@@ -1,6 +1,5 @@
 /* cli_node.c — `alluvium node`: one node, from its first log line to its exit status. */
 #include <errno.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,8 +14,6 @@
 #include "cli/cli.h"
 #include "cli/cli_common.h"
 #include "processor/node.h"
-
-#define NODE_READY_LOOK_MS 20
 
 /* ---- options --------------------------------------------------------------------------------- */
 
@@ -104,15 +101,10 @@ typedef struct node_run {
     alv_registry *registry;
     alv_node *node;
     alv_api *api;
-    int64_t started_at_us;
 
-    /* `stopping` keeps the HTTP server and the ready watch from asking a node that is being taken
-     * apart. */
+    /* Keeps the HTTP server from asking a node that is being taken apart. */
     pthread_mutex_t lock;
-    pthread_cond_t stop_comes;
     bool stopping;
-
-    pthread_t ready_watch;
 } node_run;
 
 static bool run_is_ready(void *payload, char *why, size_t size)
@@ -136,53 +128,6 @@ static void run_assignment_changed(void *payload)
     if (run->api != NULL) {
         alv_api_peers_changed(run->api);
     }
-}
-
-/* Waits a moment, less when the stop comes; true when it has come. */
-static bool run_wait_for_stop(node_run *run)
-{
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += NODE_READY_LOOK_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
-    pthread_mutex_lock(&run->lock);
-    if (!run->stopping) {
-        (void)pthread_cond_timedwait(&run->stop_comes, &run->lock, &until);
-    }
-    bool stopping = run->stopping;
-    pthread_mutex_unlock(&run->lock);
-    return stopping;
-}
-
-/* A thread that says when the node is ready for the first time, and ends. The main thread cannot: it
- * waits for the stop. */
-static void *run_watch_ready(void *payload)
-{
-    node_run *run = payload;
-    char why[256];
-    alv_log_set_thread("ready");
-    while (!run_is_ready(run, why, sizeof(why))) {
-        if (run_wait_for_stop(run)) {
-            return NULL;
-        }
-    }
-    int64_t took_us = alv_monotonic_us(alv_clock_system()) - run->started_at_us;
-    alv_log(ALV_LOG_INFO, "ready", "node=%s http=%s took_ms=%" PRId64, run->settings->node_id,
-            run->settings->http_advertise != NULL ? run->settings->http_advertise : "none",
-            took_us / 1000);
-    return NULL;
-}
-
-static void run_init(node_run *run)
-{
-    pthread_condattr_t monotonic;
-    int failed = pthread_mutex_init(&run->lock, NULL) | pthread_condattr_init(&monotonic) |
-                 pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) |
-                 pthread_cond_init(&run->stop_comes, &monotonic);
-    ALV_ASSERT(failed == 0);
-    (void)pthread_condattr_destroy(&monotonic);
-    run->started_at_us = alv_monotonic_us(alv_clock_system());
 }
 
 static void run_log_start(const node_run *run)
@@ -256,15 +201,11 @@ static alv_status run_serve(node_run *run, alv_error *err)
     if (status != ALV_OK) {
         return status;
     }
-    int failed = pthread_create(&run->ready_watch, NULL, run_watch_ready, run);
-    ALV_ASSERT(failed == 0);
     status = alv_node_wait(run->node, err);
 
     pthread_mutex_lock(&run->lock);
     run->stopping = true;
-    (void)pthread_cond_signal(&run->stop_comes);
     pthread_mutex_unlock(&run->lock);
-    (void)pthread_join(run->ready_watch, NULL);
 
     alv_log(ALV_LOG_INFO, "stopping", "node=%s", run->settings->node_id);
     alv_error stop_err = ALV_ERROR_NONE;
@@ -309,14 +250,17 @@ static alv_log_level log_level(const char *name)
 
 static int run_node(const alv_cli_options *common, alv_config *config)
 {
-    node_run run = {.common = common, .config = config, .settings = alv_config_settings(config)};
+    node_run run = {
+        .common = common,
+        .config = config,
+        .settings = alv_config_settings(config),
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+    };
     alv_log_set_level(log_level(run.settings->log_level));
     alv_log_set_thread("main");
     catch_signals();
-    run_init(&run);
     run_log_start(&run);
     int status = run_all(&run);
-    (void)pthread_cond_destroy(&run.stop_comes);
     (void)pthread_mutex_destroy(&run.lock);
     return status;
 }

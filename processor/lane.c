@@ -360,6 +360,8 @@ static alv_status lane_poll(alv_lane *lane, int timeout_ms, alv_error *err)
     alv_error why = ALV_ERROR_NONE;
     alv_status status = lane->consumer->ops->poll(
         lane->consumer, lane_poll_timeout(lane, timeout_ms), &lane->batch, &why);
+    alv_status before = lane->poll_status;
+    lane->poll_status = status;
     switch (status) {
     case ALV_OK:
         return ALV_OK;
@@ -375,7 +377,8 @@ static alv_status lane_poll(alv_lane *lane, int timeout_ms, alv_error *err)
     case ALV_ABORT:
         break;
     }
-    alv_log_error(ALV_LOG_WARN, "poll-failed", &why, "reaction=%s", alv_status_name(status));
+    alv_log_error(before == status ? ALV_LOG_DEBUG : ALV_LOG_WARN, "poll-failed", &why,
+                  "reaction=%s", alv_status_name(status));
     return ALV_OK;
 }
 

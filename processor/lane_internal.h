@@ -25,9 +25,10 @@ struct alv_lane {
     bool shard_failed;  /* a shard has `failed` set: look for it */
     uint64_t last_ticket;
     alv_batch batch;
-    alv_backoff mending;  /* opening, resolving, starting failed: when to try again */
-    alv_backoff retrying; /* transactions failed in a row: when to begin the next */
-    int64_t now_ms;       /* read once per turn */
+    alv_backoff mending;    /* opening, resolving, starting failed: when to try again */
+    alv_backoff retrying;   /* transactions failed in a row: when to begin the next */
+    alv_status poll_status; /* of the last poll: trouble is said when it changes */
+    int64_t now_ms;         /* read once per turn */
     int64_t passivate_at_ms;
     bool closing; /* the consumer is being closed: nothing new is restored */
 

@@ -71,7 +71,7 @@ typedef struct alv_group_view alv_group_view;
 
 alv_status alv_group_view_open(const alv_config *config, alv_group_view **out, alv_error *err);
 
-/* Asks the group coordinator who is a member and what is assigned to whom (DescribeConsumerGroups).
+/* Asks the group coordinator who is a member and what is assigned to whom (DescribeGroups).
  * Members that are not lanes of this application's nodes are left out. Blocks up to `timeout_ms`.
  * ALV_RETRY. The result is freed with alv_members_done. */
 alv_status alv_group_view_members(alv_group_view *view, int timeout_ms, alv_members *out,

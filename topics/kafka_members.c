@@ -1,4 +1,12 @@
-/* kafka_members.c — who is a member of the group, as its coordinator knows it. */
+/* kafka_members.c — who is a member of the group, as its coordinator knows it.
+ *
+ * The question is asked with rd_kafka_list_groups, the older call, although DescribeConsumerGroups has a
+ * nicer answer: librdkafka 2.15.1 aborts the process (assertion in rd_kafka_enq_once_del_source_return)
+ * when the coordinator goes away under that one; its issue 4605, reproduced by cluster/outages. The price
+ * is a ListGroups to every broker, and reading the assignment's bytes here: they are Kafka's
+ * ConsumerProtocolAssignment, big-endian: version int16, then topics (int32 count) of a name (int16
+ * length) and partitions (int32 count, int32 each).
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +18,6 @@
 struct alv_group_view {
     const alv_settings *settings;
     alv_kafka_client client;
-    rd_kafka_queue_t *queue;
     char topic[ALV_TOPIC_NAME_BYTES]; /* the command topic */
 };
 
@@ -30,7 +37,6 @@ alv_status alv_group_view_open(const alv_config *config, alv_group_view **out, a
         alv_free(view);
         return status;
     }
-    view->queue = rd_kafka_queue_new(view->client.rk);
     *out = view;
     return ALV_OK;
 }
@@ -40,7 +46,6 @@ void alv_group_view_close(alv_group_view *view)
     if (view == NULL) {
         return;
     }
-    rd_kafka_queue_destroy(view->queue);
     alv_kafka_client_close(&view->client);
     alv_free(view);
 }
@@ -83,98 +88,120 @@ static bool members_parse(const char *client_id, alv_member *out)
     return true;
 }
 
-/* ---- asking ---------------------------------------------------------------------------------- */
+/* ---- the assignment ------------------------------------------------------------------------------ */
 
-static void members_note_shards(const alv_group_view *view,
-                                const rd_kafka_MemberDescription_t *description, alv_member *member)
+/* What is left to read; `failed` once something did not fit. */
+typedef struct members_bytes {
+    const unsigned char *at;
+    const unsigned char *end;
+    bool failed;
+} members_bytes;
+
+static int32_t members_read_int(members_bytes *bytes, size_t size)
 {
-    const rd_kafka_MemberAssignment_t *assignment =
-        rd_kafka_MemberDescription_assignment(description);
-    const rd_kafka_topic_partition_list_t *partitions =
-        assignment != NULL ? rd_kafka_MemberAssignment_partitions(assignment) : NULL;
-    int count = partitions != NULL ? partitions->cnt : 0;
-    member->shards = alv_alloc_array((size_t)count + 1, sizeof(*member->shards));
-    for (int i = 0; i < count; i++) {
-        if (strcmp(partitions->elems[i].topic, view->topic) == 0) {
-            member->shards[member->shard_count++] = partitions->elems[i].partition;
+    uint32_t value = 0;
+    if (bytes->failed || (size_t)(bytes->end - bytes->at) < size) {
+        bytes->failed = true;
+        return 0;
+    }
+    for (size_t i = 0; i < size; i++) {
+        value = value << 8 | *bytes->at++;
+    }
+    return size == 2 ? (int16_t)value : (int32_t)value;
+}
+
+static alv_view members_read_text(members_bytes *bytes)
+{
+    int32_t size = members_read_int(bytes, 2);
+    if (bytes->failed || size < 0 || bytes->end - bytes->at < size) {
+        bytes->failed = true;
+        return ALV_VIEW_NONE;
+    }
+    alv_view text = {(const char *)bytes->at, (size_t)size};
+    bytes->at += size;
+    return text;
+}
+
+static void members_read_partitions(members_bytes *bytes, bool wanted, alv_member *member)
+{
+    int32_t count = members_read_int(bytes, 4);
+    for (int32_t i = 0; i < count && !bytes->failed; i++) {
+        int32_t partition = members_read_int(bytes, 4);
+        if (wanted && !bytes->failed && member->shard_count < ALV_SHARDS_MAX) {
+            member->shards[member->shard_count++] = partition;
         }
     }
 }
 
-static void members_note(const alv_group_view *view,
-                         const rd_kafka_ConsumerGroupDescription_t *group, alv_members *out)
+/* Before a member has synchronised its assignment is empty. */
+static void members_read_assignment(const alv_group_view *view, const void *data, int size,
+                                    alv_member *member)
 {
-    size_t count = rd_kafka_ConsumerGroupDescription_member_count(group);
-    out->items = alv_alloc_array(count + 1, sizeof(*out->items));
-    for (size_t i = 0; i < count; i++) {
-        const rd_kafka_MemberDescription_t *description =
-            rd_kafka_ConsumerGroupDescription_member(group, i);
-        const char *client_id = rd_kafka_MemberDescription_client_id(description);
-        const char *member_id = rd_kafka_MemberDescription_consumer_id(description);
+    members_bytes bytes = {.at = data, .end = (const unsigned char *)data + size};
+    size_t shards_max = (size_t)size / 4; /* a partition takes four bytes */
+    member->shards = alv_alloc_array(shards_max + 1, sizeof(*member->shards));
+    if (size == 0) {
+        return;
+    }
+    (void)members_read_int(&bytes, 2); /* version: later ones only append */
+    int32_t topics = members_read_int(&bytes, 4);
+    for (int32_t i = 0; i < topics && !bytes.failed; i++) {
+        alv_view topic = members_read_text(&bytes);
+        members_read_partitions(&bytes, alv_view_equal(topic, alv_view_of(view->topic)), member);
+    }
+}
+
+/* ---- asking -------------------------------------------------------------------------------------- */
+
+static void members_note(const alv_group_view *view, const struct rd_kafka_group_info *group,
+                         alv_members *out)
+{
+    out->items = alv_alloc_array((size_t)group->member_cnt + 1, sizeof(*out->items));
+    for (int i = 0; i < group->member_cnt; i++) {
+        const struct rd_kafka_group_member_info *info = &group->members[i];
         alv_member *member = &out->items[out->count];
         memset(member, 0, sizeof(*member));
-        if (client_id == NULL || !members_parse(client_id, member)) {
+        if (info->client_id == NULL || !members_parse(info->client_id, member)) {
             continue;
         }
         snprintf(member->member_id, sizeof(member->member_id), "%s",
-                 member_id != NULL ? member_id : "");
-        members_note_shards(view, description, member);
+                 info->member_id != NULL ? info->member_id : "");
+        members_read_assignment(view, info->member_assignment, info->member_assignment_size,
+                                member);
         out->count++;
     }
 }
 
-static alv_status members_read(const alv_group_view *view, rd_kafka_event_t *event,
+static alv_status members_read(const alv_group_view *view, const struct rd_kafka_group_list *list,
                                alv_members *out, alv_error *err)
 {
-    size_t count = 0;
-    rd_kafka_resp_err_t code = rd_kafka_event_error(event);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return alv_kafka_fail(err, ALV_RETRY, code, "describe group %s: %s",
-                              view->settings->application_id, rd_kafka_event_error_string(event));
-    }
-    const rd_kafka_ConsumerGroupDescription_t **groups =
-        rd_kafka_DescribeConsumerGroups_result_groups(
-            rd_kafka_event_DescribeConsumerGroups_result(event), &count);
-    if (count != 1) {
-        return alv_fail(err, ALV_RETRY, "describe group: %zu answers", count);
-    }
-    const rd_kafka_error_t *error = rd_kafka_ConsumerGroupDescription_error(groups[0]);
-    if (error != NULL && rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) {
+    if (list->group_cnt == 0) {
         return ALV_OK; /* nobody has joined yet */
     }
-    if (error != NULL) {
-        return alv_kafka_fail(err, ALV_RETRY, rd_kafka_error_code(error), "describe group %s: %s",
-                              view->settings->application_id, rd_kafka_error_string(error));
+    const struct rd_kafka_group_info *group = &list->groups[0];
+    if (group->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return alv_kafka_fail(err, ALV_RETRY, group->err, "describe group %s: %s",
+                              view->settings->application_id, rd_kafka_err2str(group->err));
     }
-    members_note(view, groups[0], out);
+    members_note(view, group, out);
     return ALV_OK;
 }
 
-static void members_ask(alv_group_view *view, int timeout_ms)
-{
-    char text[256];
-    const char *group = view->settings->application_id;
-    rd_kafka_AdminOptions_t *options =
-        rd_kafka_AdminOptions_new(view->client.rk, RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS);
-    (void)rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, text, sizeof(text));
-    rd_kafka_DescribeConsumerGroups(view->client.rk, &group, 1, options, view->queue);
-    rd_kafka_AdminOptions_destroy(options);
-}
-
-/* The answer comes within the time-out, with an error if need be, so that none is left in the queue
- * for the next question. */
+/* A broker that does not answer leaves a partial answer; it is good when it has the group in it. */
 alv_status alv_group_view_members(alv_group_view *view, int timeout_ms, alv_members *out,
                                   alv_error *err)
 {
+    const struct rd_kafka_group_list *list = NULL;
     *out = (alv_members){0};
     (void)rd_kafka_poll(view->client.rk, 0); /* runs the error callback, so that none pile up */
-    members_ask(view, timeout_ms);
-    rd_kafka_event_t *event = rd_kafka_queue_poll(view->queue, timeout_ms + 1000);
-    if (event == NULL) {
-        return alv_fail(err, ALV_RETRY, "describe group: no broker answers");
+    rd_kafka_resp_err_t code =
+        rd_kafka_list_groups(view->client.rk, view->settings->application_id, &list, timeout_ms);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR__PARTIAL) {
+        return alv_kafka_fail(err, ALV_RETRY, code, "describe group %s: %s",
+                              view->settings->application_id, rd_kafka_err2str(code));
     }
-    alv_status status = members_read(view, event, out, err);
-    rd_kafka_event_destroy(event);
+    alv_status status = members_read(view, list, out, err);
+    rd_kafka_group_list_destroy(list);
     return status;
 }
 
