@@ -18,7 +18,7 @@
 #define NODE_FLUSH_EVERY_MS (5 * 60 * 1000)
 
 /* While nobody rings the bell the main thread looks around this often. */
-#define NODE_WAIT_MS 200
+#define NODE_WAIT_MS 50
 
 struct alv_node {
     alv_node_options options;

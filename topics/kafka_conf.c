@@ -65,8 +65,10 @@ static const conf_setting conf_choices[] = {
     {CONSUMER, "queued.max.messages.kbytes", "16384"},
     {CONSUMER, "fetch.max.bytes", "4194304"},
     {CONSUMER, "fetch.message.max.bytes", "1048576"},
+    /* The end of a log that ends with a control record is seen by an answer without records, so a restore
+     * waits this long at its end. */
+    {READER, "fetch.wait.max.ms", "20"},
     /* Restores: large answers, and enough of them ahead to keep the reader busy. */
-    {READER, "fetch.wait.max.ms", "100"},
     {READER, "queued.min.messages", "200000"},
     {READER, "queued.max.messages.kbytes", "32768"},
     {READER, "fetch.max.bytes", "16777216"},

@@ -28,7 +28,8 @@ typedef struct kafka_reader {
     rd_kafka_queue_t *queue;
     rd_kafka_queue_t *parking; /* always empty: where poll waits while the reader is paused */
     alv_kafka_hold *holds;
-    reader_slot *slots[ALV_TOPIC_COUNT]; /* by shard */
+    rd_kafka_topic_t *known[ALV_TOPIC_COUNT]; /* NULL = not looked up */
+    reader_slot *slots[ALV_TOPIC_COUNT];      /* by shard */
     int32_t slot_count[ALV_TOPIC_COUNT];
     size_t rejected_count;
     bool paused;
@@ -270,10 +271,27 @@ static alv_status reader_committed(alv_reader *base, alv_shard_offset *items, si
 
 /* ---- open, close ----------------------------------------------------------------------------- */
 
+/* librdkafka looks for topics that it has not met once a second only, so a first assignment would wait for
+ * that. A topic handle asks for them at once. */
+static void reader_look_up_topics(kafka_reader *reader)
+{
+    static const alv_topic topics[] = {ALV_TOPIC_CHANGELOG, ALV_TOPIC_LEDGER};
+    for (size_t i = 0; i < sizeof(topics) / sizeof(topics[0]); i++) {
+        const char *name = reader->log->names[topics[i]];
+        reader->known[topics[i]] = rd_kafka_topic_new(reader->client.rk, name, NULL);
+        ALV_ASSERT(reader->known[topics[i]] != NULL);
+    }
+}
+
 static void reader_close(alv_reader *base)
 {
     kafka_reader *reader = (kafka_reader *)base;
     alv_kafka_hold_clear_all(reader->holds);
+    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
+        if (reader->known[topic] != NULL) {
+            rd_kafka_topic_destroy(reader->known[topic]);
+        }
+    }
     if (reader->queue != NULL) {
         rd_kafka_queue_destroy(reader->queue);
     }
@@ -316,6 +334,7 @@ static alv_status reader_open_client(kafka_reader *reader, alv_error *err)
     (void)rd_kafka_poll_set_consumer(reader->client.rk); /* fails without group.id only */
     reader->queue = rd_kafka_queue_get_consumer(reader->client.rk);
     reader->parking = rd_kafka_queue_new(reader->client.rk);
+    reader_look_up_topics(reader);
     return ALV_OK;
 }
 
