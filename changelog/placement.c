@@ -39,17 +39,20 @@ typedef struct placement_scenario {
 
 static int32_t group_find_node(const placement_group *group, const char *node_id)
 {
-    for (int32_t i = 0; i < group->node_count; i++)
-        if (strcmp(group->nodes[i], node_id) == 0)
+    for (int32_t i = 0; i < group->node_count; i++) {
+        if (strcmp(group->nodes[i], node_id) == 0) {
             return i;
+        }
+    }
     return ALV_PLACEMENT_NONE;
 }
 
 static int32_t group_add_node(placement_group *group, const char *node_id)
 {
     int32_t node = group_find_node(group, node_id);
-    if (node != ALV_PLACEMENT_NONE)
+    if (node != ALV_PLACEMENT_NONE) {
         return node;
+    }
     group->nodes[group->node_count] = node_id;
     return group->node_count++;
 }
@@ -75,8 +78,9 @@ static void group_init(placement_group *group, const alv_members *members, int32
                                            .node = group_add_node(group, member->node_id),
                                            .member = i};
     }
-    if (group->lane_count > 0) /* an empty array must not be sorted */
+    if (group->lane_count > 0) { /* an empty array must not be sorted */
         qsort(group->lanes, (size_t)group->lane_count, sizeof(*group->lanes), lane_compare);
+    }
 }
 
 static void group_done(placement_group *group)
@@ -107,15 +111,17 @@ static void scenario_init(placement_scenario *scenario, const placement_group *g
                           const alv_members *members)
 {
     scenario_alloc(scenario, group);
-    for (int32_t shard = 0; shard < group->shard_count; shard++)
+    for (int32_t shard = 0; shard < group->shard_count; shard++) {
         scenario->owners[shard] = ALV_PLACEMENT_NONE;
+    }
     for (int32_t lane = 0; lane < group->lane_count; lane++) {
         const alv_member *member = &members->items[group->lanes[lane].member];
         for (size_t i = 0; i < member->shard_count; i++) {
             int32_t shard = member->shards[i];
             if (shard < 0 || shard >= group->shard_count ||
-                scenario->owners[shard] != ALV_PLACEMENT_NONE)
+                scenario->owners[shard] != ALV_PLACEMENT_NONE) {
                 continue;
+            }
             scenario->owners[shard] = lane;
             scenario->loads[lane]++;
         }
@@ -150,8 +156,9 @@ typedef struct placement_heap {
 /* Lanes are numbered in the order of their member ids. */
 static bool heap_before(const placement_heap *heap, int32_t left, int32_t right)
 {
-    if (heap->loads[left] != heap->loads[right])
+    if (heap->loads[left] != heap->loads[right]) {
         return heap->loads[left] < heap->loads[right];
+    }
     return left < right;
 }
 
@@ -159,11 +166,14 @@ static void heap_sink(placement_heap *heap, int32_t at)
 {
     for (;;) {
         int32_t first = at;
-        for (int32_t child = 2 * at + 1; child <= 2 * at + 2 && child < heap->count; child++)
-            if (heap_before(heap, heap->lanes[child], heap->lanes[first]))
+        for (int32_t child = 2 * at + 1; child <= 2 * at + 2 && child < heap->count; child++) {
+            if (heap_before(heap, heap->lanes[child], heap->lanes[first])) {
                 first = child;
-        if (first == at)
+            }
+        }
+        if (first == at) {
             return;
+        }
         int32_t lane = heap->lanes[at];
         heap->lanes[at] = heap->lanes[first];
         heap->lanes[first] = lane;
@@ -178,17 +188,21 @@ static void heap_init(placement_heap *heap, const placement_group *group,
         .lanes = alv_alloc_array((size_t)group->lane_count, sizeof(*heap->lanes)),
         .loads = scenario->loads,
     };
-    for (int32_t lane = 0; lane < group->lane_count; lane++)
-        if (!scenario->dead[group->lanes[lane].node])
+    for (int32_t lane = 0; lane < group->lane_count; lane++) {
+        if (!scenario->dead[group->lanes[lane].node]) {
             heap->lanes[heap->count++] = lane;
-    for (int32_t at = heap->count / 2; at-- > 0;)
+        }
+    }
+    for (int32_t at = heap->count / 2; at-- > 0;) {
         heap_sink(heap, at);
+    }
 }
 
 static int32_t heap_give(placement_heap *heap)
 {
-    if (heap->count == 0)
+    if (heap->count == 0) {
         return ALV_PLACEMENT_NONE;
+    }
     int32_t lane = heap->lanes[0];
     heap->loads[lane]++;
     heap_sink(heap, 0);
@@ -197,9 +211,11 @@ static int32_t heap_give(placement_heap *heap)
 
 static bool heap_owns_something(const placement_heap *heap)
 {
-    for (int32_t at = 0; at < heap->count; at++)
-        if (heap->loads[heap->lanes[at]] > 0)
+    for (int32_t at = 0; at < heap->count; at++) {
+        if (heap->loads[heap->lanes[at]] > 0) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -214,16 +230,17 @@ static void scenario_kill(placement_scenario *scenario, const placement_group *g
     for (int32_t i = 0; i < group->shard_count; i++) {
         int32_t shard = is_ascending ? i : group->shard_count - 1 - i;
         int32_t owner = scenario_node(scenario, group, shard);
-        if (owner == ALV_PLACEMENT_NONE || owner == node)
+        if (owner == ALV_PLACEMENT_NONE || owner == node) {
             scenario->owners[shard] = heap_give(&heap);
+        }
     }
     alv_free(heap.lanes);
 }
 
 /* ---- receivers ------------------------------------------------------------------------------- */
 
-void alv_placement_receivers(const alv_members *members, int32_t shard_count,
-                             const char *dead_node, int32_t *out_receivers)
+void alv_placement_receivers(const alv_members *members, int32_t shard_count, const char *dead_node,
+                             int32_t *out_receivers)
 {
     placement_group group;
     placement_scenario now;
@@ -232,8 +249,9 @@ void alv_placement_receivers(const alv_members *members, int32_t shard_count,
     scenario_init(&now, &group, members);
     scenario_copy(&after, &group, &now);
     int32_t node = group_find_node(&group, dead_node);
-    if (node != ALV_PLACEMENT_NONE)
+    if (node != ALV_PLACEMENT_NONE) {
         scenario_kill(&after, &group, node);
+    }
 
     for (int32_t shard = 0; shard < shard_count; shard++) {
         int32_t lane = after.owners[shard];
@@ -259,9 +277,11 @@ static size_t search_select(const placement_search *search, const placement_scen
                             int32_t node, const int32_t *shards, size_t count, int32_t *out)
 {
     size_t found = 0;
-    for (size_t i = 0; i < count; i++)
-        if (scenario_node(scenario, search->group, shards[i]) == node)
+    for (size_t i = 0; i < count; i++) {
+        if (scenario_node(scenario, search->group, shards[i]) == node) {
             out[found++] = shards[i];
+        }
+    }
     return found;
 }
 
@@ -270,19 +290,22 @@ static size_t search_select(const placement_search *search, const placement_scen
 static void search_follow(const placement_search *search, const placement_scenario *before,
                           int32_t node, const int32_t *shards, size_t count, int64_t replicas)
 {
-    if (count == 0 || replicas <= 0)
+    if (count == 0 || replicas <= 0) {
         return;
+    }
     placement_scenario after;
     int32_t *received = alv_alloc_array(count, sizeof(*received));
     scenario_copy(&after, search->group, before);
     scenario_kill(&after, search->group, node);
     for (int32_t receiver = 0; receiver < search->group->node_count; receiver++) {
         size_t found = search_select(search, &after, receiver, shards, count, received);
-        if (receiver != search->own)
+        if (receiver != search->own) {
             search_follow(search, &after, receiver, received, found, replicas - 1);
-        else
-            for (size_t i = 0; i < found; i++)
+        } else {
+            for (size_t i = 0; i < found; i++) {
                 search->standbys[received[i]] = true;
+            }
+        }
     }
     alv_free(received);
     scenario_done(&after);
@@ -299,14 +322,16 @@ void alv_placement_standbys(const alv_members *members, int32_t shard_count, con
     int32_t *owned = alv_alloc_array((size_t)shard_count, sizeof(*owned));
     for (int32_t shard = 0; shard < shard_count; shard++) {
         all[shard] = shard;
-        if (now.owners[shard] != ALV_PLACEMENT_NONE)
+        if (now.owners[shard] != ALV_PLACEMENT_NONE) {
             standbys[shard] = false;
+        }
     }
 
     const placement_search search = {&group, group_find_node(&group, node_id), standbys};
     for (int32_t node = 0; node < group.node_count && search.own != ALV_PLACEMENT_NONE; node++) {
-        if (node == search.own)
+        if (node == search.own) {
             continue;
+        }
         size_t found = search_select(&search, &now, node, all, (size_t)shard_count, owned);
         search_follow(&search, &now, node, owned, found, replicas);
     }

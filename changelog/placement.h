@@ -32,8 +32,8 @@
 /* For every shard of `dead_node`, when all lanes of that node leave together: which member gets it, as
  * an index into members->items. ALV_PLACEMENT_NONE for the shards of others.
  * `out_receivers` has `shard_count` items. */
-void alv_placement_receivers(const alv_members *members, int32_t shard_count,
-                             const char *dead_node, int32_t *out_receivers);
+void alv_placement_receivers(const alv_members *members, int32_t shard_count, const char *dead_node,
+                             int32_t *out_receivers);
 
 /* Which shards `node_id` should hold as a standby when there are `replicas` of each: the first is on
  * the node that gets the shard when its owner's node dies, the second on the one that gets it when that

@@ -29,6 +29,9 @@
 
 /* How long close tries to end an open transaction. */
 #define CLOSE_ABORT_MS 1000
+/* Calling init_transactions again makes librdkafka ask the coordinator at once; by itself it pauses 500 ms
+ * while the coordinator is still ending the last transaction. */
+#define INIT_SLICE_MS 10
 /* One turn of waiting while the queue is full. */
 #define QUEUE_FULL_POLL_MS 20
 
@@ -330,15 +333,17 @@ static alv_status producer_send_offsets(kafka_producer *producer, alv_consumer *
     return producer_fail(producer_status(producer, error), error, err);
 }
 
-/* commit_transaction and abort_transaction go on in the background when their time is up, and are
- * resumed by calling them again. NULL when done, else the last error. */
+/* init, commit and abort go on in the background when their time is up, and are resumed by calling them
+ * again, every `slice_ms` at the latest. NULL when done, else the last error. */
 static rd_kafka_error_t *producer_end(kafka_producer *producer,
-                                      rd_kafka_error_t *(*end)(rd_kafka_t *, int), int timeout_ms)
+                                      rd_kafka_error_t *(*end)(rd_kafka_t *, int), int slice_ms,
+                                      int timeout_ms)
 {
     int64_t deadline_ms = producer_now_ms() + timeout_ms;
     for (;;) {
         int64_t left_ms = deadline_ms - producer_now_ms();
-        rd_kafka_error_t *error = end(producer->client.rk, left_ms > 0 ? (int)left_ms : 0);
+        int64_t wait_ms = left_ms < slice_ms ? left_ms : slice_ms;
+        rd_kafka_error_t *error = end(producer->client.rk, wait_ms > 0 ? (int)wait_ms : 0);
         if (error == NULL || !rd_kafka_error_is_retriable(error)) {
             return error;
         }
@@ -364,8 +369,8 @@ static alv_commit_outcome producer_commit(alv_producer *base, alv_consumer *cons
         return ALV_COMMIT_ABORTED;
     }
 
-    rd_kafka_error_t *error =
-        producer_end(producer, rd_kafka_commit_transaction, ALV_TRANSACTION_TIMEOUT_MS);
+    rd_kafka_error_t *error = producer_end(producer, rd_kafka_commit_transaction,
+                                           ALV_TRANSACTION_TIMEOUT_MS, ALV_TRANSACTION_TIMEOUT_MS);
     if (error == NULL) {
         producer->is_open = false;
         return ALV_COMMIT_DONE;
@@ -390,8 +395,8 @@ static alv_status producer_abort(alv_producer *base, alv_error *err)
     if (status != ALV_OK) {
         return status;
     }
-    rd_kafka_error_t *error =
-        producer_end(producer, rd_kafka_abort_transaction, ALV_TRANSACTION_TIMEOUT_MS);
+    rd_kafka_error_t *error = producer_end(producer, rd_kafka_abort_transaction,
+                                           ALV_TRANSACTION_TIMEOUT_MS, ALV_TRANSACTION_TIMEOUT_MS);
     if (error == NULL) {
         producer->is_open = false;
         return ALV_OK;
@@ -422,7 +427,8 @@ static void producer_drop(kafka_producer *producer)
 
 static alv_status producer_init(kafka_producer *producer, alv_error *err)
 {
-    rd_kafka_error_t *error = producer_end(producer, rd_kafka_init_transactions, ALV_KAFKA_CALL_MS);
+    rd_kafka_error_t *error =
+        producer_end(producer, rd_kafka_init_transactions, INIT_SLICE_MS, ALV_KAFKA_CALL_MS);
     if (error == NULL) {
         /* Retries until here belong to no transaction, and nothing older can follow any more. */
         atomic_store(&producer->client.indefinite, false);
@@ -464,7 +470,7 @@ static void producer_close(alv_producer *base)
     kafka_producer *producer = (kafka_producer *)base;
     if (producer->is_open && producer_fatal(producer, NULL) == ALV_OK) {
         rd_kafka_error_t *error =
-            producer_end(producer, rd_kafka_abort_transaction, CLOSE_ABORT_MS);
+            producer_end(producer, rd_kafka_abort_transaction, CLOSE_ABORT_MS, CLOSE_ABORT_MS);
         if (error != NULL) {
             rd_kafka_error_destroy(error);
         }

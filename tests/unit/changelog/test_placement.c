@@ -3,7 +3,7 @@
  *         them. The lanes that are left are balanced when the group was.
  * Method: a few assignments with results worked out by hand, and random groups of 1 to 12 nodes that are
  *         compared with the rule written down in the plainest way. That the rule is the assignor's is shown
- *         in component/test_placement.c. */
+ *         in component/test_placement_group.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -62,8 +62,9 @@ static void member_own(alv_member *member, int32_t shard)
 static void group_add_owning(test_group *group, const char *node, int lane, const int32_t *shards)
 {
     alv_member *member = group_add(group, node, lane, "u");
-    for (; *shards >= 0; shards++)
+    for (; *shards >= 0; shards++) {
         member_own(member, *shards);
+    }
 }
 
 static uint32_t next_random(uint32_t *random, uint32_t below)
@@ -96,10 +97,13 @@ static test_group group_random(uint32_t *random, int node_count, bool is_balance
 
 static int owner_of(const test_group *group, int32_t shard)
 {
-    for (size_t i = 0; i < group->members.count; i++)
-        for (size_t k = 0; k < group->members.items[i].shard_count; k++)
-            if (group->members.items[i].shards[k] == shard)
+    for (size_t i = 0; i < group->members.count; i++) {
+        for (size_t k = 0; k < group->members.items[i].shard_count; k++) {
+            if (group->members.items[i].shards[k] == shard) {
                 return (int)i;
+            }
+        }
+    }
     return -1;
 }
 
@@ -122,10 +126,12 @@ static int plain_next(const test_group *group, const int *owners, const bool *de
     int best_load = 0;
     for (int member = 0; member < (int)group->members.count; member++) {
         int load = 0;
-        for (int32_t shard = 0; shard < group->shard_count; shard++)
+        for (int32_t shard = 0; shard < group->shard_count; shard++) {
             load += owners[shard] == member;
-        if (dead[member])
+        }
+        if (dead[member]) {
             continue;
+        }
         if (best < 0 || load < best_load ||
             (load == best_load && strcmp(group->members.items[member].member_id,
                                          group->members.items[best].member_id) < 0)) {
@@ -139,16 +145,22 @@ static int plain_next(const test_group *group, const int *owners, const bool *de
 static void plain_kill(const test_group *group, int *owners, bool *dead, const char *node)
 {
     bool is_owned[SHARDS];
-    for (int member = 0; member < (int)group->members.count; member++)
+    for (int member = 0; member < (int)group->members.count; member++) {
         dead[member] = dead[member] || is_on(group, member, node);
-    for (int32_t shard = 0; shard < group->shard_count; shard++)
+    }
+    for (int32_t shard = 0; shard < group->shard_count; shard++) {
         is_owned[shard] = !dead[owners[shard]];
-    for (int32_t shard = group->shard_count - 1; shard >= 0; shard--)
-        if (!is_owned[shard])
+    }
+    for (int32_t shard = group->shard_count - 1; shard >= 0; shard--) {
+        if (!is_owned[shard]) {
             owners[shard] = -1;
-    for (int32_t shard = group->shard_count - 1; shard >= 0; shard--)
-        if (!is_owned[shard])
+        }
+    }
+    for (int32_t shard = group->shard_count - 1; shard >= 0; shard--) {
+        if (!is_owned[shard]) {
             owners[shard] = plain_next(group, owners, dead);
+        }
+    }
 }
 
 /* Where the `depth`-th replica of a shard belongs, NULL when there is no further node. */
@@ -156,12 +168,14 @@ static const char *plain_replica(const test_group *group, int32_t shard, int dep
 {
     int owners[SHARDS];
     bool dead[NODES_MAX * 3] = {false};
-    for (int32_t i = 0; i < group->shard_count; i++)
+    for (int32_t i = 0; i < group->shard_count; i++) {
         owners[i] = owner_of(group, i);
+    }
     for (int i = 0; i < depth; i++) {
         plain_kill(group, owners, dead, node_of(group, owners[shard]));
-        if (owners[shard] < 0)
+        if (owners[shard] < 0) {
             return NULL;
+        }
     }
     return node_of(group, owners[shard]);
 }
@@ -172,10 +186,12 @@ static void expect_receivers(const test_group *group, const char *dead, const in
 {
     int32_t receivers[SHARDS];
     alv_placement_receivers(&group->members, group->shard_count, dead, receivers);
-    for (int32_t shard = 0; shard < group->shard_count; shard++)
-        if (receivers[shard] != expected[shard])
+    for (int32_t shard = 0; shard < group->shard_count; shard++) {
+        if (receivers[shard] != expected[shard]) {
             fail_msg("shard %d of %s goes to %d, not %d", (int)shard, dead, (int)receivers[shard],
                      (int)expected[shard]);
+        }
+    }
 }
 
 /* Descending: 6 to c (2 shards), then b and c have 3: 1 to b by its id, 0 to c. */
@@ -259,15 +275,18 @@ static void receivers__follow_the_rule_in_random_groups(void **state)
     for (int i = 0; i < GROUPS; i++) {
         test_group group = group_random(&random, 1 + i % NODES_MAX, i % 2 == 0);
         char dead[16];
-        snprintf(dead, sizeof(dead), "n%d", (int)next_random(&random, 1u + (uint32_t)i % NODES_MAX));
+        snprintf(dead, sizeof(dead), "n%d",
+                 (int)next_random(&random, 1u + (uint32_t)i % NODES_MAX));
         int owners[SHARDS];
         bool gone[NODES_MAX * 3] = {false};
         int32_t expected[SHARDS];
-        for (int32_t shard = 0; shard < SHARDS; shard++)
+        for (int32_t shard = 0; shard < SHARDS; shard++) {
             owners[shard] = owner_of(&group, shard);
+        }
         plain_kill(&group, owners, gone, dead);
-        for (int32_t shard = 0; shard < SHARDS; shard++)
+        for (int32_t shard = 0; shard < SHARDS; shard++) {
             expected[shard] = is_on(&group, owner_of(&group, shard), dead) ? owners[shard] : -1;
+        }
         expect_receivers(&group, dead, expected);
         group_done(&group);
     }
@@ -281,17 +300,20 @@ static void check_balance(const test_group *group, const char *dead)
     size_t fewest = SHARDS;
     size_t most = 0;
     alv_placement_receivers(&group->members, SHARDS, dead, receivers);
-    for (size_t i = 0; i < group->members.count; i++)
+    for (size_t i = 0; i < group->members.count; i++) {
         loads[i] = group->members.items[i].shard_count;
+    }
     for (int32_t shard = 0; shard < SHARDS; shard++) {
         bool is_moved = is_on(group, owner_of(group, shard), dead);
         assert_int_equal(receivers[shard] != ALV_PLACEMENT_NONE, is_moved);
-        if (is_moved)
+        if (is_moved) {
             loads[receivers[shard]]++;
+        }
     }
     for (int member = 0; member < (int)group->members.count; member++) {
-        if (is_on(group, member, dead))
+        if (is_on(group, member, dead)) {
             continue;
+        }
         fewest = loads[member] < fewest ? loads[member] : fewest;
         most = loads[member] > most ? loads[member] : most;
     }
@@ -334,8 +356,9 @@ static void check_standbys(const test_group *group, int node_count, int replicas
         }
     }
     int wanted = replicas < node_count ? replicas : node_count - 1;
-    for (int32_t shard = 0; shard < SHARDS; shard++)
+    for (int32_t shard = 0; shard < SHARDS; shard++) {
         assert_int_equal(held[shard], wanted);
+    }
 }
 
 static void standbys__are_on_as_many_other_nodes_as_asked_for(void **state)
@@ -345,8 +368,9 @@ static void standbys__are_on_as_many_other_nodes_as_asked_for(void **state)
     for (int i = 0; i < 24; i++) {
         int node_count = 1 + i % 6;
         test_group group = group_random(&random, node_count, i % 2 == 0);
-        for (int replicas = 0; replicas <= 4; replicas += 1 + replicas / 2)
+        for (int replicas = 0; replicas <= 4; replicas += 1 + replicas / 2) {
             check_standbys(&group, node_count, replicas);
+        }
         group_done(&group);
     }
 }
@@ -397,8 +421,9 @@ static void standbys__of_the_largest_group_take_a_moment(void **state)
         snprintf(id, sizeof(id), "n%d", i / 4);
         (void)group_add(&group, id, i % 4, "u");
     }
-    for (int32_t shard = 0; shard < ALV_SHARDS_MAX; shard++)
+    for (int32_t shard = 0; shard < ALV_SHARDS_MAX; shard++) {
         member_own(&group.members.items[shard % (64 * 4)], shard);
+    }
     for (int replicas = 1; replicas <= 3; replicas++) {
         int64_t begin_us = alv_monotonic_us(alv_clock_system());
         alv_placement_standbys(&group.members, ALV_SHARDS_MAX, "n7", replicas, standbys);
