@@ -1,6 +1,8 @@
 #include "api/api.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "api/api_internal.h"
 #include "api/routes.h"
@@ -8,6 +10,16 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/logger.h"
+
+static void api_make_boot(alv_api *api)
+{
+    unsigned char random[(ALV_PEER_BOOT_BYTES - 1) / 2];
+    ssize_t size = getrandom(random, sizeof random, 0);
+    ALV_ASSERT(size == (ssize_t)sizeof random); /* so few bytes always come */
+    for (size_t i = 0; i < sizeof random; i++) {
+        (void)snprintf(api->boot + 2 * i, 3, "%02x", random[i]);
+    }
+}
 
 static alv_status api_ask_group(void *payload, int timeout_ms, alv_members *out, alv_error *err)
 {
@@ -18,6 +30,8 @@ static alv_status api_start_peers(alv_api *api, alv_error *err)
 {
     const alv_api_options *options = &api->options;
     alv_peers_options peers = {
+        .known = options->members_known,
+        .known_payload = options->members_known_payload,
         .source = options->members,
         .payload = options->members_payload,
         .clock = options->clock,
@@ -47,6 +61,43 @@ static alv_status api_start_ask(alv_api *api, alv_error *err)
         .client = api->client,
     };
     return alv_ask_start(&ask, &api->ask, err);
+}
+
+/* Requests that were passed on to a node that is not heard are free to look for the next owner, and
+ * none follows them. */
+static void api_peer_changed(void *payload, const alv_peer_view *peer, alv_peer_state from)
+{
+    alv_api *api = payload;
+    const alv_api_options *options = &api->options;
+    bool silent = peer->state == ALV_PEER_SUSPECTED || peer->state == ALV_PEER_DEAD;
+    alv_peers_set_silent(api->peers, peer->node_id, silent);
+    if (silent) {
+        alv_http_client_give_up(api->client, peer->address);
+    }
+    if (peer->state == ALV_PEER_DEAD && options->node_dead != NULL) {
+        options->node_dead(options->node_payload, peer->node_id);
+    }
+    if (from == ALV_PEER_DEAD && options->node_cleared != NULL) {
+        options->node_cleared(options->node_payload, peer->node_id);
+    }
+}
+
+static alv_status api_start_monitor(alv_api *api, alv_error *err)
+{
+    const alv_api_options *options = &api->options;
+    if (!options->settings->failover_evict) {
+        return ALV_OK;
+    }
+    alv_peer_monitor_options monitor = {
+        .node_id = options->settings->node_id,
+        .boot = api->boot,
+        .peers = api->peers,
+        .clock = options->clock,
+        .timeout_ms = options->settings->peer_timeout_ms,
+        .changed = api_peer_changed,
+        .payload = api,
+    };
+    return alv_peer_monitor_start(&monitor, &api->monitor, err);
 }
 
 static char *api_choose_advertise(const alv_api *api)
@@ -80,6 +131,9 @@ static alv_status api_start_all(alv_api *api, alv_error *err)
     if (status == ALV_OK) {
         status = api_start_ask(api, err);
     }
+    if (status == ALV_OK) {
+        status = api_start_monitor(api, err);
+    }
     return status == ALV_OK ? alv_http_server_start(api->server, api_handle, api, err) : status;
 }
 
@@ -88,6 +142,7 @@ alv_status alv_api_start(const alv_api_options *options, alv_api **out, alv_erro
     ALV_ASSERT(options->ready != NULL);
     alv_api *api = alv_alloc(sizeof *api);
     api->options = *options;
+    api_make_boot(api);
     alv_status status = api_start_all(api, err);
     if (status != ALV_OK) {
         alv_api_stop(api);
@@ -109,14 +164,19 @@ const char *alv_api_advertise(const alv_api *api)
     return api->advertise;
 }
 
+const char *alv_api_boot(const alv_api *api)
+{
+    return api->boot;
+}
+
 void alv_api_peers_changed(alv_api *api)
 {
     alv_peers_refresh_soon(api->peers);
 }
 
-/* The order: 1. no new work; 2. what waits and what is forwarded is answered, so that no exchange
- * is deferred any more; 3. the answers go out and the server ends; 4. nobody is left to use the
- * rest. */
+/* The order: 1. no new work; 2. what waits and what is forwarded is answered, and peers are told
+ * goodbye, so that no exchange is deferred and no stream open any more; 3. the answers go out and
+ * the server ends; 4. nobody is left to use the rest. */
 void alv_api_stop(alv_api *api)
 {
     if (api == NULL) {
@@ -131,9 +191,13 @@ void alv_api_stop(alv_api *api)
     if (api->client != NULL) {
         alv_http_client_stop(api->client);
     }
+    if (api->monitor != NULL) {
+        alv_peer_monitor_stop(api->monitor);
+    }
     alv_http_server_stop(api->server);
     alv_ask_free(api->ask);
     alv_http_client_free(api->client);
+    alv_peer_monitor_free(api->monitor);
     alv_peers_free(api->peers);
     if (api->group != NULL) {
         alv_group_view_close(api->group);

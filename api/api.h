@@ -2,11 +2,14 @@
  *
  *     GET /v1/entities/{key}   state of an entity, from whichever node owns it
  *     GET /v1/shards           what this node knows of every shard
+ *     GET /v1/cluster          the nodes of the group, who is heard, who would take over
+ *     GET /v1/peers            the other nodes as this one hears them
+ *     GET /v1/peers/stream     for the other nodes: see peer_monitor.h
  *     GET /healthz, /readyz    alive; ready to work
  *
  * Why:    programs and peers ask a node over HTTP; a request may come to any node.
- * Thread: start, stop: main. The rest as each says. It runs four threads: the server's, http-ask,
- *         http-client and peers.
+ * Thread: start, stop: main. The rest as each says. It runs five threads: the server's, http-ask,
+ *         http-client, peers and (with failover.evict) peer-monitor.
  * Owns:   its threads and sockets. What it is given is borrowed and must outlive it.
  * Fails:  ALV_REJECT: http.listen cannot be used; ALV_FATAL.
  * Limits: http_limits.h.
@@ -40,6 +43,17 @@ typedef struct alv_api_options {
 
     alv_peers_source members; /* NULL = ask Kafka */
     void *members_payload;
+
+    /* With failover.evict: a node was found dead; and that verdict is over. On the monitor's
+     * thread; must not block. May be NULL. */
+    void (*node_dead)(void *payload, const char *node_id);
+    void (*node_cleared)(void *payload, const char *node_id);
+    void *node_payload;
+
+    /* Told who is a member of the group, every time Kafka was asked. Not on the caller's thread; must
+     * not block. May be NULL. */
+    void (*members_known)(void *payload, const alv_members *members);
+    void *members_known_payload;
 } alv_api_options;
 
 /* Listens on http.listen and answers from now on. */
@@ -51,6 +65,10 @@ const char *alv_api_address(const alv_api *api);
 /* What peers and clients should be told: http.advertise as it was at the start; or the bound
  * address when that is not set or names port 0. Borrowed until stop. @thread any */
 const char *alv_api_advertise(const alv_api *api);
+
+/* Names this start of the process among those of its node: random. Borrowed until stop.
+ * @thread any */
+const char *alv_api_boot(const alv_api *api);
 
 /* Shards have moved: ask the group soon who holds what. @thread any @blocks no */
 void alv_api_peers_changed(alv_api *api);

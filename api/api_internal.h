@@ -11,15 +11,18 @@
 #include "api/ask.h"
 #include "api/http_client.h"
 #include "api/http_server.h"
+#include "api/peer_monitor.h"
 #include "api/peers.h"
 
 struct alv_api {
     alv_api_options options;
+    char boot[ALV_PEER_BOOT_BYTES];
     char *advertise;       /* a copy: the configuration may be told of the bound address later */
     alv_group_view *group; /* NULL when the members come from elsewhere */
     alv_peers *peers;
     alv_http_client *client;
     alv_ask *ask;
+    alv_peer_monitor *monitor; /* NULL without failover.evict */
     alv_http_server *server;
 };
 

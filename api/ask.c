@@ -215,7 +215,7 @@ static bool ask_find_owner(const ask_request *request, alv_peer *out)
     if (!alv_peers_owner(options->peers, request->shard, out)) {
         return false;
     }
-    if (out->address[0] == '\0' || strcmp(out->node_id, options->node_id) == 0) {
+    if (out->address[0] == '\0' || out->silent || strcmp(out->node_id, options->node_id) == 0) {
         return false;
     }
     return strcmp(out->address, request->asked) != 0 ||

@@ -16,7 +16,8 @@
  *   not here, and the request  was forwarded to us       503 (the sender knows what to do)
  *                              its owner is known        forward: pass its answer on;
  *                                                        none or 503: ask for peers again, wait
- *                              nobody, or we are said to ask for peers again, wait
+ *                              nobody, or we are said to,
+ *                              or its node is silent     ask for peers again, wait
  */
 #ifndef ALV_API_ASK_H
 #define ALV_API_ASK_H

@@ -129,6 +129,7 @@ void alv_exchange_free(alv_exchange *exchange)
     if (exchange == NULL) {
         return;
     }
+    ALV_ASSERT(exchange->stream == NULL); /* sent as soon as it is attached */
     alv_answer_done(&exchange->answer);
     alv_free(exchange);
 }

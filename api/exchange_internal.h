@@ -17,9 +17,9 @@ struct alv_exchange {
     struct MHD_Connection *connection;
     const char *method; /* the library's, as long as the request */
     const char *path;
-    bool deferred;     /* written by the server's thread only, so it may always read it */
-    bool answered;     /* written by whoever answers; the server reads it once resumed */
-    alv_answer answer; /* once answered, until it is sent */
+    bool deferred;           /* written by the server's thread only, so it may always read it */
+    bool answered;           /* written by whoever answers; the server reads it once resumed */
+    alv_answer answer;       /* once answered, until it is sent */
     alv_http_stream *stream; /* the answer instead, with a reference for the response; else NULL */
 };
 

@@ -19,7 +19,7 @@
 /* What somebody asked for; travels through the inbox to the client's thread. */
 typedef struct client_call {
     char *url;
-    alv_http_reply reply;
+    alv_http_reply reply; /* NULL: not a call; give up those whose URL begins with `url` */
     void *payload;
 } client_call;
 
@@ -56,14 +56,19 @@ static void client_init_library(void)
 
 /* ---- calls and transfers --------------------------------------------------------------------- */
 
+static void client_free_call(client_call *call)
+{
+    alv_free(call->url);
+    alv_free(call);
+}
+
 /* The end of every call: replies and frees it. */
 static void client_reply(alv_http_client *client, client_call *call, alv_status status,
                          alv_answer *answer, const alv_error *err)
 {
     atomic_fetch_sub(&client->call_count, 1);
     call->reply(call->payload, status, answer, err);
-    alv_free(call->url);
-    alv_free(call);
+    client_free_call(call);
 }
 
 static void client_give_up(alv_http_client *client, client_call *call, const char *why)
@@ -219,6 +224,20 @@ static void client_finish(alv_http_client *client, client_transfer *transfer, CU
     client_keep_transfer(client, transfer);
 }
 
+/* The peer that was meant is dead. */
+static void client_give_up_peer(alv_http_client *client, client_call *wish)
+{
+    alv_view prefix = alv_view_of(wish->url);
+    for (client_transfer *next, *transfer = client->active; transfer != NULL; transfer = next) {
+        next = transfer->next;
+        if (alv_view_starts_with(alv_view_of(transfer->call->url), prefix)) {
+            client_give_up(client, client_detach(client, transfer), "the peer is dead");
+            client_keep_transfer(client, transfer);
+        }
+    }
+    client_free_call(wish);
+}
+
 /* ---- the thread ------------------------------------------------------------------------------ */
 
 /* One turn: 1. begin what was asked; 2. let libcurl work; 3. reply to what ended; 4. wait. */
@@ -226,7 +245,11 @@ static void client_turn(alv_http_client *client)
 {
     client_call *call;
     while ((call = alv_inbox_take(client->inbox)) != NULL) {
-        client_begin(client, call);
+        if (call->reply != NULL) {
+            client_begin(client, call);
+        } else {
+            client_give_up_peer(client, call);
+        }
     }
     int running = 0;
     CURLMcode code = curl_multi_perform(client->multi, &running);
@@ -257,7 +280,11 @@ static void *client_run(void *payload)
     }
     client_call *call;
     while ((call = alv_inbox_take(client->inbox)) != NULL) {
-        client_give_up(client, call, "this node is stopping");
+        if (call->reply != NULL) {
+            client_give_up(client, call, "this node is stopping");
+        } else {
+            client_free_call(call);
+        }
     }
     return NULL;
 }
@@ -311,9 +338,18 @@ bool alv_http_client_get(alv_http_client *client, const char *address, alv_view 
         return true;
     }
     atomic_fetch_sub(&client->call_count, 1);
-    alv_free(call->url);
-    alv_free(call);
+    client_free_call(call);
     return false;
+}
+
+/* With no room for the wish the time-out will do. */
+void alv_http_client_give_up(alv_http_client *client, const char *address)
+{
+    client_call *wish = alv_alloc(sizeof *wish);
+    wish->url = alv_format("http://%s/", address);
+    if (!alv_inbox_try_post(client->inbox, wish)) {
+        client_free_call(wish);
+    }
 }
 
 void alv_http_client_stop(alv_http_client *client)

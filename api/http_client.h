@@ -30,6 +30,10 @@ alv_status alv_http_client_start(const char *header, alv_http_client **out, alv_
 bool alv_http_client_get(alv_http_client *client, const char *address, alv_view path,
                          alv_http_reply reply, void *payload);
 
+/* Nobody at `address` will answer any more: what is asked of it and not answered gets ALV_RETRY
+ * soon, instead of after the time-out. @thread any @blocks no */
+void alv_http_client_give_up(alv_http_client *client, const char *address);
+
 /* Gives up what is under way (with ALV_RETRY) and ends the thread; later gets return false. */
 void alv_http_client_stop(alv_http_client *client);
 

@@ -57,8 +57,8 @@ static_assert(ALV_PEER_LINE_BYTES_MAX > ALV_PEER_NODES_MAX * 101, "node ids have
 static_assert(ALV_HTTP_STREAM_BYTES_MAX > 2 * ALV_PEER_LINE_BYTES_MAX, "a line fits");
 
 /* A stream that broke is opened again at once, one that cannot be opened after these waits. */
-#define ALV_PEER_RETRY_FIRST_MS 10
-#define ALV_PEER_RETRY_MAX_MS 500
+#define ALV_PEER_RETRY_FIRST_MS 2
+#define ALV_PEER_RETRY_MAX_MS 100
 
 /* How often the nodes to watch are looked up in the picture of the group. */
 #define ALV_PEER_MEMBERS_LOOK_MS 100

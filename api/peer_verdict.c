@@ -30,8 +30,9 @@ const char *alv_peer_state_name(alv_peer_state state)
 static verdict_peer *verdict_find(const alv_peer_verdict *verdict, const char *node_id)
 {
     for (size_t i = 0; i < verdict->count; i++) {
-        if (strcmp(verdict->peers[i].view.node_id, node_id) == 0)
+        if (strcmp(verdict->peers[i].view.node_id, node_id) == 0) {
             return &verdict->peers[i];
+        }
     }
     return NULL;
 }
@@ -57,12 +58,14 @@ static bool verdict_may_move(alv_peer_state from, alv_peer_state to)
 static void verdict_move(alv_peer_verdict *verdict, verdict_peer *peer, alv_peer_state to)
 {
     alv_peer_state from = peer->view.state;
-    if (from == to)
+    if (from == to) {
         return;
+    }
     ALV_ASSERT(verdict_may_move(from, to));
     peer->view.state = to;
-    if (to != ALV_PEER_ALIVE)
+    if (to != ALV_PEER_ALIVE) {
         alv_bytes_clear(&peer->suspects); /* only those who are heard have a say */
+    }
     verdict_tell(verdict, peer, from);
 }
 
@@ -87,8 +90,9 @@ static void verdict_add(alv_peer_verdict *verdict, const alv_peer_view *member)
 /* Nobody was heard at the new address yet, so nothing there proves anything. */
 static void verdict_set_address(alv_peer_verdict *verdict, verdict_peer *peer, const char *address)
 {
-    if (strcmp(peer->view.address, address) == 0)
+    if (strcmp(peer->view.address, address) == 0) {
         return;
+    }
     (void)snprintf(peer->view.address, sizeof peer->view.address, "%s", address);
     peer->view.boot[0] = '\0';
     peer->view.heard_at_ms = 0;
@@ -100,10 +104,11 @@ static void verdict_forget_others(alv_peer_verdict *verdict)
     size_t kept = 0;
     for (size_t i = 0; i < verdict->count; i++) {
         verdict_peer *peer = &verdict->peers[i];
-        if (peer->is_member)
+        if (peer->is_member) {
             verdict->peers[kept++] = *peer;
-        else
+        } else {
             verdict_forget(verdict, peer);
+        }
     }
     verdict->count = kept;
 }
@@ -111,8 +116,9 @@ static void verdict_forget_others(alv_peer_verdict *verdict)
 void alv_peer_verdict_set_members(alv_peer_verdict *verdict, const alv_peer_view *members,
                                   size_t count)
 {
-    for (size_t i = 0; i < verdict->count; i++)
+    for (size_t i = 0; i < verdict->count; i++) {
         verdict->peers[i].is_member = false;
+    }
     for (size_t i = 0; i < count; i++) {
         verdict_peer *peer = verdict_find(verdict, members[i].node_id);
         if (peer == NULL) {
@@ -131,14 +137,16 @@ void alv_peer_verdict_hello(alv_peer_verdict *verdict, const char *node_id, cons
                             int64_t now_ms)
 {
     verdict_peer *peer = verdict_find(verdict, node_id);
-    if (peer == NULL)
+    if (peer == NULL) {
         return;
+    }
     alv_peer_view *view = &peer->view;
     bool restarted = view->boot[0] != '\0' && strcmp(view->boot, boot) != 0;
     (void)snprintf(view->boot, sizeof view->boot, "%s", boot);
     view->heard_at_ms = now_ms;
-    if (restarted && view->state == ALV_PEER_ALIVE)
+    if (restarted && view->state == ALV_PEER_ALIVE) {
         verdict_tell(verdict, peer, ALV_PEER_ALIVE);
+    }
     verdict_move(verdict, peer, ALV_PEER_ALIVE);
 }
 
@@ -146,8 +154,9 @@ void alv_peer_verdict_beat(alv_peer_verdict *verdict, const char *node_id, alv_v
                            int64_t now_ms)
 {
     verdict_peer *peer = verdict_find(verdict, node_id);
-    if (peer == NULL || peer->view.state == ALV_PEER_UNKNOWN || peer->view.state == ALV_PEER_LEFT)
+    if (peer == NULL || peer->view.state == ALV_PEER_UNKNOWN || peer->view.state == ALV_PEER_LEFT) {
         return; /* neither begins with a beat */
+    }
     peer->view.heard_at_ms = now_ms;
     verdict_move(verdict, peer, ALV_PEER_ALIVE);
     alv_bytes_set(&peer->suspects, suspects.data, suspects.size);
@@ -156,17 +165,20 @@ void alv_peer_verdict_beat(alv_peer_verdict *verdict, const char *node_id, alv_v
 void alv_peer_verdict_goodbye(alv_peer_verdict *verdict, const char *node_id)
 {
     verdict_peer *peer = verdict_find(verdict, node_id);
-    if (peer != NULL && peer->view.state != ALV_PEER_UNKNOWN)
+    if (peer != NULL && peer->view.state != ALV_PEER_UNKNOWN) {
         verdict_move(verdict, peer, ALV_PEER_LEFT);
+    }
 }
 
 void alv_peer_verdict_refused(alv_peer_verdict *verdict, const char *node_id)
 {
     verdict_peer *peer = verdict_find(verdict, node_id);
-    if (peer == NULL)
+    if (peer == NULL) {
         return;
-    if (peer->view.state == ALV_PEER_ALIVE || peer->view.state == ALV_PEER_SUSPECTED)
+    }
+    if (peer->view.state == ALV_PEER_ALIVE || peer->view.state == ALV_PEER_SUSPECTED) {
         verdict_move(verdict, peer, ALV_PEER_DEAD);
+    }
 }
 
 /* ---- time ------------------------------------------------------------------------------------ */
@@ -174,15 +186,16 @@ void alv_peer_verdict_refused(alv_peer_verdict *verdict, const char *node_id)
 /* Whether `node_id` is one of the ids in `suspects`. */
 static bool verdict_names(const alv_bytes *suspects, const char *node_id)
 {
-    size_t length = strlen(node_id);
-    const char *word = suspects->data;
-    const char *end = word + suspects->size;
-    while (word < end) {
-        const char *blank = memchr(word, ' ', (size_t)(end - word));
-        size_t size = (size_t)((blank != NULL ? blank : end) - word);
-        if (size == length && memcmp(word, node_id, length) == 0)
+    alv_view wanted = alv_view_of(node_id);
+    alv_view rest = alv_bytes_view(suspects);
+    while (rest.size > 0) {
+        const char *blank = memchr(rest.data, ' ', rest.size);
+        size_t size = blank != NULL ? (size_t)(blank - rest.data) : rest.size;
+        if (alv_view_equal((alv_view){rest.data, size}, wanted)) {
             return true;
-        word += size + 1;
+        }
+        size_t skip = blank != NULL ? size + 1 : size;
+        rest = (alv_view){rest.data + skip, rest.size - skip};
     }
     return false;
 }
@@ -193,8 +206,9 @@ static bool verdict_majority_agrees(const alv_peer_verdict *verdict, const verdi
     size_t agree = 1; /* this node */
     for (size_t i = 0; i < verdict->count; i++) {
         const verdict_peer *peer = &verdict->peers[i];
-        if (peer != suspect && verdict_names(&peer->suspects, suspect->view.node_id))
+        if (peer != suspect && verdict_names(&peer->suspects, suspect->view.node_id)) {
             agree++;
+        }
     }
     return 2 * agree > members;
 }
@@ -204,13 +218,15 @@ void alv_peer_verdict_tick(alv_peer_verdict *verdict, int64_t now_ms)
     for (size_t i = 0; i < verdict->count; i++) {
         verdict_peer *peer = &verdict->peers[i];
         bool silent = now_ms - peer->view.heard_at_ms >= verdict->timeout_ms;
-        if (peer->view.state == ALV_PEER_ALIVE && silent)
+        if (peer->view.state == ALV_PEER_ALIVE && silent) {
             verdict_move(verdict, peer, ALV_PEER_SUSPECTED);
+        }
     }
     for (size_t i = 0; i < verdict->count; i++) {
         verdict_peer *peer = &verdict->peers[i];
-        if (peer->view.state == ALV_PEER_SUSPECTED && verdict_majority_agrees(verdict, peer))
+        if (peer->view.state == ALV_PEER_SUSPECTED && verdict_majority_agrees(verdict, peer)) {
             verdict_move(verdict, peer, ALV_PEER_DEAD);
+        }
     }
 }
 
@@ -228,10 +244,12 @@ alv_peer_verdict *alv_peer_verdict_new(int64_t timeout_ms, alv_peer_changed chan
 
 void alv_peer_verdict_free(alv_peer_verdict *verdict)
 {
-    if (verdict == NULL)
+    if (verdict == NULL) {
         return;
-    for (size_t i = 0; i < verdict->count; i++)
+    }
+    for (size_t i = 0; i < verdict->count; i++) {
         alv_bytes_done(&verdict->peers[i].suspects);
+    }
     alv_free(verdict->peers);
     alv_free(verdict);
 }
@@ -244,7 +262,8 @@ const alv_peer_view *alv_peer_verdict_find(const alv_peer_verdict *verdict, cons
 
 size_t alv_peer_verdict_list(const alv_peer_verdict *verdict, alv_peer_view *out, size_t capacity)
 {
-    for (size_t i = 0; i < verdict->count && i < capacity; i++)
+    for (size_t i = 0; i < verdict->count && i < capacity; i++) {
         out[i] = verdict->peers[i].view;
+    }
     return verdict->count;
 }

@@ -30,8 +30,10 @@ struct alv_peers {
     atomic_bool stopping;
     alv_inbox *wishes; /* capacity 1: ten wishes are one question */
     alv_backoff backoff;
-    pthread_mutex_t lock; /* leaf; guards `picture` */
+    pthread_mutex_t lock; /* leaf; guards what follows */
     peers_picture *picture;
+    char **silent; /* node ids */
+    size_t silent_count;
 };
 
 /* What the inbox of wishes carries. */
@@ -165,6 +167,9 @@ static int64_t peers_ask(alv_peers *peers)
     }
     alv_backoff_succeeded(&peers->backoff);
     peers_show(peers, &members);
+    if (peers->options.known != NULL) {
+        peers->options.known(peers->options.known_payload, &members);
+    }
     alv_members_done(&members);
     return ALV_PEERS_GAP_MS;
 }
@@ -217,6 +222,32 @@ alv_status alv_peers_start(const alv_peers_options *options, alv_peers **out, al
     return ALV_OK;
 }
 
+/* With the lock held: the index in `silent`, or their number. */
+static size_t peers_find_silent(const alv_peers *peers, const char *node_id)
+{
+    size_t i = 0;
+    while (i < peers->silent_count && strcmp(peers->silent[i], node_id) != 0) {
+        i++;
+    }
+    return i;
+}
+
+void alv_peers_set_silent(alv_peers *peers, const char *node_id, bool silent)
+{
+    peers_lock(peers);
+    size_t at = peers_find_silent(peers, node_id);
+    bool was_silent = at < peers->silent_count;
+    if (silent && !was_silent) {
+        size_t size = (peers->silent_count + 1) * sizeof *peers->silent;
+        peers->silent = alv_realloc(peers->silent, size);
+        peers->silent[peers->silent_count++] = alv_strdup(node_id);
+    } else if (!silent && was_silent) {
+        alv_free(peers->silent[at]);
+        peers->silent[at] = peers->silent[--peers->silent_count];
+    }
+    peers_unlock(peers);
+}
+
 bool alv_peers_owner(alv_peers *peers, int32_t shard, alv_peer *out)
 {
     ALV_ASSERT(shard >= 0 && shard < peers->options.shard_count);
@@ -225,6 +256,7 @@ bool alv_peers_owner(alv_peers *peers, int32_t shard, alv_peer *out)
     int32_t owner = picture == NULL ? PEERS_NOBODY : picture->owners[shard];
     if (owner != PEERS_NOBODY) {
         *out = picture->lanes[owner];
+        out->silent = peers_find_silent(peers, out->node_id) < peers->silent_count;
     }
     peers_unlock(peers);
     return owner != PEERS_NOBODY;
@@ -265,6 +297,10 @@ void alv_peers_free(alv_peers *peers)
     }
     alv_peers_stop(peers);
     picture_free(peers->picture);
+    for (size_t i = 0; i < peers->silent_count; i++) {
+        alv_free(peers->silent[i]);
+    }
+    alv_free(peers->silent);
     (void)pthread_mutex_destroy(&peers->lock); /* nobody holds it */
     alv_inbox_free(peers->wishes);
     alv_free(peers);

@@ -31,6 +31,10 @@ typedef struct alv_peers_options {
     void *payload;          /* for source */
     const alv_clock *clock; /* borrowed */
     int32_t shard_count;
+
+    /* Told of every answer, on the peers' thread. May be NULL. */
+    void (*known)(void *payload, const alv_members *members);
+    void *known_payload;
 } alv_peers_options;
 
 /* A lane of some node, maybe of this one. */
@@ -38,6 +42,7 @@ typedef struct alv_peer {
     char node_id[256];
     char address[256]; /* host:port of its API; empty when it has none that can be used */
     int32_t lane;
+    bool silent; /* its node is not heard; filled by alv_peers_owner alone */
 } alv_peer;
 
 /* Starts asking; nothing is known before the first answer. ALV_FATAL. */
@@ -48,6 +53,10 @@ bool alv_peers_owner(alv_peers *peers, int32_t shard, alv_peer *out);
 
 /* Copies up to `capacity` lanes of the group into `out`; the number there are. @thread any */
 size_t alv_peers_list(alv_peers *peers, alv_peer *out, size_t capacity);
+
+/* From now on a node is not heard, or is heard again: whoever asks it would wait in vain.
+ * @thread any @blocks no */
+void alv_peers_set_silent(alv_peers *peers, const char *node_id, bool silent);
 
 /* The picture may be wrong: ask again, at once if the last answer is older than ALV_PEERS_GAP_MS.
  * @thread any @blocks no */

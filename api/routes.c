@@ -5,6 +5,7 @@
 
 #include "api/api_internal.h"
 #include "api/health.h"
+#include "api/peer_list.h"
 #include "api/shard_list.h"
 #include "base/assert.h"
 
@@ -20,6 +21,34 @@ static void route_shards(alv_api *api, alv_exchange *exchange, alv_view none)
     (void)none;
     alv_answer answer = ALV_ANSWER_NONE;
     alv_shard_list_answer(api, &answer);
+    alv_exchange_answer(exchange, &answer);
+}
+
+static void route_peers(alv_api *api, alv_exchange *exchange, alv_view none)
+{
+    (void)none;
+    alv_answer answer = ALV_ANSWER_NONE;
+    alv_peer_list_answer(api, &answer);
+    alv_exchange_answer(exchange, &answer);
+}
+
+static void route_peer_stream(alv_api *api, alv_exchange *exchange, alv_view none)
+{
+    (void)none;
+    if (api->monitor != NULL) {
+        alv_peer_monitor_serve(api->monitor, exchange);
+        return;
+    }
+    alv_answer answer = ALV_ANSWER_NONE;
+    alv_answer_set_problem(&answer, 404, "this node watches no peers (failover.evict=false)");
+    alv_exchange_answer(exchange, &answer);
+}
+
+static void route_cluster(alv_api *api, alv_exchange *exchange, alv_view none)
+{
+    (void)none;
+    alv_answer answer = ALV_ANSWER_NONE;
+    alv_peer_list_answer_cluster(api, &answer);
     alv_exchange_answer(exchange, &answer);
 }
 
@@ -43,6 +72,9 @@ static void route_ready(alv_api *api, alv_exchange *exchange, alv_view none)
 static const alv_route routes_table[] = {
     {"GET", "/v1/entities/{key}", route_entity},
     {"GET", "/v1/shards", route_shards},
+    {"GET", "/v1/cluster", route_cluster},
+    {"GET", "/v1/peers", route_peers},
+    {"GET", "/v1/peers/stream", route_peer_stream},
     {"GET", "/healthz", route_alive},
     {"GET", "/readyz", route_ready},
 };

@@ -17,17 +17,27 @@ static json_t *shard_list_owner(const alv_api *api, int32_t shard, const alv_sha
     return json_null();
 }
 
+/* What this node keeps of a shard that is another's. */
+static json_t *shard_list_standby(const alv_shard_view *view)
+{
+    if (!view->is_standby) {
+        return json_null();
+    }
+    return json_string(view->is_hot ? "hot" : "catching-up");
+}
+
 static json_t *shard_list_row(const alv_api *api, int32_t shard)
 {
     alv_shard_view view = alv_directory_view(api->options.directory, shard);
     json_t *lane = view.lane < 0 ? json_null() : json_integer(view.lane);
-    return json_pack(
-        "{s:i, s:s, s:o, s:o, s:{s:I, s:I, s:I}, s:I, s:I, s:I}", "shard", (int)shard, "state",
-        alv_shard_state_name(view.state), "lane", lane, "owner",
-        shard_list_owner(api, shard, &view), "position", "commands",
-        (json_int_t)view.position.commands, "changelog", (json_int_t)view.position.changelog,
-        "ledger", (json_int_t)view.position.ledger, "commands", (json_int_t)view.commands_done,
-        "restored", (json_int_t)view.restored_records, "target", (json_int_t)view.restore_target);
+    return json_pack("{s:i, s:s, s:o, s:o, s:o, s:{s:I, s:I, s:I}, s:I, s:I, s:I}", "shard",
+                     (int)shard, "state", alv_shard_state_name(view.state), "lane", lane, "owner",
+                     shard_list_owner(api, shard, &view), "standby", shard_list_standby(&view),
+                     "position", "commands", (json_int_t)view.position.commands, "changelog",
+                     (json_int_t)view.position.changelog, "ledger",
+                     (json_int_t)view.position.ledger, "commands", (json_int_t)view.commands_done,
+                     "restored", (json_int_t)view.restored_records, "target",
+                     (json_int_t)view.restore_target);
 }
 
 void alv_shard_list_answer(const alv_api *api, alv_answer *out)

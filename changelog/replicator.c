@@ -532,14 +532,21 @@ void alv_replicator_start(alv_replicator *replicator)
 
 void alv_replicator_stop(alv_replicator *replicator)
 {
-    if (replicator == NULL) {
+    if (!replicator->started) {
         return;
     }
     atomic_store(&replicator->stop, true);
-    if (replicator->started) {
-        replicator->reader->ops->wake(replicator->reader);
-        pthread_join(replicator->thread, NULL);
+    replicator->reader->ops->wake(replicator->reader);
+    pthread_join(replicator->thread, NULL);
+    replicator->started = false;
+}
+
+void alv_replicator_free(alv_replicator *replicator)
+{
+    if (replicator == NULL) {
+        return;
     }
+    alv_replicator_stop(replicator);
     for (int32_t shard = 0; shard < replicator->options.shard_count; shard++) {
         alv_free(replicator->jobs[shard]);
     }

@@ -80,7 +80,10 @@ void alv_replicator_release(alv_replicator *replicator, int32_t shard);
  * released. Copies `wanted`. Any thread. */
 void alv_replicator_set_standbys(alv_replicator *replicator, const bool *wanted);
 
-/* Stops the thread and frees everything. NULL is fine. */
+/* Ends the thread: no store is written any more. The rest may still be called, without effect. */
 void alv_replicator_stop(alv_replicator *replicator);
+
+/* Stops if that was not done, and frees everything. NULL is fine. */
+void alv_replicator_free(alv_replicator *replicator);
 
 #endif

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "api/twin.h"
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/logger.h"
@@ -14,6 +15,7 @@
 #include "cli/cli.h"
 #include "cli/cli_common.h"
 #include "processor/node.h"
+#include "processor/takeover.h"
 
 /* ---- options --------------------------------------------------------------------------------- */
 
@@ -101,6 +103,7 @@ typedef struct node_run {
     alv_registry *registry;
     alv_node *node;
     alv_api *api;
+    alv_takeover *takeover; /* NULL without failover.evict */
 
     /* Keeps the HTTP server from asking a node that is being taken apart. */
     pthread_mutex_t lock;
@@ -174,9 +177,42 @@ static alv_status run_advertise(node_run *run, alv_error *err)
     return status;
 }
 
+static void run_node_dead(void *payload, const char *node_id)
+{
+    node_run *run = payload;
+    alv_takeover_dead(run->takeover, node_id);
+}
+
+static void run_node_cleared(void *payload, const char *node_id)
+{
+    node_run *run = payload;
+    alv_takeover_cleared(run->takeover, node_id);
+}
+
+static alv_status run_start_takeover(node_run *run, alv_error *err)
+{
+    if (!run->settings->failover_evict) {
+        return ALV_OK;
+    }
+    const alv_takeover_options options = {.config = run->config, .clock = alv_clock_system()};
+    return alv_takeover_start(&options, &run->takeover, err);
+}
+
+/* On the API's thread that asks the group. */
+static void run_members_known(void *payload, const alv_members *members)
+{
+    node_run *run = payload;
+    alv_node_members_known(run->node, members);
+}
+
 static alv_status run_start_api(node_run *run, alv_error *err)
 {
     if (strcmp(run->settings->http_listen, "none") == 0) {
+        if (run->settings->failover_evict) {
+            alv_log(ALV_LOG_WARN, "failover-slow",
+                    "msg=\"http.listen=none: nodes cannot hear each other, so a dead one is "
+                    "noticed only when its session times out\"");
+        }
         return ALV_OK;
     }
     const alv_api_options options = {
@@ -188,9 +224,17 @@ static alv_status run_start_api(node_run *run, alv_error *err)
         .clock = alv_clock_system(),
         .ready = run_is_ready,
         .ready_payload = run,
+        .node_dead = run_node_dead,
+        .node_cleared = run_node_cleared,
+        .node_payload = run,
+        .members_known = run_members_known,
+        .members_known_payload = run,
     };
     alv_status status = alv_api_start(&options, &run->api, err);
-    return status == ALV_OK ? run_advertise(run, err) : status;
+    if (status == ALV_OK) {
+        status = run_advertise(run, err);
+    }
+    return status == ALV_OK ? alv_twin_check(run->api, err) : status;
 }
 
 /* Runs until the stop and stops. The API stays until the lanes have left, so that requests for their
@@ -223,9 +267,11 @@ static int run_all(node_run *run)
     alv_error err = ALV_ERROR_NONE;
     alv_status status = run_make_registry(run, &err);
     status = status == ALV_OK ? run_open_node(run, &err) : status;
+    status = status == ALV_OK ? run_start_takeover(run, &err) : status;
     status = status == ALV_OK ? run_start_api(run, &err) : status;
     status = status == ALV_OK ? run_serve(run, &err) : status;
     alv_api_stop(run->api);
+    alv_takeover_stop(run->takeover);
     alv_node_close(run->node);
     alv_registry_free(run->registry);
     if (status != ALV_OK && !(status == ALV_RETRY && node_signals > 0)) {

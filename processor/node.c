@@ -11,6 +11,7 @@
 #include "base/backoff.h"
 #include "base/limits.h"
 #include "base/logger.h"
+#include "changelog/placement.h"
 #include "processor/lane.h"
 #include "topics/kafka.h"
 
@@ -32,6 +33,7 @@ struct alv_node {
     alv_crash_mark *crash_mark;
     alv_lane **lanes;
     int32_t lane_count;
+    bool *standbys; /* by shard: whether this node is to keep a replica */
     int64_t opened_at_us;
     int64_t flush_at_ms;
     bool was_ready;
@@ -124,6 +126,7 @@ alv_status alv_node_open(const alv_node_options *options, alv_node **out, alv_er
         return status;
     }
     node->directory = alv_directory_new(node->shard_count);
+    node->standbys = alv_alloc_array((size_t)node->shard_count, sizeof *node->standbys);
     *out = node;
     return ALV_OK;
 }
@@ -250,6 +253,16 @@ alv_status alv_node_start(alv_node *node, alv_error *err)
     return status;
 }
 
+void alv_node_members_known(alv_node *node, const alv_members *members)
+{
+    if (node->settings->standby_replicas == 0 || !atomic_load(&node->started)) {
+        return;
+    }
+    alv_placement_standbys(members, node->shard_count, node->settings->node_id,
+                           node->settings->standby_replicas, node->standbys);
+    alv_replicator_set_standbys(node->replicator, node->standbys);
+}
+
 /* ---- run ------------------------------------------------------------------------------------------- */
 
 bool alv_node_ready(const alv_node *node, char *why, size_t size)
@@ -344,7 +357,7 @@ static alv_status node_stop_lanes(alv_node *node, alv_error *err)
     return ALV_OK;
 }
 
-/* Lanes that have ended stay until close: the API still asks whether they are ready. */
+/* Lanes and replicator have ended, but stay until close: the API still asks and tells about them. */
 alv_status alv_node_stop(alv_node *node, alv_error *err)
 {
     atomic_store(&node->stopping, true);
@@ -355,7 +368,6 @@ alv_status alv_node_stop(alv_node *node, alv_error *err)
     alv_checkpointer_stop(node->checkpointer);
     node->checkpointer = NULL;
     alv_replicator_stop(node->replicator);
-    node->replicator = NULL;
     return node->store->ops->flush(node->store, err);
 }
 
@@ -365,10 +377,13 @@ void alv_node_close(alv_node *node)
         return;
     }
     alv_checkpointer_stop(node->checkpointer);
-    alv_replicator_stop(node->replicator);
+    if (node->replicator != NULL) {
+        alv_replicator_stop(node->replicator); /* it answers to lanes */
+    }
     for (int32_t i = 0; i < node->lane_count; i++) {
         alv_lane_free(node->lanes[i]);
     }
+    alv_replicator_free(node->replicator); /* lanes let go of their shards there */
     alv_crash_mark_close(node->crash_mark);
     if (node->log != NULL) {
         node->log->ops->close(node->log);
@@ -378,5 +393,6 @@ void alv_node_close(alv_node *node)
     }
     alv_directory_free(node->directory);
     alv_free(node->lanes);
+    alv_free(node->standbys);
     alv_free(node);
 }

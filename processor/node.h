@@ -17,6 +17,7 @@
 #include "base/config.h"
 #include "processor/directory.h"
 #include "processor/registry.h"
+#include "topics/kafka.h"
 #include "topics/log_port.h"
 
 typedef struct alv_node alv_node;
@@ -42,6 +43,10 @@ alv_store *alv_node_store(alv_node *node);
 
 /* Starts the threads. http.advertise must be in the configuration by now: peers are told. */
 alv_status alv_node_start(alv_node *node, alv_error *err);
+
+/* Who is a member of the group now, and has what: the node places its standbys by it. One thread at a
+ * time, between open and close. */
+void alv_node_members_known(alv_node *node, const alv_members *members);
 
 /* Whether every shard of this node is active and its lanes are members of the group; otherwise `why`
  * (one line) says what is missing. Any thread. */

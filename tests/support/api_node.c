@@ -45,19 +45,41 @@ static void api_node_start(alv_api_node *node, alv_fake_group *group)
         .ready_payload = node,
         .members = alv_fake_group_members,
         .members_payload = group,
+        .node_dead = node->watch.dead,
+        .node_cleared = node->watch.cleared,
+        .node_payload = node->watch.payload,
     };
     assert_int_equal(alv_api_start(&options, &node->api, NULL), ALV_OK);
 }
 
-void alv_api_node_open(alv_api_node *node, const char *node_id, alv_fake_group *group)
+static void api_node_fill(alv_api_node *node)
 {
-    *node = (alv_api_node){.settings = {.node_id = node_id, .http_listen = "127.0.0.1:0"}};
     node->store = alv_store_memory_new();
     node->directory = alv_directory_new(ALV_API_NODE_SHARDS);
     node->registry = alv_registry_new();
     assert_int_equal(alv_registry_add(node->registry, &api_node_user, NULL), ALV_OK);
     assert_int_equal(alv_registry_add(node->registry, &api_node_transfer, NULL), ALV_OK);
     assert_int_equal(alv_registry_set_default(node->registry, "user", NULL), ALV_OK);
+}
+
+void alv_api_node_open(alv_api_node *node, const char *node_id, alv_fake_group *group)
+{
+    *node = (alv_api_node){.settings = {.node_id = node_id, .http_listen = "127.0.0.1:0"}};
+    api_node_fill(node);
+    api_node_start(node, group);
+}
+
+void alv_api_node_open_watching(alv_api_node *node, const char *node_id, alv_fake_group *group,
+                                const alv_api_node_watch *watch)
+{
+    *node = (alv_api_node){
+        .settings = {.node_id = node_id,
+                     .http_listen = watch->listen != NULL ? watch->listen : "127.0.0.1:0",
+                     .failover_evict = true,
+                     .peer_timeout_ms = watch->peer_timeout_ms},
+        .watch = *watch,
+    };
+    api_node_fill(node);
     api_node_start(node, group);
 }
 

@@ -14,8 +14,18 @@
 
 #define ALV_API_NODE_SHARDS 4
 
+/* What a node that watches its peers needs; the rest is as in alv_api_options. */
+typedef struct alv_api_node_watch {
+    const char *listen; /* host:port; NULL = a free port */
+    int64_t peer_timeout_ms;
+    void (*dead)(void *payload, const char *node_id);
+    void (*cleared)(void *payload, const char *node_id);
+    void *payload;
+} alv_api_node_watch;
+
 typedef struct alv_api_node {
     alv_settings settings;
+    alv_api_node_watch watch;
     alv_store *store;
     alv_directory *directory;
     alv_registry *registry;
@@ -25,6 +35,10 @@ typedef struct alv_api_node {
 
 /* Starts a node on a free port of 127.0.0.1; all shards are unassigned. */
 void alv_api_node_open(alv_api_node *node, const char *node_id, alv_fake_group *group);
+
+/* The same, with failover.evict. */
+void alv_api_node_open_watching(alv_api_node *node, const char *node_id, alv_fake_group *group,
+                                const alv_api_node_watch *watch);
 
 /* Stops the API and starts another one over the same state, with `http_advertise` (may be NULL). */
 void alv_api_node_restart(alv_api_node *node, alv_fake_group *group, const char *http_advertise);

@@ -63,7 +63,7 @@ static void world_start(alv_sim_world *world)
 static void world_stop(alv_sim_world *world)
 {
     alv_lane_free(world->lane);
-    alv_replicator_stop(world->replicator);
+    alv_replicator_free(world->replicator);
     alv_directory_free(world->directory);
 }
 

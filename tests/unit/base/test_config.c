@@ -298,23 +298,14 @@ static void values__that_do_not_fit_are_refused_with_their_bounds(void **state)
 static void later__features_are_refused_and_never_ignored(void **state)
 {
     (void)state;
-    check_apply_refused("standby.replicas=1",
-                        "f:1: standby.replicas=1: not yet available; leave it "
-                        "out or write 0");
-    check_apply_refused("failover.evict=true", "f:1: failover.evict=true: not yet available; leave "
-                                               "it out or write false");
     check_apply_refused("changelog.coalesce=false", "f:1: changelog.coalesce=false: not yet "
                                                     "available; leave it out or write true");
     check_apply_refused("behavior.libraries=a.so", "f:1: behavior.libraries=a.so: not yet "
                                                    "available; leave it out or empty");
-    check_apply_refused("peer.timeout.ms=1000", "f:1: peer.timeout.ms: not yet available; leave it "
-                                                "out");
     alv_config *config = alv_config_new();
-    apply(config, "standby.replicas=0\nfailover.evict=False\nchangelog.coalesce=true\n"
-                  "behavior.libraries=");
+    apply(config, "changelog.coalesce=true\nbehavior.libraries=");
     finish(config);
-    assert_int_equal(alv_config_settings(config)->standby_replicas, 0);
-    assert_false(alv_config_settings(config)->failover_evict);
+    assert_true(alv_config_settings(config)->changelog_coalesce);
     alv_config_free(config);
 }
 

@@ -90,7 +90,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     fixture *f = *state;
-    alv_replicator_stop(f->replicator);
+    alv_replicator_free(f->replicator);
     f->store->ops->close(f->store);
     alv_sim_log_free(f->log);
     alv_config_free(f->config);

@@ -1,0 +1,150 @@
+#include "api/peer_list.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/api_internal.h"
+#include "api/http_limits.h"
+#include "base/alloc.h"
+
+/* ---- peers ----------------------------------------------------------------------------------- */
+
+typedef struct peer_table {
+    alv_peer_view *items;
+    size_t count;
+} peer_table;
+
+static peer_table peer_table_read(const alv_api *api)
+{
+    peer_table table = {alv_alloc_array(ALV_PEER_NODES_MAX, sizeof *table.items), 0};
+    if (api->monitor != NULL) {
+        table.count = alv_peer_monitor_list(api->monitor, table.items, ALV_PEER_NODES_MAX);
+    }
+    return table;
+}
+
+static const alv_peer_view *peer_table_find(const peer_table *table, const char *node_id)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        if (strcmp(table->items[i].node_id, node_id) == 0) {
+            return &table->items[i];
+        }
+    }
+    return NULL;
+}
+
+static json_t *peer_list_row(const alv_api *api, const alv_peer_view *peer)
+{
+    int64_t now_ms = alv_monotonic_us(api->options.clock) / 1000;
+    json_t *silent_ms =
+        peer->heard_at_ms == 0 ? json_null() : json_integer(now_ms - peer->heard_at_ms);
+    return json_pack("{s:s, s:s, s:s, s:o}", "node", peer->node_id, "address", peer->address,
+                     "state", alv_peer_state_name(peer->state), "silent_ms", silent_ms);
+}
+
+void alv_peer_list_answer(const alv_api *api, alv_answer *out)
+{
+    peer_table table = peer_table_read(api);
+    json_t *list = json_array();
+    for (size_t i = 0; i < table.count; i++) {
+        (void)json_array_append_new(list, peer_list_row(api, &table.items[i])); /* memory only */
+    }
+    alv_answer_set_json(out, 200,
+                        json_pack("{s:s, s:s, s:o}", "node", api->options.settings->node_id, "boot",
+                                  alv_api_boot(api), "peers", list));
+    alv_free(table.items);
+}
+
+/* ---- cluster --------------------------------------------------------------------------------- */
+
+static const char *cluster_state(const alv_api *api, const peer_table *table, const char *node_id)
+{
+    if (strcmp(node_id, api->options.settings->node_id) == 0) {
+        return "self";
+    }
+    const alv_peer_view *peer = peer_table_find(table, node_id);
+    return peer != NULL ? alv_peer_state_name(peer->state) : "unwatched";
+}
+
+/* As processor/takeover.h decides it: the smallest id of those that are not held for dead. */
+static json_t *cluster_successor(const alv_api *api, const peer_table *table, const alv_peer *lanes,
+                                 size_t count)
+{
+    const char *smallest = NULL;
+    for (size_t i = 0; api->monitor != NULL && i < count; i++) {
+        const alv_peer_view *peer = peer_table_find(table, lanes[i].node_id);
+        bool dead = peer != NULL && peer->state == ALV_PEER_DEAD;
+        if (!dead && (smallest == NULL || strcmp(lanes[i].node_id, smallest) < 0)) {
+            smallest = lanes[i].node_id;
+        }
+    }
+    return smallest != NULL ? json_string(smallest) : json_null();
+}
+
+static int cluster_count_shards(const alv_api *api, const char *node_id)
+{
+    int owned = 0;
+    alv_peer owner;
+    int32_t count = alv_directory_shard_count(api->options.directory);
+    for (int32_t shard = 0; shard < count; shard++) {
+        if (alv_peers_owner(api->peers, shard, &owner) && strcmp(owner.node_id, node_id) == 0) {
+            owned++;
+        }
+    }
+    return owned;
+}
+
+static json_t *cluster_row(const alv_api *api, const peer_table *table, const alv_peer *lane)
+{
+    const alv_settings *settings = api->options.settings;
+    bool is_self = strcmp(lane->node_id, settings->node_id) == 0;
+    json_t *roles = is_self ? json_string(settings->node_roles != NULL ? settings->node_roles : "")
+                            : json_null();
+    return json_pack("{s:s, s:s, s:o, s:s, s:[], s:i}", "node", lane->node_id, "address",
+                     lane->address, "roles", roles, "state",
+                     cluster_state(api, table, lane->node_id), "lanes", "shards",
+                     cluster_count_shards(api, lane->node_id));
+}
+
+static int cluster_compare(const void *left, const void *right)
+{
+    const alv_peer *a = left;
+    const alv_peer *b = right;
+    int order = strcmp(a->node_id, b->node_id);
+    return order != 0 ? order : (a->lane > b->lane) - (a->lane < b->lane);
+}
+
+/* `lanes` is sorted, so those of a node follow each other. */
+static json_t *cluster_nodes(const alv_api *api, const peer_table *table, const alv_peer *lanes,
+                             size_t count)
+{
+    json_t *nodes = json_array();
+    json_t *row = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (i == 0 || strcmp(lanes[i].node_id, lanes[i - 1].node_id) != 0) {
+            row = cluster_row(api, table, &lanes[i]);
+            (void)json_array_append_new(nodes, row); /* out of memory only, here and below */
+        }
+        (void)json_array_append_new(json_object_get(row, "lanes"), json_integer(lanes[i].lane));
+    }
+    return nodes;
+}
+
+void alv_peer_list_answer_cluster(const alv_api *api, alv_answer *out)
+{
+    peer_table table = peer_table_read(api);
+    size_t capacity = alv_peers_list(api->peers, NULL, 0);
+    alv_peer *lanes = alv_alloc_array(capacity, sizeof *lanes);
+    size_t count = alv_peers_list(api->peers, lanes, capacity);
+    count = count < capacity ? count : capacity;
+    if (count > 0) {
+        qsort(lanes, count, sizeof *lanes, cluster_compare);
+    }
+    alv_answer_set_json(out, 200,
+                        json_pack("{s:s, s:i, s:o, s:o}", "node", api->options.settings->node_id,
+                                  "shards", (int)alv_directory_shard_count(api->options.directory),
+                                  "successor", cluster_successor(api, &table, lanes, count),
+                                  "nodes", cluster_nodes(api, &table, lanes, count)));
+    alv_free(lanes);
+    alv_free(table.items);
+}
