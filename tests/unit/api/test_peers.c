@@ -33,7 +33,10 @@ static void wait_for_news(alv_peers *peers, alv_fake_group *group)
 
 static alv_peers *start(alv_fake_group *group)
 {
-    alv_peers_options options = {alv_fake_group_members, group, alv_clock_system(), SHARDS};
+    const alv_peers_options options = {.source = alv_fake_group_members,
+                                       .payload = group,
+                                       .clock = alv_clock_system(),
+                                       .shard_count = SHARDS};
     alv_peers *peers = NULL;
     assert_int_equal(alv_peers_start(&options, &peers, NULL), ALV_OK);
     return peers;

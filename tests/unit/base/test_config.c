@@ -548,7 +548,7 @@ static void describe__has_a_row_for_each_key(void **state)
     assert_int_equal(strncmp(table.data, "| key | default | meaning |\n|---|---|---|\n", 41), 0);
     assert_non_null(strstr(table.data, "| `shards` | `32` | "));
     assert_non_null(strstr(table.data, "| `node.id` | host name | "));
-    assert_non_null(strstr(table.data, "hot replicas per shard (not yet available) |"));
+    assert_non_null(strstr(table.data, "as it is at the end (not yet available) |"));
     assert_non_null(strstr(table.data, "| `kafka.*` | "));
     alv_bytes_done(&table);
     alv_bytes_done(&out);
