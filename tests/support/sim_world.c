@@ -89,7 +89,9 @@ void alv_sim_world_init_with(alv_sim_world *world, const char *const *assignment
     ALV_ASSERT(status == ALV_OK);
     alv_manual_clock_init(&world->clock, 1700000000000);
     world->log = alv_sim_log_new(ALV_SIM_SHARDS);
-    world->store = alv_store_memory_new();
+    world->memory = alv_store_memory_new();
+    world->faults = alv_faulty_store_new(world->memory);
+    world->store = &world->faults->base;
     world->registry = alv_registry_new();
     status = alv_builtin_register(world->registry, NULL);
     ALV_ASSERT(status == ALV_OK);
@@ -145,7 +147,7 @@ void alv_sim_world_crash(alv_sim_world *world, size_t applies)
     }
     world_stop(world);
     for (int32_t shard = 0; shard < ALV_SIM_SHARDS; shard++) {
-        alv_store_memory_crash(world->store, shard, applies);
+        alv_store_memory_crash(world->memory, shard, applies);
     }
     world_start(world);
 }

@@ -8,6 +8,7 @@
 #define ALV_TESTS_SUPPORT_SIM_WORLD_H
 
 #include "processor/lane.h"
+#include "tests/support/faulty_store.h"
 #include "tests/support/sim_log.h"
 
 #define ALV_SIM_SHARDS 2
@@ -16,7 +17,9 @@ typedef struct alv_sim_world {
     alv_config *config;
     alv_manual_clock clock;
     alv_sim_log *log;
-    alv_store *store;
+    alv_store *memory;        /* what survives a crash */
+    alv_faulty_store *faults; /* around it */
+    alv_store *store;         /* the same, as the lane sees it */
     alv_registry *registry;
     alv_directory *directory;
     alv_replicator *replicator;

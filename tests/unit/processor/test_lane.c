@@ -341,6 +341,54 @@ static void lane__splits_a_large_batch(void **state)
     alv_sim_world_done(&world);
 }
 
+/* The disk is full at the worst moment: Kafka has committed, the store has not. The shard is brought up
+ * from the changelog as soon as there is room; nothing is lost and nothing is wiped. */
+static void lane__restores_a_shard_whose_disk_was_full(void **state)
+{
+    (void)state;
+    alv_sim_world world;
+    alv_sim_world_init(&world, NULL);
+    alv_sim_world_activate(&world);
+    send_adds(&world, "m:1", 2);
+    assert_settled(&world, "m:1", 2);
+    alv_faulty_store_fail(world.faults, ALV_STORE_APPLY, 4, ALV_RETRY);
+    send_adds(&world, "m:1", 3);
+    (void)alv_sim_world_send(&world, "m:2", ADD);
+    alv_sim_world_run(&world, 5);
+    assert_int_equal(alv_sim_world_logged_balance(&world, "m:1"), 5);
+    alv_manual_clock_advance(&world.clock, 60000);
+    assert_settled(&world, "m:1", 5);
+    assert_settled(&world, "m:2", 1);
+    assert_int_equal(alv_directory_count(world.directory, ALV_SHARD_ACTIVE), ALV_SIM_SHARDS);
+    assert_int_equal(world.faults->wipes, 0);
+    alv_sim_world_done(&world);
+}
+
+/* A read that finds damage: the open transaction does not count, the shard is wiped and restored, the
+ * other one goes on. */
+static void lane__wipes_and_restores_a_corrupt_shard(void **state)
+{
+    (void)state;
+    alv_sim_world world;
+    alv_sim_world_init(&world, NULL);
+    alv_sim_world_activate(&world);
+    send_adds(&world, "m:1", 2);
+    send_adds(&world, "m:2", 4);
+    assert_settled(&world, "m:1", 2);
+    assert_settled(&world, "m:2", 4);
+    alv_sim_world_crash(&world, 0); /* an empty cache, so that the next command must read */
+    alv_sim_world_activate(&world);
+    alv_faulty_store_fail(world.faults, ALV_STORE_GET, 1, ALV_REJECT);
+    send_adds(&world, "m:1", 3);
+    alv_sim_world_run(&world, 1);
+    alv_faulty_store_fail(world.faults, ALV_STORE_OPEN_SHARD, 1, ALV_REJECT);
+    alv_manual_clock_advance(&world.clock, 60000);
+    assert_settled(&world, "m:1", 5);
+    assert_settled(&world, "m:2", 4);
+    assert_int_equal(world.faults->wipes, 1);
+    alv_sim_world_done(&world);
+}
+
 static void lane__keeps_working_when_entities_are_passivated(void **state)
 {
     (void)state;
@@ -377,6 +425,8 @@ int main(void)
         cmocka_unit_test(lane__replies_to_who_asked),
         cmocka_unit_test(lane__deletes_with_a_tombstone),
         cmocka_unit_test(lane__splits_a_large_batch),
+        cmocka_unit_test(lane__restores_a_shard_whose_disk_was_full),
+        cmocka_unit_test(lane__wipes_and_restores_a_corrupt_shard),
         cmocka_unit_test(lane__keeps_working_when_entities_are_passivated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

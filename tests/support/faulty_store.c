@@ -1,0 +1,106 @@
+#include "tests/support/faulty_store.h"
+
+#include "base/alloc.h"
+
+static bool faulty_fails(alv_store *base, alv_store_call call, alv_status *out, alv_error *err)
+{
+    alv_faulty_store *store = (alv_faulty_store *)base;
+    if (store->failures[call] == 0) {
+        return false;
+    }
+    store->failures[call]--;
+    *out = alv_fail(err, store->status, "the test wants it so");
+    return true;
+}
+
+static alv_store *faulty_inner(alv_store *base)
+{
+    return ((alv_faulty_store *)base)->inner;
+}
+
+static alv_status faulty_open_shard(alv_store *base, int32_t shard, alv_position *out,
+                                    alv_error *err)
+{
+    alv_status status = ALV_OK;
+    if (faulty_fails(base, ALV_STORE_OPEN_SHARD, &status, err)) {
+        return status;
+    }
+    return faulty_inner(base)->ops->open_shard(faulty_inner(base), shard, out, err);
+}
+
+static alv_status faulty_wipe_shard(alv_store *base, int32_t shard, alv_error *err)
+{
+    ((alv_faulty_store *)base)->wipes++;
+    alv_position position;
+    (void)faulty_inner(base)->ops->open_shard(faulty_inner(base), shard, &position, NULL);
+    return faulty_inner(base)->ops->wipe_shard(faulty_inner(base), shard, err);
+}
+
+static alv_status faulty_apply(alv_store *base, int32_t shard, const alv_store_write *writes,
+                               size_t count, const alv_position *position, alv_error *err)
+{
+    alv_status status = ALV_OK;
+    if (faulty_fails(base, ALV_STORE_APPLY, &status, err)) {
+        return status;
+    }
+    return faulty_inner(base)->ops->apply(faulty_inner(base), shard, writes, count, position, err);
+}
+
+static alv_status faulty_get(alv_store *base, int32_t shard, alv_store_kind kind, alv_view key,
+                             bool *out_found, alv_bytes *out, alv_error *err)
+{
+    alv_status status = ALV_OK;
+    if (faulty_fails(base, ALV_STORE_GET, &status, err)) {
+        return status;
+    }
+    return faulty_inner(base)->ops->get(faulty_inner(base), shard, kind, key, out_found, out, err);
+}
+
+static alv_status faulty_position(alv_store *base, int32_t shard, alv_position *out, alv_error *err)
+{
+    return faulty_inner(base)->ops->position(faulty_inner(base), shard, out, err);
+}
+
+static alv_status faulty_scan(alv_store *base, int32_t shard, alv_store_kind kind, alv_view prefix,
+                              alv_view after, alv_store_visit visit, void *payload, alv_error *err)
+{
+    return faulty_inner(base)->ops->scan(faulty_inner(base), shard, kind, prefix, after, visit,
+                                         payload, err);
+}
+
+static alv_status faulty_flush(alv_store *base, alv_error *err)
+{
+    return faulty_inner(base)->ops->flush(faulty_inner(base), err);
+}
+
+static void faulty_close(alv_store *base)
+{
+    faulty_inner(base)->ops->close(faulty_inner(base));
+    alv_free(base);
+}
+
+static const alv_store_ops faulty_ops = {
+    .open_shard = faulty_open_shard,
+    .wipe_shard = faulty_wipe_shard,
+    .apply = faulty_apply,
+    .get = faulty_get,
+    .position = faulty_position,
+    .scan = faulty_scan,
+    .flush = faulty_flush,
+    .close = faulty_close,
+};
+
+alv_faulty_store *alv_faulty_store_new(alv_store *inner)
+{
+    alv_faulty_store *store = alv_alloc(sizeof *store);
+    store->base.ops = &faulty_ops;
+    store->inner = inner;
+    return store;
+}
+
+void alv_faulty_store_fail(alv_faulty_store *store, alv_store_call call, int count,
+                           alv_status status)
+{
+    store->failures[call] = count;
+    store->status = status;
+}
