@@ -45,6 +45,14 @@ const char *alv_pg_result_text(const alv_pg_result *result, int row, int column)
     return PQgetvalue(result, row, column);
 }
 
+alv_view alv_pg_result_view(const alv_pg_result *result, int row, int column)
+{
+    if (PQgetisnull(result, row, column)) {
+        return ALV_VIEW_NONE;
+    }
+    return (alv_view){PQgetvalue(result, row, column), (size_t)PQgetlength(result, row, column)};
+}
+
 void alv_pg_result_free(alv_pg_result *result)
 {
     PQclear(result);

@@ -1,6 +1,6 @@
 /* durable_postgres_internal.h — what the parts of the PostgreSQL store share: durable_postgres.c
  * holds the connection (and is the only one that knows libpq), _tables makes and checks the tables,
- * _write writes.
+ * _write writes, _rows is what the operator's tools need (durable_rows.h).
  *
  * Thread: that of the store.
  */
@@ -77,6 +77,10 @@ void alv_postgres_rollback(alv_postgres *pg);
 
 int alv_pg_result_count(const alv_pg_result *result);
 const char *alv_pg_result_text(const alv_pg_result *result, int row, int column);
+
+/* NULL is a view without data. Valid as long as the result. */
+alv_view alv_pg_result_view(const alv_pg_result *result, int row, int column);
+
 void alv_pg_result_free(alv_pg_result *result);
 
 /* Sees to it that our tables are there (durable_postgres_tables.c); connected already.

@@ -16,6 +16,8 @@ static const struct subcommand {
     {"send", alv_cli_send_run, "send commands to entities"},
     {"get", alv_cli_get_run, "show the state of an entity"},
     {"topics", alv_cli_topics_run, "create, check or describe an application's topics"},
+    {"verify", alv_cli_verify_run, "compare store and PostgreSQL with the changelog"},
+    {"rebuild", alv_cli_rebuild_run, "make a lost changelog anew"},
     {"version", alv_cli_version_run, "print versions"},
 };
 

@@ -1,0 +1,79 @@
+#include "changelog/log_scan.h"
+
+#include <inttypes.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "topics/schema.h"
+
+#define SCAN_POLL_MS 200
+#define SCAN_PATIENCE_US (INT64_C(3) * ALV_TRANSACTION_TIMEOUT_MS * 1000)
+
+static void scan_visit(const alv_batch *batch, int64_t end, alv_log_visit visit, void *payload)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        if (batch->records[i].offset < end) {
+            visit(payload, &batch->records[i]);
+        }
+    }
+}
+
+/* The last trouble is the reason when nothing moves any more. */
+static alv_status scan_give_up(alv_topic topic, int32_t shard, int64_t at, int64_t end,
+                               const alv_error *trouble, alv_error *err)
+{
+    if (trouble->status != ALV_OK) {
+        return alv_fail_from(err, ALV_RETRY, trouble->source, trouble->code, "%s", trouble->text);
+    }
+    return alv_fail(err, ALV_RETRY,
+                    "%s of shard %" PRId32 " cannot be read past offset %" PRId64 " of %" PRId64
+                    ": a transaction stays open there",
+                    alv_schema_suffix(topic), shard, at, end);
+}
+
+static alv_status scan_to(alv_reader *reader, alv_topic topic, int32_t shard, int64_t end,
+                          alv_log_visit visit, void *payload, alv_batch *batch, alv_error *err)
+{
+    const alv_clock *clock = alv_clock_system();
+    int64_t at = reader->ops->position(reader, topic, shard);
+    int64_t moved_at_us = alv_monotonic_us(clock);
+    alv_error trouble = ALV_ERROR_NONE;
+    while (at < end) {
+        alv_error poll_err = ALV_ERROR_NONE;
+        alv_status status = reader->ops->poll(reader, SCAN_POLL_MS, batch, &poll_err);
+        if (status != ALV_OK && status != ALV_RETRY) {
+            return alv_fail_from(err, status, poll_err.source, poll_err.code, "%s", poll_err.text);
+        }
+        trouble = poll_err;
+        scan_visit(batch, end, visit, payload);
+        int64_t now_us = alv_monotonic_us(clock);
+        int64_t next = reader->ops->position(reader, topic, shard);
+        ALV_ASSERT(next >= at);
+        if (next > at) {
+            moved_at_us = now_us;
+        } else if (now_us - moved_at_us > SCAN_PATIENCE_US) {
+            return scan_give_up(topic, shard, at, end, &trouble, err);
+        }
+        at = next;
+    }
+    return ALV_OK;
+}
+
+alv_status alv_log_scan(alv_reader *reader, alv_topic topic, int32_t shard, int64_t start,
+                        int64_t end, alv_log_visit visit, void *payload, alv_error *err)
+{
+    if (start >= end) {
+        return ALV_OK;
+    }
+    alv_status status = reader->ops->assign(reader, topic, shard, start, err);
+    if (status != ALV_OK) {
+        return status;
+    }
+    alv_batch batch;
+    alv_batch_init(&batch, ALV_POLL_RECORDS_MAX);
+    status = scan_to(reader, topic, shard, end, visit, payload, &batch, err);
+    alv_batch_done(&batch);
+    reader->ops->unassign(reader, topic, shard);
+    return status;
+}
