@@ -87,12 +87,14 @@ static alv_status node_prepare_topics(alv_node *node, alv_error *err)
     alv_backoff_init(&backoff, (uint64_t)alv_monotonic_us(node->options.clock));
     for (;;) {
         alv_error why = ALV_ERROR_NONE;
-        alv_status status =
-            alv_kafka_prepare_topics(node->options.config, &node->shard_count, &why);
+        alv_topic_info topics[ALV_TOPIC_COUNT];
+        alv_status status = alv_kafka_prepare_topics(node->options.config, topics, &why);
+        if (status == ALV_OK) {
+            node->shard_count = topics[ALV_TOPIC_COMMANDS].shards;
+            return alv_store_rocksdb_bind(node->store, topics[ALV_TOPIC_CHANGELOG].id, err);
+        }
         if (status != ALV_RETRY) {
-            return status == ALV_OK
-                       ? ALV_OK
-                       : alv_fail_from(err, status, why.source, why.code, "%s", why.text);
+            return alv_fail_from(err, status, why.source, why.code, "%s", why.text);
         }
         alv_log_error(ALV_LOG_WARN, "kafka-away", &why, "servers=%s msg=\"trying again\"",
                       node->settings->bootstrap_servers);

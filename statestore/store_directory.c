@@ -188,24 +188,58 @@ static alv_status stamp_first(const char *directory, const char *path, const cha
     return status;
 }
 
-static alv_status stamp_check(const char *directory, const char *application_id, alv_error *err)
+/* *out_found is false when there is no such file. */
+static alv_status stamp_read(const char *path, char stamp[SMALL_FILE_BYTES], bool *out_found,
+                             alv_error *err)
 {
-    char *path = alv_format("%s/VERSION", directory);
-    alv_status status;
+    alv_status status = ALV_OK;
+    *out_found = false;
     int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file >= 0) {
-        char stamp[SMALL_FILE_BYTES];
-        if (small_file_read(file, stamp) >= 0) {
-            status = stamp_compare(directory, stamp, application_id, err);
-        } else {
-            status = directory_fail(err, "read", path);
-        }
-        (void)close(file); /* read-only */
-    } else if (errno == ENOENT) {
-        status = stamp_first(directory, path, application_id, err);
+    if (file < 0) {
+        return errno == ENOENT ? ALV_OK : directory_fail(err, "read", path);
+    }
+    if (small_file_read(file, stamp) >= 0) {
+        *out_found = true;
     } else {
         status = directory_fail(err, "read", path);
     }
+    (void)close(file); /* read-only */
+    return status;
+}
+
+static alv_status stamp_check(const char *directory, const char *application_id, alv_error *err)
+{
+    char stamp[SMALL_FILE_BYTES];
+    bool found = false;
+    char *path = alv_format("%s/VERSION", directory);
+    alv_status status = stamp_read(path, stamp, &found, err);
+    if (status == ALV_OK) {
+        status = found ? stamp_compare(directory, stamp, application_id, err)
+                       : stamp_first(directory, path, application_id, err);
+    }
+    alv_free(path);
+    return status;
+}
+
+alv_status alv_store_directory_bind(const char *directory, const char *changelog_id, alv_error *err)
+{
+    char stamp[SMALL_FILE_BYTES];
+    bool found = false;
+    char *path = alv_format("%s/CHANGELOG", directory);
+    char *text = alv_format("%s\n", changelog_id);
+    alv_status status = stamp_read(path, stamp, &found, err);
+    if (status == ALV_OK && !found) {
+        status = stamp_write(directory, path, text, err);
+    } else if (status == ALV_OK && strcmp(stamp, text) != 0) {
+        stamp[strcspn(stamp, "\n")] = '\0';
+        status =
+            alv_fail(err, ALV_REJECT,
+                     "state.dir %s is a copy of another changelog topic (id %.40s, now %.40s): "
+                     "the topic was deleted and made anew; move the directory away, and a new "
+                     "one is restored from the changelog there is",
+                     directory, stamp, changelog_id);
+    }
+    alv_free(text);
     alv_free(path);
     return status;
 }

@@ -9,6 +9,7 @@
  *
  *   <directory>/lock      held with flock(2); names the process for whoever is refused
  *   <directory>/VERSION   "alluvium-state 1\napplication=A\n"
+ *   <directory>/CHANGELOG the id of the changelog topic that the state is a copy of
  *   <directory>/rocksdb/  the database
  */
 #ifndef ALV_STATESTORE_STORE_DIRECTORY_INTERNAL_H
@@ -20,6 +21,10 @@
  * the descriptor that holds the lock. */
 alv_status alv_store_directory_open(const char *directory, const char *application_id,
                                     int *out_lock, alv_error *err);
+
+/* Checks which changelog the directory belongs to, or notes it when that is the first time. */
+alv_status alv_store_directory_bind(const char *directory, const char *changelog_id,
+                                    alv_error *err);
 
 /* Lets go of the lock. The file stays: removing it would let two processes lock two different files
  * of that name. */

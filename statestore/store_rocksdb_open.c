@@ -185,3 +185,9 @@ alv_status alv_store_rocksdb_open(const alv_store_options *options, alv_store **
     *out = &rocks->store;
     return ALV_OK;
 }
+
+alv_status alv_store_rocksdb_bind(alv_store *store, const char *changelog_id, alv_error *err)
+{
+    ALV_ASSERT(store->ops == &alv_rocksdb_ops);
+    return alv_store_directory_bind(((alv_rocksdb *)store)->directory, changelog_id, err);
+}

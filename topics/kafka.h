@@ -22,8 +22,11 @@ const char *alv_kafka_library_version(void);
 
 /* ---- topics ---------------------------------------------------------------------------------- */
 
+#define ALV_TOPIC_ID_BYTES 32
+
 typedef struct alv_topic_info {
     char name[ALV_TOPIC_NAME_BYTES];
+    char id[ALV_TOPIC_ID_BYTES]; /* Kafka's; another one when the topic was deleted and made anew */
     bool exists;
     int32_t shards;             /* partitions */
     int32_t replication_factor; /* of partition 0 */
@@ -44,10 +47,11 @@ alv_status alv_kafka_describe_topics(const alv_config *config, alv_topic_info ou
  * NULL. ALV_RETRY, ALV_REJECT (the broker refuses; `err` says why). */
 alv_status alv_kafka_create_topics(const alv_config *config, size_t *out_created, alv_error *err);
 
-/* Creates what is missing when topics.create allows it, checks everything, and returns the number
- * of shards. ALV_RETRY: brokers away; ALV_REJECT: something is wrong that a person must decide,
- * `err` names the topic, what is there, what is needed and the next step. */
-alv_status alv_kafka_prepare_topics(const alv_config *config, int32_t *out_shards, alv_error *err);
+/* Creates what is missing when topics.create allows it, checks everything, and says what is there; all
+ * topics have the same number of shards. ALV_RETRY: brokers away; ALV_REJECT: something is wrong that a
+ * person must decide, `err` names the topic, what is there, what is needed and the next step. */
+alv_status alv_kafka_prepare_topics(const alv_config *config, alv_topic_info out[ALV_TOPIC_COUNT],
+                                    alv_error *err);
 
 /* ---- members of the group -------------------------------------------------------------------- */
 

@@ -95,6 +95,8 @@ static void topics_note_partitions(const rd_kafka_TopicDescription_t *topic, alv
     size_t partition_count = 0;
     const rd_kafka_TopicPartitionInfo_t **partitions =
         rd_kafka_TopicDescription_partitions(topic, &partition_count);
+    const char *id = rd_kafka_Uuid_base64str(rd_kafka_TopicDescription_topic_id(topic));
+    snprintf(info->id, sizeof(info->id), "%s", id != NULL ? id : "");
     info->exists = true;
     info->shards = (int32_t)partition_count;
     seen->has_leaders = partition_count > 0;
@@ -480,24 +482,18 @@ static alv_status topics_check(const alv_topic_info info[ALV_TOPIC_COUNT], alv_e
     return ALV_OK;
 }
 
-alv_status alv_kafka_prepare_topics(const alv_config *config, int32_t *out_shards, alv_error *err)
+alv_status alv_kafka_prepare_topics(const alv_config *config, alv_topic_info out[ALV_TOPIC_COUNT],
+                                    alv_error *err)
 {
     topics_admin admin;
-    alv_topic_info info[ALV_TOPIC_COUNT];
     topics_seen seen[ALV_TOPIC_COUNT];
     size_t created = 0;
     alv_status status = topics_open(&admin, config, err);
     if (status == ALV_OK && admin.settings->topics_create) {
-        status = topics_create(&admin, info, &created, err);
+        status = topics_create(&admin, out, &created, err);
     } else if (status == ALV_OK) {
-        status = topics_describe(&admin, info, seen, err);
+        status = topics_describe(&admin, out, seen, err);
     }
     topics_close(&admin);
-    if (status == ALV_OK) {
-        status = topics_check(info, err);
-    }
-    if (status == ALV_OK) {
-        *out_shards = info[ALV_TOPIC_COMMANDS].shards;
-    }
-    return status;
+    return status == ALV_OK ? topics_check(out, err) : status;
 }

@@ -96,11 +96,11 @@ static test_node app_new(char app[64], const char *shards)
 {
     static int count;
     alv_error err = ALV_ERROR_NONE;
-    int32_t made = 0;
+    alv_topic_info made[ALV_TOPIC_COUNT];
     snprintf(app, 64, "evict-%d-%lld-%d", (int)getpid(),
              (long long)(alv_now_ms(alv_clock_system()) % 100000000), count++);
     alv_config *config = config_new(broker, app, "n1", shards);
-    if (alv_kafka_prepare_topics(config, &made, &err) != ALV_OK) {
+    if (alv_kafka_prepare_topics(config, made, &err) != ALV_OK) {
         fail_msg("prepare: %s", err.text);
     }
     alv_config_free(config);

@@ -84,12 +84,14 @@ static void app_new(test_app *app)
 {
     char id[64];
     alv_error err = ALV_ERROR_NONE;
-    int32_t shards = 0;
+    alv_topic_info topics[ALV_TOPIC_COUNT];
     app_id(id);
     app_join(app, id, "n1");
-    if (alv_kafka_prepare_topics(app->config, &shards, &err) != ALV_OK)
+    if (alv_kafka_prepare_topics(app->config, topics, &err) != ALV_OK)
         fail_msg("prepare: %s", err.text);
-    assert_int_equal(shards, SHARDS);
+    assert_int_equal(topics[ALV_TOPIC_COMMANDS].shards, SHARDS);
+    assert_true(strlen(topics[ALV_TOPIC_CHANGELOG].id) > 10);
+    assert_string_not_equal(topics[ALV_TOPIC_CHANGELOG].id, topics[ALV_TOPIC_LEDGER].id);
 }
 
 static void app_done(test_app *app)
@@ -330,12 +332,11 @@ static void topics_expect_refusal(const alv_config *config, const char *first, c
     alv_error err = ALV_ERROR_NONE;
     int64_t deadline = now_ms() + WAIT_MS;
     do {
-        int32_t shards = -1;
+        alv_topic_info topics[ALV_TOPIC_COUNT];
         alv_error_clear(&err);
-        if (alv_kafka_prepare_topics(config, &shards, &err) == ALV_REJECT) {
-            assert_int_equal(shards, -1);
-            if (strstr(err.text, first) != NULL && strstr(err.text, second) != NULL)
-                return;
+        if (alv_kafka_prepare_topics(config, topics, &err) == ALV_REJECT &&
+            strstr(err.text, first) != NULL && strstr(err.text, second) != NULL) {
+            return;
         }
     } while (now_ms() < deadline);
     fail_msg("'%s' does not say '%s' and '%s'", err.text, first, second);
@@ -409,11 +410,11 @@ static void topics__take_the_shard_count_that_is_there(void **state)
 {
     (void)state;
     test_app app;
-    int32_t shards = 0;
+    alv_topic_info topics[ALV_TOPIC_COUNT];
     app_new(&app);
     alv_config *unset = config_new(app.id, "n1", NULL);
-    assert_int_equal(alv_kafka_prepare_topics(unset, &shards, NULL), ALV_OK);
-    assert_int_equal(shards, SHARDS);
+    assert_int_equal(alv_kafka_prepare_topics(unset, topics, NULL), ALV_OK);
+    assert_int_equal(topics[ALV_TOPIC_COMMANDS].shards, SHARDS);
     alv_config *other = config_new(app.id, "n1", "8");
     topics_expect_refusal(other, "4 partitions", "8");
     alv_config_free(unset);
@@ -437,8 +438,9 @@ static void topics__with_a_wrong_policy_are_refused(void **state)
 static void *create_topics(void *payload)
 {
     alv_error err = ALV_ERROR_NONE;
-    int32_t shards = 0;
-    if (alv_kafka_prepare_topics(payload, &shards, &err) != ALV_OK || shards != SHARDS)
+    alv_topic_info topics[ALV_TOPIC_COUNT];
+    if (alv_kafka_prepare_topics(payload, topics, &err) != ALV_OK ||
+        topics[ALV_TOPIC_LEDGER].shards != SHARDS)
         return alv_strdup(err.text);
     return NULL;
 }

@@ -252,7 +252,7 @@ static test_group *group_new(int node_count, int lane_count, int shard_count)
     static int count;
     char text[128];
     alv_error err = ALV_ERROR_NONE;
-    int32_t made = 0;
+    alv_topic_info made[ALV_TOPIC_COUNT];
     test_group *group = alv_alloc(sizeof(*group));
     group->node_count = node_count;
     group->lane_count = lane_count;
@@ -268,7 +268,7 @@ static test_group *group_new(int node_count, int lane_count, int shard_count)
     snprintf(text, sizeof(text), "shards=%d", shard_count);
     assert_int_equal(alv_config_set(group->config, text, NULL), ALV_OK);
     assert_int_equal(alv_config_finish(group->config, NULL), ALV_OK);
-    if (alv_kafka_prepare_topics(group->config, &made, &err) != ALV_OK ||
+    if (alv_kafka_prepare_topics(group->config, made, &err) != ALV_OK ||
         alv_group_view_open(group->config, &group->view, &err) != ALV_OK) {
         fail_msg("%s", err.text);
     }

@@ -254,6 +254,20 @@ static void stamp__unknown_or_missing_is_refused(void **state)
     fixture->store = must_open(fixture->payload);
 }
 
+/* Offsets of a topic that was deleted and made anew say nothing about the old one's data. */
+static void stamp__of_another_changelog_is_refused(void **state)
+{
+    store_contract *fixture = *state;
+    alv_error err = ALV_ERROR_NONE;
+    assert_int_equal(alv_store_rocksdb_bind(fixture->store, "first-id", NULL), ALV_OK);
+    assert_int_equal(alv_store_rocksdb_bind(fixture->store, "first-id", NULL), ALV_OK);
+    reopen(fixture);
+    assert_int_equal(alv_store_rocksdb_bind(fixture->store, "first-id", NULL), ALV_OK);
+    assert_int_equal(alv_store_rocksdb_bind(fixture->store, "first", &err), ALV_REJECT);
+    assert_non_null(strstr(err.text, "(id first-id, now first)"));
+    assert_non_null(strstr(err.text, "move the directory away"));
+}
+
 /* ---- damage -----------------------------------------------------------------------------------
  * */
 
@@ -392,6 +406,7 @@ int main(void)
         WITH_STORE(directory__that_is_a_file_is_refused),
         WITH_STORE(stamp__of_another_application_is_refused),
         WITH_STORE(stamp__unknown_or_missing_is_refused),
+        WITH_STORE(stamp__of_another_changelog_is_refused),
         WITH_STORE(damage__of_one_shard_is_found_and_wiped),
         WITH_STORE(damage__of_the_whole_says_what_to_do),
         WITH_STORE(disk__refusing_writes_asks_to_retry),

@@ -108,6 +108,12 @@ void alv_cluster_result_done(alv_cluster_result *result);
  * postgres_url. It ends with the cluster, or with the test program. */
 void alv_cluster_start_stack(alv_cluster *cluster);
 
+/* The same with further options of dev/stack start, a NULL-terminated list. */
+void alv_cluster_start_stack_with(alv_cluster *cluster, const char *const *options);
+
+/* What dev/stack printed as NAME=value when it started; the caller frees it with alv_free. */
+char *alv_cluster_stack_setting(const alv_cluster *cluster, const char *name);
+
 /* Any other command of dev/stack: "stop-postgres", "start-broker", "1". `argument` may be NULL. */
 void alv_cluster_stack(alv_cluster *cluster, const char *command, const char *argument);
 

@@ -15,14 +15,20 @@
 
 #define STACK_TIMEOUT_MS 120000
 
+#define STACK_ARGUMENTS_MAX 16
+
 /* Runs dev/stack with its output in `out`, which may be NULL. */
-static void run_stack(const alv_cluster *cluster, const char *command, const char *argument,
+static void run_stack(const alv_cluster *cluster, const char *command, const char *const *arguments,
                       const char *out)
 {
     char *tool = alv_format("%s/dev/stack", cluster->root);
     char *directory = alv_cluster_path(cluster, "stack");
     char *log = alv_cluster_path(cluster, "stack.log");
-    const char *const argv[] = {tool, command, "--dir", directory, argument, NULL};
+    const char *argv[STACK_ARGUMENTS_MAX] = {tool, command, "--dir", directory};
+    for (int i = 4; arguments != NULL && *arguments != NULL; i++, arguments++) {
+        assert_true(i + 1 < STACK_ARGUMENTS_MAX);
+        argv[i] = *arguments;
+    }
     alv_process_files files = {.out = out, .err = log};
     int status = alv_process_run(argv, files, STACK_TIMEOUT_MS);
     if (status != 0) {
@@ -79,9 +85,14 @@ static char *read_setting(const char *path, const char *name)
 
 void alv_cluster_start_stack(alv_cluster *cluster)
 {
+    alv_cluster_start_stack_with(cluster, NULL);
+}
+
+void alv_cluster_start_stack_with(alv_cluster *cluster, const char *const *options)
+{
     char *out = alv_cluster_path(cluster, "stack.env");
     start_guard(cluster);
-    run_stack(cluster, "start", NULL, out);
+    run_stack(cluster, "start", options, out);
     alv_free(cluster->brokers);
     alv_free(cluster->postgres_url);
     cluster->brokers = read_setting(out, "KAFKA");
@@ -90,7 +101,16 @@ void alv_cluster_start_stack(alv_cluster *cluster)
     alv_free(out);
 }
 
+char *alv_cluster_stack_setting(const alv_cluster *cluster, const char *name)
+{
+    char *path = alv_cluster_path(cluster, "stack.env");
+    char *value = read_setting(path, name);
+    alv_free(path);
+    return value;
+}
+
 void alv_cluster_stack(alv_cluster *cluster, const char *command, const char *argument)
 {
-    run_stack(cluster, command, argument, NULL);
+    const char *const arguments[] = {argument, NULL};
+    run_stack(cluster, command, arguments, NULL);
 }

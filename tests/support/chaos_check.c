@@ -1,0 +1,191 @@
+/* chaos_check.c — when all is quiet: every view of every user, and every dead letter. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "tests/support/chaos_internal.h"
+#include "tests/support/cluster_view.h"
+#include "tests/support/user_model.h"
+#include "tests/support/wait.h"
+#include "tests/support/wire.h"
+
+#define CHECK_DRAIN_TIMEOUT_MS 120000
+#define CHECK_POSTGRES_TIMEOUT_MS 60000
+#define CHECK_SHOWN_MAX 5
+#define CHECK_JSON (JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS)
+
+enum {
+    MODEL,
+    CHANGELOG,
+    HTTP,
+    POSTGRES,
+    VIEWS
+};
+
+static const char *const view_names[VIEWS] = {"model", "changelog", "HTTP", "PostgreSQL"};
+
+/* ---- views ----------------------------------------------------------------------------------- */
+
+/* Each user is asked for at a node that chance chooses. */
+static json_t *check_http_states(alv_chaos *chaos)
+{
+    json_t *keys[ALV_CHAOS_NODES_MAX];
+    json_t *all = json_object();
+    char key[64];
+    for (int i = 0; i < chaos->options.nodes; i++) {
+        keys[i] = json_array();
+    }
+    for (int user = 0; user < chaos->options.users; user++) {
+        uint64_t node = alv_user_model_random(&chaos->random) % (uint64_t)chaos->options.nodes;
+        alv_chaos_load_key(chaos->load, user, key, sizeof(key));
+        json_array_append_new(keys[node], json_string(key));
+    }
+    for (int i = 0; i < chaos->options.nodes; i++) {
+        json_t *states = alv_cluster_http_states(chaos->slots[i].node, keys[i]);
+        (void)json_object_update(all, states);
+        json_decref(states);
+        json_decref(keys[i]);
+    }
+    return all;
+}
+
+/* The rows, as soon as they are `expected`, or as they are at the deadline. */
+static json_t *check_postgres_states(alv_chaos *chaos, json_t *expected)
+{
+    int64_t deadline = alv_wait_deadline(CHECK_POSTGRES_TIMEOUT_MS);
+    json_t *states = alv_cluster_postgres_states(&chaos->cluster);
+    while (!json_equal(states, expected) && !alv_wait_expired(deadline)) {
+        json_decref(states);
+        (void)poll(NULL, 0, 100);
+        states = alv_cluster_postgres_states(&chaos->cluster);
+    }
+    return states != NULL ? states : json_object();
+}
+
+/* ---- comparing ------------------------------------------------------------------------------- */
+
+static void check_show(const char *key, json_t *const *views)
+{
+    fprintf(stderr, "chaos: %s differs\n", key);
+    for (int i = 0; i < VIEWS; i++) {
+        json_t *state = json_object_get(views[i], key);
+        char *text = state != NULL ? json_dumps(state, CHECK_JSON) : NULL;
+        fprintf(stderr, "  %-10s %s\n", view_names[i], text != NULL ? text : "absent");
+        free(text);
+    }
+}
+
+/* A json_t that is not there equals one that is not there. */
+static bool check_same(json_t *a, json_t *b)
+{
+    return a == NULL || b == NULL ? a == b : json_equal(a, b) != 0;
+}
+
+/* How many users are not the same everywhere; the first ones are shown. */
+static int check_users(alv_chaos *chaos, json_t *const *views)
+{
+    int different = 0;
+    char key[64];
+    for (int user = 0; user < chaos->options.users; user++) {
+        bool same = true;
+        alv_chaos_load_key(chaos->load, user, key, sizeof(key));
+        for (int i = 1; i < VIEWS; i++) {
+            same =
+                same && check_same(json_object_get(views[0], key), json_object_get(views[i], key));
+        }
+        if (!same && different++ < CHECK_SHOWN_MAX) {
+            check_show(key, views);
+        }
+    }
+    return different;
+}
+
+/* Nothing is anywhere that the model has never heard of. */
+static void check_sizes(json_t *const *views)
+{
+    for (int i = 1; i < VIEWS; i++) {
+        if (json_object_size(views[i]) != json_object_size(views[MODEL])) {
+            fail_msg("%s has %zu users, the model %zu", view_names[i], json_object_size(views[i]),
+                     json_object_size(views[MODEL]));
+        }
+    }
+}
+
+/* ---- dead letters ---------------------------------------------------------------------------- */
+
+/* Takes the number of each dead letter off the list of those that are expected. */
+static void check_visit_dead_letter(void *payload, const alv_wire_message *message)
+{
+    json_t *expected = payload;
+    char number[32] = "";
+    json_t *body = json_loadb(message->value.data, message->value.size, 0, NULL);
+    (void)snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT,
+                   json_integer_value(json_object_get(body, "n")));
+    json_decref(body);
+    if (json_object_del(expected, number) != 0) {
+        alv_view why = alv_wire_message_header(message, "reason");
+        fail_msg("command %s is a dead letter, or is one twice: %.*s (%.*s)", number,
+                 (int)message->value.size, (const char *)message->value.data, (int)why.size,
+                 why.data != NULL ? (const char *)why.data : "");
+    }
+}
+
+static void check_dead_letters(alv_chaos *chaos)
+{
+    json_t *expected = alv_chaos_load_dead_letters(chaos->load);
+    alv_wire_read(chaos->cluster.brokers, alv_cluster_topic(&chaos->cluster, "dead-letters"),
+                  check_visit_dead_letter, expected);
+    if (json_object_size(expected) > 0) {
+        fail_msg("%zu dead letters are missing, among them that of command %s",
+                 json_object_size(expected), json_object_iter_key(json_object_iter(expected)));
+    }
+    json_decref(expected);
+}
+
+/* ---- logs ------------------------------------------------------------------------------------ */
+
+/* A shard stops when a person must decide something. Nothing here is of that kind. */
+static void check_logs(const alv_chaos *chaos)
+{
+    for (int i = 0; i <= chaos->options.nodes; i++) {
+        const alv_cluster_node *node = chaos->slots[i].node;
+        if (alv_cluster_log_has(node, "event=shard-stopped")) {
+            fail_msg("%s has stopped a shard; its log says why", node->id);
+        }
+    }
+}
+
+/* ---- all ------------------------------------------------------------------------------------- */
+
+void alv_chaos_check(alv_chaos *chaos)
+{
+    alv_cluster_wait_consumed(&chaos->cluster, CHECK_DRAIN_TIMEOUT_MS);
+    const char *topic = alv_cluster_topic(&chaos->cluster, "commands");
+    assert_int_equal(alv_wire_committed(chaos->cluster.brokers, chaos->cluster.application, topic),
+                     alv_chaos_load_sent(chaos->load));
+
+    json_t *views[VIEWS];
+    views[MODEL] = alv_chaos_load_states(chaos->load);
+    views[CHANGELOG] = alv_cluster_changelog_states(&chaos->cluster);
+    views[HTTP] = check_http_states(chaos);
+    views[POSTGRES] = check_postgres_states(chaos, views[MODEL]);
+    int different = check_users(chaos, views);
+    if (different > 0) {
+        fail_msg("%d users are not the same everywhere", different);
+    }
+    check_sizes(views);
+    for (int i = 0; i < VIEWS; i++) {
+        json_decref(views[i]);
+    }
+    check_dead_letters(chaos);
+    check_logs(chaos);
+}
