@@ -1,4 +1,5 @@
 /* main.c — finds the subcommand. */
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -88,6 +89,7 @@ static int run_help(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    json_object_seed(0); /* before there are threads, which would do it at the same time */
     if (argc < 2) {
         print_help(stderr);
         return ALV_EXIT_USAGE;
