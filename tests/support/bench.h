@@ -1,0 +1,32 @@
+/* bench.h — what the programs of bench/ share: options, a stack of their own, what ran beside them.
+ *
+ * Why:    a figure that anybody can take again with one command, on a machine with nothing prepared.
+ * Thread: main.
+ * Fails:  wrong options end the program with exit status 2, everything else as in cluster.h.
+ */
+#ifndef ALV_TESTS_SUPPORT_BENCH_H
+#define ALV_TESTS_SUPPORT_BENCH_H
+
+#include "tests/support/cluster.h"
+
+/* One option with a value: a whole number (or several, separated by commas). */
+typedef struct alv_bench_option {
+    const char *name; /* "--rate" */
+    int *values;
+    int values_max;
+    int *count; /* how many were given; NULL with values_max 1 */
+} alv_bench_option;
+
+/* Fills in what is given. `options` ends with a name that is NULL. `help` is printed for --help; *json
+ * becomes true with --json. */
+void alv_bench_parse(int argc, char **argv, const alv_bench_option *options, const char *help,
+                     bool *json);
+
+/* Starts a stack; nodes have default settings, which means: no PostgreSQL. The programs are taken from
+ * the build folder that this one is in. Prints to stderr what it does. */
+void alv_bench_open(alv_cluster *cluster, const char *name);
+
+/* "2 cores shared with the broker, load 0.15 before the start". Valid until the next call. */
+const char *alv_bench_machine(void);
+
+#endif
