@@ -106,15 +106,23 @@ int32_t alv_directory_count(const alv_directory *directory, alv_shard_state stat
     return count;
 }
 
+bool alv_directory_claim(alv_directory *directory, int32_t shard, int32_t lane)
+{
+    ALV_ASSERT(lane >= 0);
+    int32_t nobody = -1;
+    return atomic_compare_exchange_strong(&directory_at(directory, shard)->lane, &nobody, lane);
+}
+
 void alv_directory_set_state(alv_directory *directory, int32_t shard, int32_t lane,
                              alv_shard_state state)
 {
     directory_row *row = directory_at(directory, shard);
-    int from = atomic_load(&row->state);
-    ALV_ASSERT(directory_moves[from][state]);
-    ALV_ASSERT(from == ALV_SHARD_UNASSIGNED || atomic_load(&row->lane) == lane);
-    atomic_store(&row->lane, state == ALV_SHARD_UNASSIGNED ? -1 : lane);
+    ALV_ASSERT(directory_moves[atomic_load(&row->state)][state]);
+    ALV_ASSERT(atomic_load(&row->lane) == lane);
     atomic_store(&row->state, (int)state);
+    if (state == ALV_SHARD_UNASSIGNED) {
+        atomic_store(&row->lane, -1); /* last: from here on another lane may claim it */
+    }
 }
 
 void alv_directory_set_position(alv_directory *directory, int32_t shard,

@@ -63,7 +63,13 @@ alv_shard_view alv_directory_view(const alv_directory *directory, int32_t shard)
 /* How many shards of this node are in `state`. */
 int32_t alv_directory_count(const alv_directory *directory, alv_shard_state state);
 
-/* Moves a shard to `state` on behalf of `lane`; asserts that the move is in the picture above. */
+/* Takes the row of an unassigned shard for `lane`; false while another lane of this node holds it: the
+ * group may give a shard to a second lane before the first has noticed that it lost it, and until then
+ * the shard's store is the first one's. */
+bool alv_directory_claim(alv_directory *directory, int32_t shard, int32_t lane);
+
+/* Moves a shard that `lane` holds to `state`; asserts that the move is in the picture above. Moving to
+ * UNASSIGNED lets go of the row. */
 void alv_directory_set_state(alv_directory *directory, int32_t shard, int32_t lane,
                              alv_shard_state state);
 

@@ -12,6 +12,10 @@
 /* Commands between two looks at the clock while a batch is executed. */
 #define LANE_CLOCK_EVERY 64
 
+/* So many times a lane gets a new consumer within so long before it gives up. */
+#define LANE_REJOINS_MAX 5
+#define LANE_REJOINS_WITHIN_MS 60000
+
 /* Entities passivated per turn at most, so that a turn stays short. */
 #define LANE_PASSIVATE_MAX 10000
 
@@ -112,6 +116,16 @@ static void lane_set_wakeable(alv_lane *lane, alv_consumer *consumer)
     pthread_mutex_unlock(&lane->wake_lock);
 }
 
+static void lane_close_consumer(alv_lane *lane, bool stay)
+{
+    if (lane->consumer == NULL) {
+        return;
+    }
+    lane_set_wakeable(lane, NULL);
+    lane->consumer->ops->close(lane->consumer, stay);
+    lane->consumer = NULL;
+}
+
 static void lane_wake(void *payload)
 {
     alv_lane *lane = payload;
@@ -178,6 +192,7 @@ static alv_status lane_mend(alv_lane *lane, alv_error *err)
     if (status != ALV_OK) {
         return status;
     }
+    alv_rebalance_claim_due(lane);
     if (alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_IDLE) {
         alv_rebalance_restart_failed(lane);
     }
@@ -355,6 +370,31 @@ static int lane_poll_timeout(const alv_lane *lane, int timeout_ms)
     return open ? 0 : timeout_ms;
 }
 
+/* The consumer is of no use any more: its seat was taken, or its session ended while the brokers were
+ * away. The listener has heard that all shards are lost, so a new consumer joins as if the lane had just
+ * started. When that happens again and again, two processes are fighting for the seat. */
+static alv_status lane_rejoin(alv_lane *lane, alv_status status, const alv_error *why,
+                              alv_error *err)
+{
+    lane_close_consumer(lane, true);
+    if (lane->now_ms - lane->rejoins_since_ms > LANE_REJOINS_WITHIN_MS) {
+        lane->rejoins_since_ms = lane->now_ms;
+        lane->rejoins = 0;
+    }
+    if (++lane->rejoins <= LANE_REJOINS_MAX) {
+        alv_log_error(ALV_LOG_WARN, "rejoining", why, "reason=%s times=%d", alv_status_name(status),
+                      lane->rejoins);
+        return ALV_OK;
+    }
+    if (status == ALV_FENCED) {
+        return alv_fail(err, ALV_FATAL,
+                        "another process is a member of the group as node.id=%s: every node needs "
+                        "a node.id of its own (%s)",
+                        lane->options.settings->node_id, why->text);
+    }
+    return lane_fail(err, ALV_FATAL, why);
+}
+
 static alv_status lane_poll(alv_lane *lane, int timeout_ms, alv_error *err)
 {
     alv_error why = ALV_ERROR_NONE;
@@ -366,12 +406,8 @@ static alv_status lane_poll(alv_lane *lane, int timeout_ms, alv_error *err)
     case ALV_OK:
         return ALV_OK;
     case ALV_FENCED:
-        return alv_fail(err, ALV_FATAL,
-                        "another process is a member of the group as node.id=%s: every node needs "
-                        "a node.id of its own (%s)",
-                        lane->options.settings->node_id, why.text);
     case ALV_FATAL:
-        return alv_fail_from(err, ALV_FATAL, why.source, why.code, "%s", why.text);
+        return lane_rejoin(lane, status, &why, err);
     case ALV_RETRY:
     case ALV_REJECT:
     case ALV_ABORT:
@@ -415,12 +451,7 @@ alv_status alv_lane_turn(alv_lane *lane, int timeout_ms, alv_error *err)
 static void lane_leave(alv_lane *lane)
 {
     lane->closing = true;
-    if (lane->consumer != NULL) {
-        bool stay = strcmp(lane->options.settings->shutdown, "stay") == 0;
-        lane_set_wakeable(lane, NULL);
-        lane->consumer->ops->close(lane->consumer, stay);
-        lane->consumer = NULL;
-    }
+    lane_close_consumer(lane, strcmp(lane->options.settings->shutdown, "stay") == 0);
     for (int32_t number = 0; number < lane->options.shard_count; number++) {
         if (lane->shards[number] != NULL) {
             alv_rebalance_revoked(lane, &number, 1, true);

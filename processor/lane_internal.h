@@ -22,10 +22,13 @@ struct alv_lane {
     alv_executor *executor;
     alv_shard **shards; /* by number; NULL = not ours */
     int32_t starts_due; /* shards with must_start, at most: 0 = do not look */
+    bool claims_due;    /* a shard has no `claimed`: try to claim it */
     bool shard_failed;  /* a shard has `failed` set: look for it */
     uint64_t last_ticket;
     alv_batch batch;
-    alv_backoff mending;    /* opening, resolving, starting failed: when to try again */
+    alv_backoff mending; /* opening, resolving, starting failed: when to try again */
+    int rejoins;         /* consumers that were fenced or broken, since `rejoins_since_ms` */
+    int64_t rejoins_since_ms;
     alv_backoff retrying;   /* transactions failed in a row: when to begin the next */
     alv_status poll_status; /* of the last poll: trouble is said when it changes */
     int64_t now_ms;         /* read once per turn */
@@ -54,6 +57,9 @@ typedef struct lane_message {
 /* rebalance.c: the listener for the consumer; payload is the lane. */
 void alv_rebalance_assigned(void *payload, const int32_t *shards, size_t count);
 void alv_rebalance_revoked(void *payload, const int32_t *shards, size_t count, bool lost);
+
+/* rebalance.c: claims and restores shards that another lane of this node still had. */
+void alv_rebalance_claim_due(alv_lane *lane);
 
 /* rebalance.c: the replicator has answered. Takes no ownership of the message. */
 void alv_rebalance_restored(alv_lane *lane, const lane_message *message);

@@ -33,12 +33,40 @@ static void rebalance_answer(void *payload, int32_t shard, uint64_t ticket, alv_
 
 /* ---- towards active ------------------------------------------------------------------------------ */
 
-static void rebalance_restore(alv_lane *lane, alv_shard *shard)
+/* Asks the replicator; its answer to an earlier question is stale from now on. */
+static void rebalance_again(alv_lane *lane, alv_shard *shard)
 {
     shard->ticket = ++lane->last_ticket;
-    rebalance_set_state(lane, shard, ALV_SHARD_RESTORING);
     alv_replicator_restore(lane->options.replicator, shard->number, shard->ticket, rebalance_answer,
                            lane);
+}
+
+static void rebalance_restore(alv_lane *lane, alv_shard *shard)
+{
+    rebalance_set_state(lane, shard, ALV_SHARD_RESTORING);
+    rebalance_again(lane, shard);
+}
+
+/* A shard that another lane of this node has not let go of yet waits; its turn comes within a heartbeat,
+ * when that lane is told that it lost the shard. */
+void alv_rebalance_claim_due(alv_lane *lane)
+{
+    if (!lane->claims_due) {
+        return;
+    }
+    lane->claims_due = false;
+    for (int32_t number = 0; number < lane->options.shard_count; number++) {
+        alv_shard *shard = lane->shards[number];
+        if (shard == NULL || shard->claimed) {
+            continue;
+        }
+        shard->claimed = alv_directory_claim(lane->options.directory, number, lane->options.number);
+        if (shard->claimed) {
+            rebalance_restore(lane, shard);
+        } else {
+            lane->claims_due = true;
+        }
+    }
 }
 
 void alv_rebalance_assigned(void *payload, const int32_t *shards, size_t count)
@@ -48,10 +76,10 @@ void alv_rebalance_assigned(void *payload, const int32_t *shards, size_t count)
     for (size_t i = 0; i < count && !lane->closing; i++) {
         ALV_ASSERT(shards[i] >= 0 && shards[i] < lane->options.shard_count);
         ALV_ASSERT(lane->shards[shards[i]] == NULL);
-        alv_shard *shard = alv_shard_new(shards[i]);
-        lane->shards[shards[i]] = shard;
-        rebalance_restore(lane, shard);
+        lane->shards[shards[i]] = alv_shard_new(shards[i]);
+        lane->claims_due = true;
     }
+    alv_rebalance_claim_due(lane);
     lane->options.assignment_changed(lane->options.payload);
 }
 
@@ -63,14 +91,16 @@ static void rebalance_stop(alv_lane *lane, alv_shard *shard, const alv_error *wh
     rebalance_set_state(lane, shard, ALV_SHARD_STOPPED);
 }
 
-/* Commands between what was consumed and what the topic still holds are gone (retention). */
+/* ALV_FATAL: commands between what was consumed and what the topic still holds are gone (retention).
+ * ALV_RETRY: more was consumed than the topic holds. That is so when the topic was recreated; but also
+ * when this process was paused after it had asked for the end, and others went on meanwhile. */
 static alv_status rebalance_check_gap(alv_lane *lane, const alv_shard *shard,
                                       const alv_restore *restore, int64_t *out_next, alv_error *err)
 {
     int64_t next = restore->first_start ? restore->commands_start : restore->position.commands;
     *out_next = next;
     if (next > restore->commands_end) {
-        return alv_fail(err, ALV_FATAL,
+        return alv_fail(err, ALV_RETRY,
                         "command topic ends at %" PRId64 ", but %" PRId64
                         " was consumed: the topic was recreated or lost records; start under a new "
                         "application.id, or restore the topic",
@@ -95,10 +125,17 @@ static void rebalance_activate(alv_lane *lane, alv_shard *shard, const alv_resto
 {
     alv_error err = ALV_ERROR_NONE;
     int64_t next = 0;
-    if (rebalance_check_gap(lane, shard, restore, &next, &err) != ALV_OK) {
+    alv_status status = rebalance_check_gap(lane, shard, restore, &next, &err);
+    if (status == ALV_RETRY && !shard->was_ahead) {
+        shard->was_ahead = true;
+        rebalance_again(lane, shard);
+        return;
+    }
+    if (status != ALV_OK) {
         rebalance_stop(lane, shard, &err);
         return;
     }
+    shard->was_ahead = false;
     shard->position = restore->position;
     shard->next_offset = next;
     shard->committed_offset = next;
@@ -169,8 +206,10 @@ static void rebalance_release(alv_lane *lane, alv_shard *shard)
         alv_transaction_forget(lane->transaction, shard);
         rebalance_leave_active(lane, shard);
     }
-    alv_replicator_release(lane->options.replicator, shard->number);
-    rebalance_set_state(lane, shard, ALV_SHARD_UNASSIGNED);
+    if (shard->claimed) {
+        alv_replicator_release(lane->options.replicator, shard->number);
+        rebalance_set_state(lane, shard, ALV_SHARD_UNASSIGNED);
+    }
     lane->shards[shard->number] = NULL;
     alv_shard_free(shard);
 }

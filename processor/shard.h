@@ -23,6 +23,8 @@ typedef struct alv_shard {
     alv_position position; /* what the store has */
     alv_overlay overlay;   /* what the open transaction changed */
     int64_t commands;      /* executed in the open transaction */
+    bool claimed;          /* its row in the directory, and so its store, are this lane's */
+    bool was_ahead;        /* the last survey saw fewer commands than were consumed */
     bool active;           /* as in the directory: commands are executed */
     bool touched;          /* the open transaction consumed from it */
     bool must_start;       /* the consumer is to deliver from next_offset (again) */

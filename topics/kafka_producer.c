@@ -303,12 +303,35 @@ static rd_kafka_topic_partition_list_t *producer_offsets(const kafka_producer *p
 }
 
 /* Cooperative rebalances bump the generation without any callback, so it is asked for each time. */
+/* The group's metadata of a consumer that is a member. A broker takes offsets without member and generation
+ * from anybody while the group is empty, so a consumer that has just lost its membership must not be
+ * asked for them (I3): its id is compared before and after, and never comes back once it has changed. */
+static rd_kafka_consumer_group_metadata_t *producer_group(alv_consumer *consumer)
+{
+    rd_kafka_t *rk = alv_kafka_consumer_handle(consumer);
+    char *before = rd_kafka_memberid(rk);
+    rd_kafka_consumer_group_metadata_t *group = rd_kafka_consumer_group_metadata(rk);
+    char *after = rd_kafka_memberid(rk);
+    bool is_member =
+        before != NULL && after != NULL && *before != '\0' && strcmp(before, after) == 0;
+    if (!is_member && group != NULL) {
+        rd_kafka_consumer_group_metadata_destroy(group);
+        group = NULL;
+    }
+    if (before != NULL) {
+        rd_kafka_mem_free(rk, before);
+    }
+    if (after != NULL) {
+        rd_kafka_mem_free(rk, after);
+    }
+    return group;
+}
+
 static alv_status producer_send_offsets(kafka_producer *producer, alv_consumer *consumer,
                                         const alv_shard_offset *offsets, size_t count,
                                         const char *owner, alv_error *err)
 {
-    rd_kafka_consumer_group_metadata_t *group =
-        rd_kafka_consumer_group_metadata(alv_kafka_consumer_handle(consumer));
+    rd_kafka_consumer_group_metadata_t *group = producer_group(consumer);
     if (group == NULL) {
         return alv_fail(err, ALV_ABORT, "the consumer is not a member of its group");
     }

@@ -118,6 +118,7 @@ void alv_api_node_restore(alv_api_node *node, int32_t shard)
 {
     alv_position position;
     assert_int_equal(node->store->ops->open_shard(node->store, shard, &position, NULL), ALV_OK);
+    assert_true(alv_directory_claim(node->directory, shard, 0));
     alv_directory_set_state(node->directory, shard, 0, ALV_SHARD_RESTORING);
 }
 

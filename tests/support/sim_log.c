@@ -170,6 +170,15 @@ static void sim_deliver(const alv_sim_log *log, alv_topic topic, int32_t shard, 
     }
 }
 
+static bool sim_takes_fault(alv_sim_log *log, alv_sim_fault fault)
+{
+    if (log->fault != fault) {
+        return false;
+    }
+    log->fault = ALV_SIM_NONE;
+    return true;
+}
+
 /* ---- consumer ---------------------------------------------------------------------------------- */
 
 static void sim_consumer_serve(sim_consumer *consumer)
@@ -195,14 +204,27 @@ static void sim_consumer_serve(sim_consumer *consumer)
     }
 }
 
+static void sim_consumer_lose_all(sim_consumer *consumer)
+{
+    for (int32_t shard = 0; shard < consumer->log->shard_count; shard++) {
+        if (consumer->assigned[shard]) {
+            consumer->listener.revoked(consumer->listener.payload, &shard, 1, true);
+            consumer->assigned[shard] = false;
+        }
+    }
+}
+
 static alv_status sim_consumer_poll(alv_consumer *base, int timeout_ms, alv_batch *out,
                                     alv_error *err)
 {
     sim_consumer *consumer = (sim_consumer *)base;
     (void)timeout_ms;
-    (void)err;
     sim_consumer_serve(consumer);
     out->count = 0;
+    if (sim_takes_fault(consumer->log, ALV_SIM_CONSUMER_FENCED)) {
+        sim_consumer_lose_all(consumer);
+        return alv_fail(err, ALV_FENCED, "another has the seat");
+    }
     for (int32_t shard = 0; shard < consumer->log->shard_count; shard++) {
         if (consumer->assigned[shard] && consumer->next[shard] != ALV_OFFSET_NONE) {
             sim_deliver(consumer->log, ALV_TOPIC_COMMANDS, shard, &consumer->next[shard], out);
@@ -300,15 +322,6 @@ static alv_status sim_open_consumer(alv_log_port *port, int lane,
 }
 
 /* ---- producer ---------------------------------------------------------------------------------- */
-
-static bool sim_takes_fault(alv_sim_log *log, alv_sim_fault fault)
-{
-    if (log->fault != fault) {
-        return false;
-    }
-    log->fault = ALV_SIM_NONE;
-    return true;
-}
 
 static alv_status sim_producer_begin(alv_producer *base, alv_error *err)
 {

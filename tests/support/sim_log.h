@@ -36,7 +36,8 @@ typedef enum alv_sim_fault {
     ALV_SIM_COMMIT_LOST_REQUEST, /* commit: not carried out, and no answer either */
     ALV_SIM_PRODUCE_ABORT,       /* produce: fails, the transaction must be aborted */
     ALV_SIM_BEGIN_RETRY,         /* begin: brokers are away */
-    ALV_SIM_RENEW_RETRY,         /* renew: brokers are away */
+    ALV_SIM_CONSUMER_FENCED, /* poll: the seat is another's; the listener hears that all is lost */
+    ALV_SIM_RENEW_RETRY,     /* renew: brokers are away */
 } alv_sim_fault;
 void alv_sim_log_fail_next(alv_sim_log *log, alv_sim_fault fault);
 

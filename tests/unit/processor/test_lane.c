@@ -243,6 +243,76 @@ static void lane__stops_a_shard_whose_command_topic_was_recreated(void **state)
     alv_sim_world_done(&world);
 }
 
+/* The group gives a shard to this lane while another lane of the node still has it: nothing happens to
+ * the shard, nor to its store, until that lane has let go. */
+static void lane__waits_until_another_lane_has_let_go(void **state)
+{
+    (void)state;
+    alv_sim_world world;
+    alv_sim_world_init(&world, NULL);
+    assert_true(alv_directory_claim(world.directory, 0, 7));
+    alv_directory_set_state(world.directory, 0, 7, ALV_SHARD_RESTORING);
+    alv_directory_set_state(world.directory, 0, 7, ALV_SHARD_ACTIVE);
+    alv_sim_log_assign(world.log, 0, 0);
+    alv_sim_log_assign(world.log, 0, 1);
+    alv_sim_world_run(&world, 20);
+    assert_int_equal(alv_directory_view(world.directory, 0).lane, 7);
+    assert_int_equal(alv_directory_view(world.directory, 1).state, ALV_SHARD_ACTIVE);
+    alv_directory_set_state(world.directory, 0, 7, ALV_SHARD_UNASSIGNED);
+    alv_sim_world_run(&world, 20);
+    assert_int_equal(alv_directory_view(world.directory, 0).state, ALV_SHARD_ACTIVE);
+    assert_int_equal(alv_directory_view(world.directory, 0).lane, 0);
+    alv_sim_world_done(&world);
+}
+
+/* A shard that is revoked before it could be claimed leaves no trace. */
+static void lane__gives_up_a_shard_it_never_got(void **state)
+{
+    (void)state;
+    alv_sim_world world;
+    alv_sim_world_init(&world, NULL);
+    assert_true(alv_directory_claim(world.directory, 0, 7));
+    alv_directory_set_state(world.directory, 0, 7, ALV_SHARD_RESTORING);
+    alv_sim_log_assign(world.log, 0, 0);
+    alv_sim_world_run(&world, 3);
+    alv_sim_log_revoke(world.log, 0, 0, false);
+    alv_sim_world_run(&world, 3);
+    assert_int_equal(alv_directory_view(world.directory, 0).lane, 7);
+    assert_int_equal(alv_directory_view(world.directory, 0).state, ALV_SHARD_RESTORING);
+    alv_sim_world_done(&world);
+}
+
+/* A lane that was fenced, or whose session ended, joins again as if it had just started; one that is
+ * fenced again and again gives up, since two processes fight for its seat. */
+static void lane__joins_again_when_it_was_fenced(void **state)
+{
+    (void)state;
+    alv_sim_world world;
+    alv_sim_world_init(&world, NULL);
+    alv_sim_world_activate(&world);
+    send_adds(&world, "m:1", 2);
+    assert_settled(&world, "m:1", 2);
+    send_adds(&world, "m:1", 1);
+    alv_sim_world_run(&world, 1); /* executed, not committed */
+    alv_sim_log_fail_next(world.log, ALV_SIM_CONSUMER_FENCED);
+    alv_sim_world_run(&world, 3);
+    assert_int_equal(alv_directory_count(world.directory, ALV_SHARD_ACTIVE), 0);
+    alv_sim_world_activate(&world);
+    assert_settled(&world, "m:1", 3);
+    alv_status status = ALV_OK;
+    alv_error err = ALV_ERROR_NONE;
+    int fences = 0;
+    for (; status == ALV_OK && fences < 100; fences++) {
+        alv_sim_log_fail_next(world.log, ALV_SIM_CONSUMER_FENCED);
+        status = alv_lane_turn(world.lane, 0, &err);
+    }
+    assert_int_equal(status, ALV_FATAL);
+    assert_in_range(fences, 2, 20);
+    assert_non_null(strstr(err.text, "node.id of its own"));
+    alv_sim_log_fail_next(world.log, ALV_SIM_NONE);
+    alv_sim_world_done(&world);
+}
+
 static void lane__buries_what_cannot_be_processed_and_goes_on(void **state)
 {
     (void)state;
@@ -420,6 +490,9 @@ int main(void)
         cmocka_unit_test(lane__restores_the_tail_after_a_crash),
         cmocka_unit_test(lane__starts_at_the_ledger_when_group_offsets_expired),
         cmocka_unit_test(lane__stops_a_shard_whose_command_topic_was_recreated),
+        cmocka_unit_test(lane__waits_until_another_lane_has_let_go),
+        cmocka_unit_test(lane__gives_up_a_shard_it_never_got),
+        cmocka_unit_test(lane__joins_again_when_it_was_fenced),
         cmocka_unit_test(lane__buries_what_cannot_be_processed_and_goes_on),
         cmocka_unit_test(lane__buries_a_command_that_makes_the_state_too_large),
         cmocka_unit_test(lane__replies_to_who_asked),
