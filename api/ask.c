@@ -126,10 +126,15 @@ static alv_status ask_read(const ask_request *request, alv_answer *answer, alv_e
     return status;
 }
 
+static int64_t ask_now_us(const alv_ask *ask)
+{
+    return alv_monotonic_us(ask->options.clock);
+}
+
 static bool ask_is_active(const ask_request *request)
 {
-    return alv_directory_view(request->ask->options.directory, request->shard).state ==
-           ALV_SHARD_ACTIVE;
+    return alv_directory_is_current(request->ask->options.directory, request->shard,
+                                    ask_now_us(request->ask));
 }
 
 /* False when the shard was taken away while it was read: what was read may be a store that is being
@@ -153,11 +158,6 @@ static bool ask_answer_here(const ask_request *request, alv_answer *answer)
 /* ---- elsewhere ------------------------------------------------------------------------------- */
 
 static void ask_hold(ask_request *request);
-
-static int64_t ask_now_us(const alv_ask *ask)
-{
-    return alv_monotonic_us(ask->options.clock);
-}
 
 /* The exchange must be deferred before another thread can answer it. */
 static void ask_defer(ask_request *request)
@@ -231,7 +231,10 @@ static ask_step ask_decide(const ask_request *request, alv_answer *answer, alv_p
     const alv_ask_options *options = &request->ask->options;
     switch (alv_directory_view(options->directory, request->shard).state) {
     case ALV_SHARD_ACTIVE:
-        return ask_answer_here(request, answer) ? ASK_ANSWER : ASK_HOLD;
+        if (ask_is_active(request)) {
+            return ask_answer_here(request, answer) ? ASK_ANSWER : ASK_HOLD;
+        }
+        break; /* its lane hangs: another node may have it by now */
     case ALV_SHARD_RESTORING:
         return ASK_HOLD;
     case ALV_SHARD_STOPPED:

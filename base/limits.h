@@ -35,6 +35,11 @@
 /* An idle lane wakes up this often to look at its timers; an inbox message wakes it at once. */
 #define ALV_LANE_IDLE_POLL_MS 100
 
+/* A lane that has not turned for so long may have lost its shards without knowing: reads of them are no
+ * longer answered from here. The least session time-out that a stock broker allows, because before
+ * that nobody else is given its shards without it being told. */
+#define ALV_LANE_SILENT_MS 6000
+
 /* Inboxes between threads. Senders that find one full wait (see inbox.h): the receiver is behind. */
 #define ALV_INBOX_MESSAGES_MAX 4096
 

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/limits.h"
 
 /* Each field is atomic by itself: a reader may see the state of one moment beside the counters of
  * another, which is good enough for status pages. Answers about entities take their position from the
@@ -25,6 +26,7 @@ typedef struct directory_row {
 struct alv_directory {
     int32_t shard_count;
     directory_row *rows;
+    _Atomic int64_t turned_us[ALV_LANES_MAX]; /* by lane; 0 = it has not said anything yet */
 };
 
 /* The picture in directory.h as a table: row = from, column = to. */
@@ -104,6 +106,23 @@ int32_t alv_directory_count(const alv_directory *directory, alv_shard_state stat
         count += atomic_load(&directory->rows[shard].state) == (int)state;
     }
     return count;
+}
+
+void alv_directory_lane_turned(alv_directory *directory, int32_t lane, int64_t now_us)
+{
+    ALV_ASSERT(lane >= 0 && lane < ALV_LANES_MAX);
+    atomic_store(&directory->turned_us[lane], now_us);
+}
+
+bool alv_directory_is_current(const alv_directory *directory, int32_t shard, int64_t now_us)
+{
+    const directory_row *row = directory_at(directory, shard);
+    int32_t lane = atomic_load(&row->lane);
+    if (lane < 0 || lane >= ALV_LANES_MAX || atomic_load(&row->state) != ALV_SHARD_ACTIVE) {
+        return false;
+    }
+    int64_t turned_us = atomic_load(&directory->turned_us[lane]);
+    return turned_us == 0 || now_us - turned_us < (int64_t)ALV_LANE_SILENT_MS * 1000;
 }
 
 bool alv_directory_claim(alv_directory *directory, int32_t shard, int32_t lane)

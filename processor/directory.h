@@ -63,6 +63,14 @@ alv_shard_view alv_directory_view(const alv_directory *directory, int32_t shard)
 /* How many shards of this node are in `state`. */
 int32_t alv_directory_count(const alv_directory *directory, alv_shard_state state);
 
+/* The lane is alive: it has begun a turn at `now_us` (monotonic). By the lane. */
+void alv_directory_lane_turned(alv_directory *directory, int32_t lane, int64_t now_us);
+
+/* Whether the shard is ACTIVE and its lane has turned within ALV_LANE_SILENT_MS. A lane that hangs in a
+ * call to Kafka does not hear that its shards were given to others; what the store has is then an old
+ * truth (I4). Any thread. */
+bool alv_directory_is_current(const alv_directory *directory, int32_t shard, int64_t now_us);
+
 /* Takes the row of an unassigned shard for `lane`; false while another lane of this node holds it: the
  * group may give a shard to a second lane before the first has noticed that it lost it, and until then
  * the shard's store is the first one's. */

@@ -422,6 +422,8 @@ alv_status alv_lane_turn(alv_lane *lane, int timeout_ms, alv_error *err)
 {
     bool able = false;
     lane->now_ms = alv_now_ms(lane->options.clock);
+    alv_directory_lane_turned(lane->options.directory, lane->options.number,
+                              alv_monotonic_us(lane->options.clock));
     lane_read_inbox(lane);
     alv_status status = lane_try_mend(lane, &able, err);
     if (status != ALV_OK) {

@@ -24,6 +24,7 @@ typedef struct alv_chaos_options {
     int nodes;     /* 2 to ALV_CHAOS_NODES_MAX; one more comes and goes */
     int lanes;     /* of the first node; the others have one each */
     int brokers;
+    bool brokers_stay; /* nothing is done to them */
     int users;
     int rate; /* commands per second */
     bool

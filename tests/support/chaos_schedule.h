@@ -9,6 +9,7 @@
 #ifndef ALV_TESTS_SUPPORT_CHAOS_SCHEDULE_H
 #define ALV_TESTS_SUPPORT_CHAOS_SCHEDULE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -52,6 +53,7 @@ typedef struct alv_chaos_plan {
     int nodes;   /* that run at the beginning and at the end */
     int brokers; /* one more node, number `nodes`, comes and goes */
     int proxied; /* the node behind the proxies */
+    bool brokers_stay;
 } alv_chaos_plan;
 
 /* The events in order of time; the caller frees them with alv_free. */

@@ -282,6 +282,22 @@ static void lane__gives_up_a_shard_it_never_got(void **state)
     alv_sim_world_done(&world);
 }
 
+/* A lane that hangs does not hear that its shards are another's: what it has is an old truth (I4). */
+static void lane__is_not_asked_while_it_hangs(void **state)
+{
+    (void)state;
+    alv_sim_world world;
+    alv_sim_world_init(&world, NULL);
+    alv_sim_world_activate(&world);
+    const alv_clock *clock = &world.clock.clock;
+    assert_true(alv_directory_is_current(world.directory, 0, alv_monotonic_us(clock)));
+    alv_manual_clock_advance(&world.clock, ALV_LANE_SILENT_MS);
+    assert_false(alv_directory_is_current(world.directory, 0, alv_monotonic_us(clock)));
+    alv_sim_world_run(&world, 1);
+    assert_true(alv_directory_is_current(world.directory, 0, alv_monotonic_us(clock)));
+    alv_sim_world_done(&world);
+}
+
 /* A lane that was fenced, or whose session ended, joins again as if it had just started; one that is
  * fenced again and again gives up, since two processes fight for its seat. */
 static void lane__joins_again_when_it_was_fenced(void **state)
@@ -492,6 +508,7 @@ int main(void)
         cmocka_unit_test(lane__stops_a_shard_whose_command_topic_was_recreated),
         cmocka_unit_test(lane__waits_until_another_lane_has_let_go),
         cmocka_unit_test(lane__gives_up_a_shard_it_never_got),
+        cmocka_unit_test(lane__is_not_asked_while_it_hangs),
         cmocka_unit_test(lane__joins_again_when_it_was_fenced),
         cmocka_unit_test(lane__buries_what_cannot_be_processed_and_goes_on),
         cmocka_unit_test(lane__buries_a_command_that_makes_the_state_too_large),
