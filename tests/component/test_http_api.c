@@ -177,7 +177,6 @@ static void entity__stopped_shard_is_503_at_once(void **state)
 {
     (void)state;
     int32_t shard = alv_api_node_shard("7:42");
-    assert_true(alv_directory_claim(node.directory, shard, 0));
     alv_directory_set_state(node.directory, shard, 0, ALV_SHARD_RESTORING);
     alv_directory_set_state(node.directory, shard, 0, ALV_SHARD_STOPPED);
     alv_http_result result = call("GET", "/v1/entities/7:42");
