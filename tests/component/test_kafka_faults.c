@@ -21,7 +21,9 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/logger.h"
+#include "tests/support/wait.h"
 #include "topics/kafka.h"
+#include "topics/kafka_internal.h"
 
 /* Numbers of requests in Kafka's protocol. */
 enum {
@@ -226,6 +228,22 @@ static void commit__is_done_after_passing_refusals(void **state)
     stage_done(&stage);
 }
 
+/* A consumer that is no member yet is not asked to the coordinator at all. */
+static bool is_member(void *payload)
+{
+    alv_batch batch;
+    alv_consumer *consumer = payload;
+    alv_batch_init(&batch, 10);
+    (void)consumer->ops->poll(consumer, 20, &batch, NULL);
+    alv_batch_done(&batch);
+    char *id = rd_kafka_memberid(alv_kafka_consumer_handle(consumer));
+    bool joined = id != NULL && *id != '\0';
+    if (id != NULL) {
+        rd_kafka_mem_free(NULL, id);
+    }
+    return joined;
+}
+
 static void commit__with_refused_offsets_is_aborted(void **state)
 {
     (void)state;
@@ -242,6 +260,7 @@ static void commit__with_refused_offsets_is_aborted(void **state)
     test_stage stage = stage_new(1);
     alv_consumer *consumer = NULL;
     assert_int_equal(stage.log->ops->open_consumer(stage.log, 0, &silent, &consumer, NULL), ALV_OK);
+    assert_true(alv_wait_until(is_member, consumer, 20000));
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         alv_error err = ALV_ERROR_NONE;
         begin_and_produce(&stage);
