@@ -30,7 +30,7 @@ typedef enum alv_reason {
     ALV_REASON_BAD_FIELD,           /* "bad-field": missing, of another kind or out of range */
     ALV_REASON_STATE_TOO_LARGE,     /* "state-too-large": the state after it would not fit */
     ALV_REASON_STATE_UNREADABLE,    /* "state-unreadable": the stored state is not a JSON object */
-    ALV_REASON_CRASHED_NODE,        /* \"crashed-node\": it killed the process, again and again */
+    ALV_REASON_CRASHED_NODE,        /* "crashed-node": it killed the process, again and again */
     ALV_REASON_COUNT,               /* not a reason */
 } alv_reason;
 

@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "tests/support/cluster.h"
 #include "tests/support/cluster_view.h"
+#include "tests/support/node_log.h"
 #include "tests/support/wait.h"
 #include "tests/support/wire.h"
 
@@ -165,48 +166,17 @@ static void check_balances(const alv_cluster_node *node)
 
 /* ---- the log --------------------------------------------------------------------------------- */
 
-#define DAY_MS (24 * 60 * 60 * 1000)
-
-/* The time of day of a log line, -1 when it does not begin with a time. */
-static int64_t line_time_ms(const char *line)
-{
-    int hour = 0;
-    int minute = 0;
-    int second = 0;
-    int ms = 0;
-    if (sscanf(line, "%*d-%*d-%*dT%d:%d:%d.%dZ", &hour, &minute, &second, &ms) != 4) {
-        return -1;
-    }
-    return ((int64_t)hour * 60 + minute) * 60000 + (int64_t)second * 1000 + ms;
-}
-
-/* The last line of a node's log that has `text`, in ms after `since_ms`; -1: there is none. */
-static int64_t last_in_log(const alv_cluster_node *node, const char *text, int64_t since_ms)
-{
-    char line[4096];
-    int64_t found_ms = -1;
-    FILE *file = fopen(node->log_path, "r");
-    assert_non_null(file);
-    while (fgets(line, sizeof line, file) != NULL) {
-        if (strstr(line, text) != NULL) {
-            int64_t after_ms = (line_time_ms(line) - since_ms % DAY_MS + DAY_MS) % DAY_MS;
-            found_ms = after_ms < DAY_MS / 2 ? after_ms : found_ms; /* else it was before */
-        }
-    }
-    (void)fclose(file);
-    return found_ms;
-}
-
 /* Says when what happened, as the survivor that acted and the one that got shards saw it. */
 static void report(const char *what, const alv_cluster_node *actor, int64_t killed_ms,
                    int64_t answered_ms)
 {
+    assert_true(alv_cluster_log_has(actor, "event=start "));
     print_message("%s at 0; ms until: verdict %" PRId64 ", evicted %" PRId64 ", assigned %" PRId64
                   ", active %" PRId64 ", every user answered %" PRId64 "\n",
-                  what, last_in_log(actor, "to=dead", killed_ms),
-                  last_in_log(actor, "event=evicted", killed_ms),
-                  last_in_log(actor, "state=restoring", killed_ms),
-                  last_in_log(actor, "state=active", killed_ms), answered_ms);
+                  what, alv_node_log_last(actor, "to=dead", killed_ms),
+                  alv_node_log_last(actor, "event=evicted", killed_ms),
+                  alv_node_log_last(actor, "state=restoring", killed_ms),
+                  alv_node_log_last(actor, "state=active", killed_ms), answered_ms);
 }
 
 /* ---- set-up ---------------------------------------------------------------------------------- */
