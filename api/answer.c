@@ -11,24 +11,32 @@
 
 #define ANSWER_DETAIL_BYTES 1024
 
+static const struct {
+    int status;
+    const char *title;
+} answer_titles[] = {
+    {400, "Bad Request"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {408, "Request Timeout"},
+    {411, "Length Required"},
+    {413, "Content Too Large"},
+    {415, "Unsupported Media Type"},
+    {422, "Unprocessable Content"},
+    {429, "Too Many Requests"},
+    {500, "Internal Server Error"},
+    {503, "Service Unavailable"},
+    {504, "Gateway Timeout"},
+};
+
 static const char *answer_title(int status)
 {
-    switch (status) {
-    case 400:
-        return "Bad Request";
-    case 404:
-        return "Not Found";
-    case 405:
-        return "Method Not Allowed";
-    case 413:
-        return "Content Too Large";
-    case 500:
-        return "Internal Server Error";
-    case 503:
-        return "Service Unavailable";
-    default:
-        return "Error";
+    for (size_t i = 0; i < sizeof answer_titles / sizeof answer_titles[0]; i++) {
+        if (answer_titles[i].status == status) {
+            return answer_titles[i].title;
+        }
     }
+    return "Error";
 }
 
 static void answer_begin(alv_answer *answer, int status, const char *content_type)
@@ -65,21 +73,43 @@ void alv_answer_set_json(alv_answer *answer, int status, json_t *value)
     answer_dump(answer, value);
 }
 
-void alv_answer_set_problem(alv_answer *answer, int status, const char *format, ...)
+/* Takes `members`, which may be NULL. */
+static void answer_set_problem(alv_answer *answer, int status, json_t *members, const char *format,
+                               va_list arguments)
 {
     char detail[ANSWER_DETAIL_BYTES];
-    va_list arguments;
-    va_start(arguments, format);
     (void)vsnprintf(detail, sizeof detail, format, arguments); /* a longer one is cut */
-    va_end(arguments);
     alv_utf8_repair(detail);
 
     answer_begin(answer, status, ALV_ANSWER_PROBLEM);
-    if (status == 503) {
+    if (status == 429 || status == 503) {
         answer->retry_after_s = ALV_HTTP_RETRY_AFTER_S;
     }
-    answer_dump(answer, json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title",
-                                  answer_title(status), "status", status, "detail", detail));
+    json_t *problem = json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title",
+                                answer_title(status), "status", status, "detail", detail);
+    if (members != NULL) {
+        int failed = json_object_update(problem, members);
+        ALV_ASSERT(failed == 0); /* both are objects of ours */
+        json_decref(members);
+    }
+    answer_dump(answer, problem);
+}
+
+void alv_answer_set_problem(alv_answer *answer, int status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    answer_set_problem(answer, status, NULL, format, arguments);
+    va_end(arguments);
+}
+
+void alv_answer_set_problem_with(alv_answer *answer, int status, json_t *members,
+                                 const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    answer_set_problem(answer, status, members, format, arguments);
+    va_end(arguments);
 }
 
 void alv_answer_append_string(alv_answer *answer, alv_view text)

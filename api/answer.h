@@ -21,6 +21,7 @@ typedef struct alv_answer {
     char content_type[96]; /* media type of the body */
     char allow[32];        /* with 405: the methods there are; else empty */
     int retry_after_s;     /* 0 = no such header */
+    int64_t position;      /* changelog offset up to which the state in it is complete; 0 = none */
     bool close;            /* the connection ends with this answer */
     alv_bytes body;
 } alv_answer;
@@ -34,9 +35,13 @@ void alv_answer_begin_json(alv_answer *answer, int status);
 void alv_answer_set_json(alv_answer *answer, int status, json_t *value);
 
 /* An error. `format` is one sentence for people: what is wrong, and what to do when it is not
- * obvious. 503 gets a Retry-After. */
+ * obvious. 429 and 503 get a Retry-After. */
 void alv_answer_set_problem(alv_answer *answer, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* The same with further members for programs, which come last. Steals `members`, an object. */
+void alv_answer_set_problem_with(alv_answer *answer, int status, json_t *members,
+                                 const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* Appends `text` as a JSON string; bytes that are not UTF-8 become '?'. */
 void alv_answer_append_string(alv_answer *answer, alv_view text);

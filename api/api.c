@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include "api/api_internal.h"
+#include "api/http_limits.h"
 #include "api/routes.h"
 #include "base/address.h"
 #include "base/alloc.h"
@@ -73,6 +74,8 @@ static void api_peer_changed(void *payload, const alv_peer_view *peer, alv_peer_
     alv_peers_set_silent(api->peers, peer->node_id, silent);
     if (silent) {
         alv_http_client_give_up(api->client, peer->address);
+    } else {
+        alv_http_client_back(api->client, peer->address);
     }
     if (peer->state == ALV_PEER_DEAD && options->node_dead != NULL) {
         options->node_dead(options->node_payload, peer->node_id);
@@ -110,6 +113,11 @@ static char *api_choose_advertise(const alv_api *api)
     return alv_strdup(advertise);
 }
 
+static size_t api_body_max(void *payload, alv_exchange *exchange)
+{
+    return alv_routes_body_max(payload, exchange);
+}
+
 static void api_handle(void *payload, alv_exchange *exchange)
 {
     alv_routes_handle(payload, exchange);
@@ -126,7 +134,8 @@ static alv_status api_start_all(alv_api *api, alv_error *err)
     api->advertise = api_choose_advertise(api);
     status = api_start_peers(api, err);
     if (status == ALV_OK) {
-        status = alv_http_client_start(ALV_ASK_FORWARDED ": 1", &api->client, err);
+        status = alv_http_client_start(ALV_ASK_FORWARDED ": 1", ALV_HTTP_FORWARD_TIMEOUT_MS,
+                                       &api->client, err);
     }
     if (status == ALV_OK) {
         status = api_start_ask(api, err);
@@ -134,7 +143,9 @@ static alv_status api_start_all(alv_api *api, alv_error *err)
     if (status == ALV_OK) {
         status = api_start_monitor(api, err);
     }
-    return status == ALV_OK ? alv_http_server_start(api->server, api_handle, api, err) : status;
+    const alv_http_service service = {
+        .body_max = api_body_max, .handle = api_handle, .payload = api};
+    return status == ALV_OK ? alv_http_server_start(api->server, &service, err) : status;
 }
 
 alv_status alv_api_start(const alv_api_options *options, alv_api **out, alv_error *err)

@@ -1,9 +1,12 @@
 #include "api/exchange.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/exchange_internal.h"
+#include "api/url.h"
 #include "base/alloc.h"
 #include "base/assert.h"
 
@@ -32,13 +35,51 @@ const char *alv_exchange_header(const alv_exchange *exchange, const char *name)
     return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
 }
 
+alv_status alv_exchange_query(const alv_exchange *exchange, const char *name, size_t size_max,
+                              bool *out_found, alv_bytes *out, alv_error *err)
+{
+    const char *value =
+        MHD_lookup_connection_value(exchange->connection, MHD_GET_ARGUMENT_KIND, name);
+    alv_bytes_clear(out);
+    *out_found = value != NULL;
+    if (value == NULL || value[0] == '\0') {
+        return ALV_OK;
+    }
+    alv_error why = ALV_ERROR_NONE;
+    if (alv_url_decode(alv_view_of(value), size_max, out, &why) != ALV_OK) {
+        return alv_fail(err, ALV_REJECT, "the parameter %s cannot be used: %s", name, why.text);
+    }
+    return ALV_OK;
+}
+
 bool alv_exchange_has_body(const alv_exchange *exchange)
+{
+    return alv_exchange_header(exchange, MHD_HTTP_HEADER_CONTENT_LENGTH) != NULL ||
+           alv_exchange_header(exchange, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL;
+}
+
+bool alv_exchange_expects_body(const alv_exchange *exchange)
 {
     const char *length = alv_exchange_header(exchange, MHD_HTTP_HEADER_CONTENT_LENGTH);
     if (length != NULL && strcmp(length, "0") != 0) {
         return true;
     }
     return alv_exchange_header(exchange, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL;
+}
+
+size_t alv_exchange_body_length(const alv_exchange *exchange)
+{
+    const char *length = alv_exchange_header(exchange, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    if (length == NULL) {
+        return SIZE_MAX;
+    }
+    return (size_t)strtoull(length, NULL, 10); /* the library has checked that it is a number */
+}
+
+void alv_exchange_take_body(alv_exchange *exchange, alv_bytes *out)
+{
+    *out = exchange->body;
+    exchange->body = ALV_BYTES_EMPTY;
 }
 
 void alv_exchange_defer(alv_exchange *exchange)
@@ -82,6 +123,11 @@ static void exchange_add_headers(struct MHD_Response *response, const alv_answer
         char seconds[16];
         (void)snprintf(seconds, sizeof seconds, "%d", answer->retry_after_s);
         exchange_add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+    }
+    if (answer->position > 0) {
+        char position[24];
+        (void)snprintf(position, sizeof position, "%" PRId64, answer->position);
+        exchange_add_header(response, ALV_EXCHANGE_POSITION, position);
     }
     if (answer->close) {
         exchange_add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
@@ -131,5 +177,6 @@ void alv_exchange_free(alv_exchange *exchange)
     }
     ALV_ASSERT(exchange->stream == NULL); /* sent as soon as it is attached */
     alv_answer_done(&exchange->answer);
+    alv_bytes_done(&exchange->body);
     alv_free(exchange);
 }

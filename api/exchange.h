@@ -18,6 +18,9 @@
 
 #include "api/answer.h"
 
+/* A header of answers that show state: the changelog offset up to which it is complete. */
+#define ALV_EXCHANGE_POSITION "Alluvium-Position"
+
 typedef struct alv_exchange alv_exchange;
 
 /* "GET", "HEAD", ... Borrowed. */
@@ -29,6 +32,20 @@ const char *alv_exchange_path(const alv_exchange *exchange);
 /* The value of a request header, NULL when it is absent. Borrowed. Only within the handler.
  * @thread http */
 const char *alv_exchange_header(const alv_exchange *exchange, const char *name);
+
+/* The query parameter `name`, decoded, into `out` (cleared first); *out_found says whether there is
+ * one. ALV_REJECT: it cannot be decoded, or has more than `size_max` bytes. An empty one is found and
+ * empty. Only within the handler.
+ * @thread http */
+alv_status alv_exchange_query(const alv_exchange *exchange, const char *name, size_t size_max,
+                              bool *out_found, alv_bytes *out, alv_error *err);
+
+/* Whether the request said that it has a body, maybe an empty one. Only within the handler.
+ * @thread http */
+bool alv_exchange_has_body(const alv_exchange *exchange);
+
+/* Moves the body, which is whole when the handler is called, into `out`. @thread http */
+void alv_exchange_take_body(alv_exchange *exchange, alv_bytes *out);
 
 /* Says that the answer comes later. Call it before another thread can see the exchange, and do not
  * touch the exchange afterwards in the handler.

@@ -17,6 +17,10 @@ struct alv_exchange {
     struct MHD_Connection *connection;
     const char *method; /* the library's, as long as the request */
     const char *path;
+    alv_bytes body;          /* what has come of it */
+    size_t body_bytes_max;   /* what may come */
+    size_t body_counted;     /* of the server's budget for bodies */
+    int body_refused;        /* the HTTP status it ends with, once the rest was dropped; else 0 */
     bool deferred;           /* written by the server's thread only, so it may always read it */
     bool answered;           /* written by whoever answers; the server reads it once resumed */
     alv_answer answer;       /* once answered, until it is sent */
@@ -29,8 +33,11 @@ struct MHD_Response *alv_http_stream_response(alv_http_stream *stream);
 alv_exchange *alv_exchange_new(struct MHD_Connection *connection, const char *method,
                                const char *path);
 
-/* Whether the request says that a body follows. */
-bool alv_exchange_has_body(const alv_exchange *exchange);
+/* Whether the request says that a body of at least one byte follows. */
+bool alv_exchange_expects_body(const alv_exchange *exchange);
+
+/* How long it says that body is; SIZE_MAX when it does not say, or too much to count. */
+size_t alv_exchange_body_length(const alv_exchange *exchange);
 
 /* Hands the answer to the library, which takes its body. */
 enum MHD_Result alv_exchange_send(alv_exchange *exchange);

@@ -4,11 +4,15 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "api/exchange.h"
+#include "api/http_hosts.h"
 #include "api/http_limits.h"
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/inbox.h"
 #include "base/logger.h"
 
@@ -17,9 +21,21 @@
 #define CLIENT_IDLE_MS 10000
 
 /* What somebody asked for; travels through the inbox to the client's thread. */
+typedef enum client_wish {
+    CLIENT_CALL,
+    CLIENT_GIVE_UP, /* those to this address */
+    CLIENT_BACK,    /* the address answers again */
+} client_wish;
+
 typedef struct client_call {
+    client_wish wish;
     char *url;
-    alv_http_reply reply; /* NULL: not a call; give up those whose URL begins with `url` */
+    size_t host_at; /* where host:port is in it */
+    size_t host_size;
+    bool is_post;
+    alv_bytes body;
+    struct curl_slist *headers; /* of a POST, all; NULL = those that every request has */
+    alv_http_reply reply;
     void *payload;
 } client_call;
 
@@ -35,7 +51,10 @@ typedef struct client_transfer {
 
 struct alv_http_client {
     CURLM *multi;
+    char *header; /* NULL = none */
     struct curl_slist *headers;
+    int timeout_ms;
+    alv_http_hosts *hosts; /* client's thread */
     pthread_t thread;
     bool started; /* and not yet joined; main only */
     atomic_bool stopping;
@@ -58,8 +77,21 @@ static void client_init_library(void)
 
 static void client_free_call(client_call *call)
 {
+    alv_bytes_done(&call->body);
+    curl_slist_free_all(call->headers);
     alv_free(call->url);
     alv_free(call);
+}
+
+/* The host:port of a call. */
+static alv_view client_host(const client_call *call)
+{
+    return (alv_view){call->url + call->host_at, call->host_size};
+}
+
+static int64_t client_now_ms(void)
+{
+    return alv_monotonic_us(alv_clock_system()) / 1000;
 }
 
 /* The end of every call: replies and frees it. */
@@ -101,7 +133,6 @@ static void client_set_up(const alv_http_client *client, client_transfer *transf
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, client_take_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, client->headers);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -111,7 +142,7 @@ static void client_set_up(const alv_http_client *client, client_transfer *transf
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)ALV_HTTP_CONNECT_TIMEOUT_MS);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)ALV_HTTP_FORWARD_TIMEOUT_MS);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)client->timeout_ms);
 }
 
 static client_transfer *client_take_transfer(alv_http_client *client)
@@ -170,12 +201,31 @@ static void client_unlink(alv_http_client *client, client_transfer *transfer)
     }
 }
 
+static void client_set_method(const alv_http_client *client, CURL *easy, const client_call *call)
+{
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER,
+                     call->headers != NULL ? call->headers : client->headers);
+    if (call->is_post) {
+        curl_easy_setopt(easy, CURLOPT_POST, 1L);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.size);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, alv_bytes_view(&call->body).data);
+    } else {
+        curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+    }
+}
+
 static void client_begin(alv_http_client *client, client_call *call)
 {
+    int64_t wait_ms = alv_http_hosts_wait_ms(client->hosts, client_host(call), client_now_ms());
+    if (wait_ms > 0) {
+        client_give_up(client, call, "it could not be reached a moment ago");
+        return;
+    }
     client_transfer *transfer = client_take_transfer(client);
     transfer->call = call;
     transfer->error[0] = '\0';
     curl_easy_setopt(transfer->easy, CURLOPT_URL, call->url);
+    client_set_method(client, transfer->easy, call);
     CURLMcode code = curl_multi_add_handle(client->multi, transfer->easy);
     ALV_ASSERT(code == CURLM_OK);
     client_link(client, transfer);
@@ -191,6 +241,25 @@ static client_call *client_detach(alv_http_client *client, client_transfer *tran
     return call;
 }
 
+static int64_t client_read_position(CURL *easy)
+{
+    struct curl_header *header = NULL;
+    if (curl_easy_header(easy, ALV_EXCHANGE_POSITION, 0, CURLH_HEADER, -1, &header) != CURLHE_OK) {
+        return 0;
+    }
+    long long position = strtoll(header->value, NULL, 10);
+    return position > 0 ? position : 0;
+}
+
+/* Whether the peer could not even be connected to. */
+static bool client_was_unreachable(CURL *easy, CURLcode code)
+{
+    curl_off_t connected_us = 0;
+    curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connected_us);
+    return code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
+           (code == CURLE_OPERATION_TIMEDOUT && connected_us == 0);
+}
+
 /* Reads what the peer said beside the body. */
 static void client_read_head(client_transfer *transfer)
 {
@@ -203,14 +272,20 @@ static void client_read_head(client_transfer *transfer)
     alv_answer *answer = &transfer->answer;
     answer->status = (int)status;
     answer->retry_after_s = retry_after_s > 0 && retry_after_s < 3600 ? (int)retry_after_s : 0;
+    answer->position = client_read_position(transfer->easy);
     (void)snprintf(answer->content_type, sizeof answer->content_type, "%s",
                    content_type != NULL ? content_type : ALV_ANSWER_JSON);
 }
 
 static void client_finish(alv_http_client *client, client_transfer *transfer, CURLcode code)
 {
+    bool unreachable = client_was_unreachable(transfer->easy, code);
     client_call *call = client_detach(client, transfer);
+    if (unreachable) {
+        alv_http_hosts_failed(client->hosts, client_host(call), client_now_ms());
+    }
     if (code == CURLE_OK) {
+        alv_http_hosts_forget(client->hosts, client_host(call));
         client_read_head(transfer);
         client_reply(client, call, ALV_OK, &transfer->answer, NULL);
     } else {
@@ -225,17 +300,31 @@ static void client_finish(alv_http_client *client, client_transfer *transfer, CU
 }
 
 /* The peer that was meant is dead. */
-static void client_give_up_peer(alv_http_client *client, client_call *wish)
+static void client_give_up_peer(alv_http_client *client, const client_call *wish)
 {
-    alv_view prefix = alv_view_of(wish->url);
     for (client_transfer *next, *transfer = client->active; transfer != NULL; transfer = next) {
         next = transfer->next;
-        if (alv_view_starts_with(alv_view_of(transfer->call->url), prefix)) {
+        if (alv_view_equal(client_host(transfer->call), client_host(wish))) {
             client_give_up(client, client_detach(client, transfer), "the peer is dead");
             client_keep_transfer(client, transfer);
         }
     }
-    client_free_call(wish);
+}
+
+static void client_take(alv_http_client *client, client_call *call)
+{
+    switch (call->wish) {
+    case CLIENT_CALL:
+        client_begin(client, call);
+        return;
+    case CLIENT_GIVE_UP:
+        client_give_up_peer(client, call);
+        break;
+    case CLIENT_BACK:
+        alv_http_hosts_forget(client->hosts, client_host(call));
+        break;
+    }
+    client_free_call(call);
 }
 
 /* ---- the thread ------------------------------------------------------------------------------ */
@@ -245,11 +334,7 @@ static void client_turn(alv_http_client *client)
 {
     client_call *call;
     while ((call = alv_inbox_take(client->inbox)) != NULL) {
-        if (call->reply != NULL) {
-            client_begin(client, call);
-        } else {
-            client_give_up_peer(client, call);
-        }
+        client_take(client, call);
     }
     int running = 0;
     CURLMcode code = curl_multi_perform(client->multi, &running);
@@ -280,7 +365,7 @@ static void *client_run(void *payload)
     }
     client_call *call;
     while ((call = alv_inbox_take(client->inbox)) != NULL) {
-        if (call->reply != NULL) {
+        if (call->wish == CLIENT_CALL) {
             client_give_up(client, call, "this node is stopping");
         } else {
             client_free_call(call);
@@ -297,7 +382,8 @@ static void client_wake(void *payload)
 
 /* ---- public ---------------------------------------------------------------------------------- */
 
-alv_status alv_http_client_start(const char *header, alv_http_client **out, alv_error *err)
+alv_status alv_http_client_start(const char *header, int timeout_ms, alv_http_client **out,
+                                 alv_error *err)
 {
     int failed = pthread_once(&client_library_once, client_init_library);
     ALV_ASSERT(failed == 0);
@@ -307,7 +393,10 @@ alv_status alv_http_client_start(const char *header, alv_http_client **out, alv_
     curl_multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
                       (long)ALV_HTTP_FORWARD_CONNECTIONS_MAX);
     curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)ALV_HTTP_FORWARDS_MAX);
+    client->timeout_ms = timeout_ms;
+    client->hosts = alv_http_hosts_new();
     if (header != NULL) {
+        client->header = alv_strdup(header);
         client->headers = curl_slist_append(NULL, header);
     }
     client->inbox = alv_inbox_new(ALV_HTTP_FORWARDS_MAX, NULL);
@@ -322,19 +411,24 @@ alv_status alv_http_client_start(const char *header, alv_http_client **out, alv_
     return ALV_OK;
 }
 
-/* The count, not the inbox, is what bounds: a call leaves the inbox when it is begun. */
-bool alv_http_client_get(alv_http_client *client, const char *address, alv_view path,
-                         alv_http_reply reply, void *payload)
+static client_call *client_call_new(client_wish wish, const char *address, alv_view path)
 {
-    if (atomic_fetch_add(&client->call_count, 1) >= ALV_HTTP_FORWARDS_MAX) {
-        atomic_fetch_sub(&client->call_count, 1);
-        return false;
-    }
     client_call *call = alv_alloc(sizeof *call);
+    call->wish = wish;
     call->url = alv_format("http://%s%.*s", address, (int)path.size, path.data);
+    call->host_at = strlen("http://");
+    call->host_size = strlen(address);
+    return call;
+}
+
+/* The count, not the inbox, is what bounds: a call leaves the inbox when it is begun. */
+static bool client_post(alv_http_client *client, client_call *call, alv_http_reply reply,
+                        void *payload)
+{
     call->reply = reply;
     call->payload = payload;
-    if (alv_inbox_try_post(client->inbox, call)) {
+    if (atomic_fetch_add(&client->call_count, 1) < ALV_HTTP_FORWARDS_MAX &&
+        alv_inbox_try_post(client->inbox, call)) {
         return true;
     }
     atomic_fetch_sub(&client->call_count, 1);
@@ -342,14 +436,49 @@ bool alv_http_client_get(alv_http_client *client, const char *address, alv_view 
     return false;
 }
 
-/* With no room for the wish the time-out will do. */
+bool alv_http_client_get(alv_http_client *client, const char *address, alv_view path,
+                         alv_http_reply reply, void *payload)
+{
+    return client_post(client, client_call_new(CLIENT_CALL, address, path), reply, payload);
+}
+
+/* An empty "Expect:" keeps libcurl from waiting for a 100 before it sends a large body. */
+bool alv_http_client_post(alv_http_client *client, const char *address, alv_view path,
+                          alv_bytes *body, const char *const *headers, size_t header_count,
+                          alv_http_reply reply, void *payload)
+{
+    client_call *call = client_call_new(CLIENT_CALL, address, path);
+    call->is_post = true;
+    call->body = *body;
+    *body = ALV_BYTES_EMPTY;
+    call->headers = curl_slist_append(NULL, "Content-Type: " ALV_ANSWER_JSON);
+    call->headers = curl_slist_append(call->headers, "Expect:");
+    if (client->header != NULL) {
+        call->headers = curl_slist_append(call->headers, client->header);
+    }
+    for (size_t i = 0; i < header_count; i++) {
+        call->headers = curl_slist_append(call->headers, headers[i]);
+    }
+    return client_post(client, call, reply, payload);
+}
+
+/* With no room for the wish the time-out, or the end of the pause, will do. */
+static void client_wish_for(alv_http_client *client, client_wish wish, const char *address)
+{
+    client_call *call = client_call_new(wish, address, ALV_VIEW("/"));
+    if (!alv_inbox_try_post(client->inbox, call)) {
+        client_free_call(call);
+    }
+}
+
 void alv_http_client_give_up(alv_http_client *client, const char *address)
 {
-    client_call *wish = alv_alloc(sizeof *wish);
-    wish->url = alv_format("http://%s/", address);
-    if (!alv_inbox_try_post(client->inbox, wish)) {
-        client_free_call(wish);
-    }
+    client_wish_for(client, CLIENT_GIVE_UP, address);
+}
+
+void alv_http_client_back(alv_http_client *client, const char *address)
+{
+    client_wish_for(client, CLIENT_BACK, address);
 }
 
 void alv_http_client_stop(alv_http_client *client)
@@ -379,6 +508,8 @@ void alv_http_client_free(alv_http_client *client)
     }
     (void)curl_multi_cleanup(client->multi); /* no handle is in it any more */
     curl_slist_free_all(client->headers);
+    alv_http_hosts_free(client->hosts);
+    alv_free(client->header);
     alv_inbox_free(client->inbox);
     alv_free(client);
 }

@@ -6,8 +6,11 @@
  * Owns:   its thread, its connections, what was asked and not yet answered.
  * Fails:  a peer that does not answer is ALV_RETRY in the reply.
  * Limits: ALV_HTTP_FORWARDS_MAX requests at a time, ALV_HTTP_FORWARD_CONNECTIONS_MAX connections
- *         per peer; ALV_HTTP_CONNECT_TIMEOUT_MS to connect, ALV_HTTP_FORWARD_TIMEOUT_MS in all;
+ *         per peer; ALV_HTTP_CONNECT_TIMEOUT_MS to connect, the time-out given at the start in all;
  *         ALV_HTTP_ANSWER_BYTES_MAX per answer.
+ *
+ * A peer that cannot be reached is left alone for a while, ALV_BACKOFF_FIRST_MS to ALV_BACKOFF_MAX_MS:
+ * until then whoever asks it gets ALV_RETRY at once, unless somebody says that it is back.
  */
 #ifndef ALV_API_HTTP_CLIENT_H
 #define ALV_API_HTTP_CLIENT_H
@@ -21,8 +24,10 @@ typedef struct alv_http_client alv_http_client;
 typedef void (*alv_http_reply)(void *payload, alv_status status, alv_answer *answer,
                                const alv_error *err);
 
-/* `header` ("Name: value") is sent with every request; NULL for none. ALV_FATAL. */
-alv_status alv_http_client_start(const char *header, alv_http_client **out, alv_error *err);
+/* `header` ("Name: value") is sent with every request; NULL for none. A request has `timeout_ms` in all.
+ * ALV_FATAL. */
+alv_status alv_http_client_start(const char *header, int timeout_ms, alv_http_client **out,
+                                 alv_error *err);
 
 /* Asks for http://<address><path>; `path` is encoded already. The reply comes exactly once. False,
  * and no reply, when too many requests are under way or the client was stopped.
@@ -30,9 +35,18 @@ alv_status alv_http_client_start(const char *header, alv_http_client **out, alv_
 bool alv_http_client_get(alv_http_client *client, const char *address, alv_view path,
                          alv_http_reply reply, void *payload);
 
+/* The same with POST. Takes `body`, which is JSON, also when it returns false. `headers`
+ * ("Name: value") are `header_count` further ones. @thread any @blocks no */
+bool alv_http_client_post(alv_http_client *client, const char *address, alv_view path,
+                          alv_bytes *body, const char *const *headers, size_t header_count,
+                          alv_http_reply reply, void *payload);
+
 /* Nobody at `address` will answer any more: what is asked of it and not answered gets ALV_RETRY
  * soon, instead of after the time-out. @thread any @blocks no */
 void alv_http_client_give_up(alv_http_client *client, const char *address);
+
+/* Somebody has heard of `address`: it may be asked again at once. @thread any @blocks no */
+void alv_http_client_back(alv_http_client *client, const char *address);
 
 /* Gives up what is under way (with ALV_RETRY) and ends the thread; later gets return false. */
 void alv_http_client_stop(alv_http_client *client);

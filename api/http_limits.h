@@ -6,6 +6,8 @@
 #ifndef ALV_API_HTTP_LIMITS_H
 #define ALV_API_HTTP_LIMITS_H
 
+#include <stddef.h>
+
 #include "base/limits.h"
 
 /* Memory of one connection for request line, headers and the head of the response. A key may be
@@ -13,7 +15,11 @@
 #define ALV_HTTP_CONNECTION_BYTES (16 * 1024)
 static_assert(ALV_HTTP_CONNECTION_BYTES > 8 * 3 * ALV_KEY_BYTES_MAX, "the longest key fits easily");
 
-/* What callers are told to wait before they come back after 503. */
+/* Bodies of requests that are held at a time, all together; a request that finds no room gets 503. */
+#define ALV_HTTP_BODIES_BYTES_MAX ((size_t)64 * 1024 * 1024)
+static_assert(ALV_HTTP_BODIES_BYTES_MAX > 32 * ALV_COMMAND_BYTES_MAX, "large commands at a time");
+
+/* What callers are told to wait before they come back after 429 and 503. */
 #define ALV_HTTP_RETRY_AFTER_S 1
 
 /* How long a request may wait for its shard to become readable somewhere, and how often it is

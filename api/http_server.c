@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,8 +19,8 @@ struct alv_http_server {
     struct MHD_Daemon *daemon;
     int socket; /* the library's once started; then -1 */
     char address[ALV_LISTENER_ADDRESS_BYTES];
-    alv_http_handler handler;
-    void *payload;
+    alv_http_service service;
+    size_t bodies_bytes;    /* of all exchanges; server's thread */
     atomic_bool refusing;   /* set once, by main */
     atomic_int in_progress; /* exchanges that are not complete */
     alv_inbox *idle;        /* main waits here for the last of them */
@@ -46,14 +47,58 @@ static size_t server_keep_escapes(void *payload, struct MHD_Connection *connecti
     return strlen(text);
 }
 
-/* Sent before the body is read, which makes the library close the connection afterwards. */
-static enum MHD_Result server_refuse_body(alv_exchange *exchange)
+/* ---- bodies ---------------------------------------------------------------------------------- */
+
+static enum MHD_Result server_refuse_body(alv_exchange *exchange, int status)
 {
     alv_answer answer = ALV_ANSWER_NONE;
-    alv_answer_set_problem(&answer, 400, "a %s request here has no body", exchange->method);
+    if (status == 413) {
+        alv_answer_set_problem(&answer, 413, "the body may have at most %zu bytes",
+                               exchange->body_bytes_max);
+    } else {
+        alv_answer_set_problem(&answer, status, "this node has too many requests to read");
+    }
     alv_exchange_answer(exchange, &answer);
     return alv_exchange_send(exchange);
 }
+
+/* At the head of a request with a body. An answer that is sent now makes the library close the
+ * connection afterwards, because the body is not read. */
+static enum MHD_Result server_begin_body(alv_http_server *server, alv_exchange *exchange)
+{
+    exchange->body_bytes_max = server->service.body_max(server->service.payload, exchange);
+    if (exchange->body_bytes_max == 0) {
+        return alv_exchange_send(exchange);
+    }
+    size_t length = alv_exchange_body_length(exchange);
+    if (length != SIZE_MAX && length > exchange->body_bytes_max) {
+        return server_refuse_body(exchange, 413);
+    }
+    return MHD_YES;
+}
+
+/* Keeps what has come, or drops it when it is too much: the library sends an answer only before a
+ * body or behind it. */
+static void server_take_body(alv_http_server *server, alv_exchange *exchange, const char *data,
+                             size_t size)
+{
+    if (exchange->body_refused != 0) {
+        return;
+    }
+    if (size > exchange->body_bytes_max - exchange->body.size) {
+        exchange->body_refused = 413;
+    } else if (size > ALV_HTTP_BODIES_BYTES_MAX - server->bodies_bytes) {
+        exchange->body_refused = 503;
+    } else {
+        alv_bytes_append(&exchange->body, data, size);
+        server->bodies_bytes += size;
+        exchange->body_counted += size;
+        return;
+    }
+    alv_bytes_done(&exchange->body);
+}
+
+/* ---- requests -------------------------------------------------------------------------------- */
 
 /* The request is whole. Once deferred, the exchange may already be in the hands of another thread
  * when the handler returns; it is freed on this thread, so `deferred` can still be read. */
@@ -64,30 +109,33 @@ static enum MHD_Result server_handle(alv_http_server *server, alv_exchange *exch
         alv_answer_set_problem(&answer, 503, "this node is stopping");
         answer.close = true;
         alv_exchange_answer(exchange, &answer);
+    } else if (exchange->body_refused != 0) {
+        return server_refuse_body(exchange, exchange->body_refused);
     } else {
-        server->handler(server->payload, exchange);
+        server->service.handle(server->service.payload, exchange);
     }
     return exchange->deferred ? MHD_YES : alv_exchange_send(exchange);
 }
 
-/* Called by the library at the head of a request, when it is whole, and after a deferred exchange
- * was answered. */
+/* Called by the library at the head of a request, for each piece of its body, when it is whole, and after
+ * a deferred exchange was answered. */
 static enum MHD_Result server_access(void *payload, struct MHD_Connection *connection,
                                      const char *url, const char *method, const char *version,
                                      const char *upload, size_t *upload_size, void **slot)
 {
     (void)version;
-    (void)upload;
     alv_http_server *server = payload;
     alv_exchange *exchange = *slot;
     if (exchange == NULL) {
         exchange = alv_exchange_new(connection, method, url);
         *slot = exchange;
         atomic_fetch_add(&server->in_progress, 1);
-        return alv_exchange_has_body(exchange) ? server_refuse_body(exchange) : MHD_YES;
+        return alv_exchange_expects_body(exchange) ? server_begin_body(server, exchange) : MHD_YES;
     }
     if (*upload_size != 0) {
-        return MHD_NO; /* a body that no header announced: ends the connection */
+        server_take_body(server, exchange, upload, *upload_size);
+        *upload_size = 0;
+        return MHD_YES;
     }
     if (exchange->deferred) {
         return alv_exchange_send(exchange);
@@ -105,6 +153,7 @@ static void server_completed(void *payload, struct MHD_Connection *connection, v
     if (*slot == NULL) {
         return; /* it was refused by the library before we heard of it */
     }
+    server->bodies_bytes -= ((alv_exchange *)*slot)->body_counted;
     alv_exchange_free(*slot);
     *slot = NULL;
     if (atomic_fetch_sub(&server->in_progress, 1) == 1 && atomic_load(&server->refusing)) {
@@ -144,12 +193,11 @@ alv_status alv_http_server_open(const char *address, alv_http_server **out, alv_
 }
 
 /* The library takes the socket, and closes it also when it fails. */
-alv_status alv_http_server_start(alv_http_server *server, alv_http_handler handler, void *payload,
+alv_status alv_http_server_start(alv_http_server *server, const alv_http_service *service,
                                  alv_error *err)
 {
     ALV_ASSERT(server->daemon == NULL);
-    server->handler = handler;
-    server->payload = payload;
+    server->service = *service;
     server->daemon = server_open_daemon(server);
     server->socket = -1;
     if (server->daemon == NULL) {

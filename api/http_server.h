@@ -2,14 +2,16 @@
  *
  * Why:    the HTTP library (libmicrohttpd) is met here and in exchange.c only. It parses HTTP/1.0
  *         and 1.1 and answers by itself, with a short HTML page, what is not HTTP at all (400, 414,
- *         431, 505). Everything else comes to one handler.
- * Thread: open, start, refuse, stop: main. The handler runs on the server's one thread: it must not
+ *         431, 505). Everything else comes to one service.
+ * Thread: open, start, refuse, stop: main. The service runs on the server's one thread: it must not
  *         block.
  * Owns:   its socket, its thread and the exchanges.
  * Fails:  ALV_REJECT: the address cannot be used, `err` says why.
  * Limits: ALV_HTTP_CONNECTIONS_MAX connections, further ones wait in the kernel's queue;
- *         ALV_HTTP_IDLE_TIMEOUT_S without a byte; ALV_HTTP_CONNECTION_BYTES for a request's head.
- *         No route takes a body yet: a request with one is refused before it is read.
+ *         ALV_HTTP_IDLE_TIMEOUT_S without a byte; ALV_HTTP_CONNECTION_BYTES for a request's head;
+ *         for a body what the service allows it, ALV_HTTP_BODIES_BYTES_MAX for all that are held. A body
+ *         that is announced as too large is refused before it is read; of one that turns out too
+ *         large nothing more is kept.
  */
 #ifndef ALV_API_HTTP_SERVER_H
 #define ALV_API_HTTP_SERVER_H
@@ -18,21 +20,29 @@
 
 typedef struct alv_http_server alv_http_server;
 
-/* Answers or defers `exchange` before it returns. */
-typedef void (*alv_http_handler)(void *payload, alv_exchange *exchange);
+/* What the server calls, on its thread. */
+typedef struct alv_http_service {
+    /* The head of a request is there and announces a body: how many bytes of it may come. 0: it was
+     * refused; then the exchange has been answered. */
+    size_t (*body_max)(void *payload, alv_exchange *exchange);
+
+    /* The request is whole: answers or defers `exchange` before it returns. */
+    void (*handle)(void *payload, alv_exchange *exchange);
+    void *payload;
+} alv_http_service;
 
 /* Binds `address`, "host:port" or "[v6]:port"; port 0 = one that is free. Connections wait in the
  * kernel's queue until the server starts. */
 alv_status alv_http_server_open(const char *address, alv_http_server **out, alv_error *err);
 
-/* Serves from now on; what the handler needs must be there. At most once. ALV_FATAL. */
-alv_status alv_http_server_start(alv_http_server *server, alv_http_handler handler, void *payload,
+/* Serves from now on; what the service needs must be there. At most once. ALV_FATAL. */
+alv_status alv_http_server_start(alv_http_server *server, const alv_http_service *service,
                                  alv_error *err);
 
 /* The address as it is bound, "host:port". Borrowed, valid until stop. @thread any */
 const char *alv_http_server_address(const alv_http_server *server);
 
-/* From now on the handler is not called any more: requests get 503 and their connection is
+/* From now on the service is not called any more: requests get 503 and their connection is
  * closed. */
 void alv_http_server_refuse(alv_http_server *server);
 

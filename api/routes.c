@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "api/api_internal.h"
 #include "api/health.h"
@@ -70,30 +71,32 @@ static void route_ready(alv_api *api, alv_exchange *exchange, alv_view none)
 }
 
 static const alv_route routes_table[] = {
-    {"GET", "/v1/entities/{key}", route_entity},
-    {"GET", "/v1/shards", route_shards},
-    {"GET", "/v1/cluster", route_cluster},
-    {"GET", "/v1/peers", route_peers},
-    {"GET", "/v1/peers/stream", route_peer_stream},
-    {"GET", "/healthz", route_alive},
-    {"GET", "/readyz", route_ready},
+    {"GET", "/v1/entities/{key}", route_entity, 0},
+    {"GET", "/v1/shards", route_shards, 0},
+    {"GET", "/v1/cluster", route_cluster, 0},
+    {"GET", "/v1/peers", route_peers, 0},
+    {"GET", "/v1/peers/stream", route_peer_stream, 0},
+    {"GET", "/healthz", route_alive, 0},
+    {"GET", "/readyz", route_ready, 0},
 };
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
 static bool route_fits(const alv_route *route, alv_view path, alv_view *out_parameter)
 {
-    const char *brace = strchr(route->pattern, '{');
-    if (brace == NULL) {
+    const char *open = strchr(route->pattern, '{');
+    if (open == NULL) {
         *out_parameter = ALV_VIEW_NONE;
         return alv_view_equal(path, alv_view_of(route->pattern));
     }
-    alv_view prefix = {route->pattern, (size_t)(brace - route->pattern)};
-    if (!alv_view_starts_with(path, prefix)) {
+    alv_view before = {route->pattern, (size_t)(open - route->pattern)};
+    alv_view after = alv_view_of(strchr(open, '}') + 1);
+    if (path.size < before.size + after.size || !alv_view_starts_with(path, before)) {
         return false;
     }
-    *out_parameter = (alv_view){path.data + prefix.size, path.size - prefix.size};
-    return true;
+    *out_parameter = (alv_view){path.data + before.size, path.size - before.size - after.size};
+    alv_view rest = {out_parameter->data + out_parameter->size, after.size};
+    return alv_view_equal(rest, after);
 }
 
 static void route_allow(alv_route_match *match, const char *method)
@@ -137,14 +140,53 @@ static void route_refuse(alv_exchange *exchange, const alv_route_match *match)
     alv_exchange_answer(exchange, &answer);
 }
 
+static alv_route_match route_find(const alv_exchange *exchange)
+{
+    return alv_routes_match(routes_table, sizeof routes_table / sizeof routes_table[0],
+                            alv_exchange_method(exchange),
+                            alv_view_of(alv_exchange_path(exchange)));
+}
+
+/* Parameters such as charset may follow; JSON is UTF-8 whatever they say. */
+static bool route_is_json(const char *content_type)
+{
+    size_t size = strlen(ALV_ANSWER_JSON);
+    return content_type != NULL && strncasecmp(content_type, ALV_ANSWER_JSON, size) == 0 &&
+           strchr("; \t", content_type[size]) != NULL;
+}
+
+size_t alv_routes_body_max(alv_api *api, alv_exchange *exchange)
+{
+    (void)api;
+    alv_route_match match = route_find(exchange);
+    if (match.route == NULL) {
+        route_refuse(exchange, &match);
+        return 0;
+    }
+    alv_answer answer = ALV_ANSWER_NONE;
+    if (match.route->body_bytes_max == 0) {
+        alv_answer_set_problem(&answer, 400, "a %s request here has no body",
+                               alv_exchange_method(exchange));
+    } else if (!route_is_json(alv_exchange_header(exchange, "Content-Type"))) {
+        alv_answer_set_problem(&answer, 415, "the body must be of Content-Type " ALV_ANSWER_JSON);
+    } else {
+        return match.route->body_bytes_max;
+    }
+    alv_exchange_answer(exchange, &answer);
+    return 0;
+}
+
 void alv_routes_handle(alv_api *api, alv_exchange *exchange)
 {
-    alv_route_match match =
-        alv_routes_match(routes_table, sizeof routes_table / sizeof routes_table[0],
-                         alv_exchange_method(exchange), alv_view_of(alv_exchange_path(exchange)));
-    if (match.route != NULL) {
-        match.route->handler(api, exchange, match.parameter);
-    } else {
+    alv_route_match match = route_find(exchange);
+    if (match.route == NULL) {
         route_refuse(exchange, &match);
+    } else if (match.route->body_bytes_max > 0 && !alv_exchange_has_body(exchange)) {
+        alv_answer answer = ALV_ANSWER_NONE;
+        alv_answer_set_problem(&answer, 411, "a %s request here needs a body, and Content-Length",
+                               alv_exchange_method(exchange));
+        alv_exchange_answer(exchange, &answer);
+    } else {
+        match.route->handler(api, exchange, match.parameter);
     }
 }

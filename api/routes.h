@@ -1,7 +1,8 @@
 /* routes.h — which request goes where: one table, one loop.
  *
  * Why:    adding a request is a row, a handler and a test. A path nobody knows is 404, a path with
- *         another method 405 with Allow; HEAD is answered like GET, without the body.
+ *         another method 405 with Allow; HEAD is answered like GET, without the body. A body of
+ *         another kind than application/json is 415, one that nobody asked for 400.
  * Thread: the server's.
  * Owns:   nothing.
  */
@@ -17,8 +18,9 @@ typedef void (*alv_route_handler)(alv_api *api, alv_exchange *exchange, alv_view
 
 typedef struct alv_route {
     const char *method;
-    const char *pattern; /* a path; a "{name}" at its end stands for the whole rest, "/" included */
+    const char *pattern; /* a path; one "{name}" in it stands for any text, "/" included */
     alv_route_handler handler;
+    size_t body_bytes_max; /* it takes a JSON body of up to so many bytes; 0 = none */
 } alv_route;
 
 typedef struct alv_route_match {
@@ -30,6 +32,9 @@ typedef struct alv_route_match {
 /* Finds the row for a request. */
 alv_route_match alv_routes_match(const alv_route *routes, size_t count, const char *method,
                                  alv_view path);
+
+/* As alv_http_service says. */
+size_t alv_routes_body_max(alv_api *api, alv_exchange *exchange);
 
 /* Answers `exchange` by the table. */
 void alv_routes_handle(alv_api *api, alv_exchange *exchange);

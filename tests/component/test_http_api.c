@@ -366,7 +366,7 @@ static void wire__bodies_are_refused(void **state)
                true);
     EXPECT_RAW("GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello",
                400, true);
-    EXPECT_RAW("POST /v1/entities/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", 400, true);
+    EXPECT_RAW("POST /v1/entities/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", 405, true);
 }
 
 static void wire__large_heads_are_refused(void **state)

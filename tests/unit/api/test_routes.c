@@ -20,10 +20,11 @@ static void handle_entity(alv_api *api, alv_exchange *exchange, alv_view paramet
 }
 
 static const alv_route routes[] = {
-    {"GET", "/things", handle_entity},
-    {"GET", "/things/{key}", handle_entity},
-    {"PUT", "/things/{key}", handle_entity},
-    {"POST", "/push", handle_entity},
+    {"GET", "/things", handle_entity, 0},
+    {"GET", "/things/{key}", handle_entity, 0},
+    {"PUT", "/things/{key}", handle_entity, 0},
+    {"POST", "/push", handle_entity, 0},
+    {"POST", "/things/{key}/parts", handle_entity, 10},
 };
 
 static alv_route_match match(const char *method, const char *path)
@@ -48,6 +49,21 @@ static void routes__parameter_is_the_whole_rest(void **state)
     found = match("GET", "/things/");
     assert_ptr_equal(found.route, &routes[1]);
     assert_int_equal(found.parameter.size, 0);
+}
+
+static void routes__parameter_in_the_middle(void **state)
+{
+    (void)state;
+    alv_route_match found = match("POST", "/things/a/b/parts");
+    assert_ptr_equal(found.route, &routes[4]);
+    assert_true(alv_view_equal(found.parameter, ALV_VIEW("a/b")));
+    found = match("POST", "/things/a/parts/parts");
+    assert_true(alv_view_equal(found.parameter, ALV_VIEW("a/parts")));
+    found = match("POST", "/things//parts");
+    assert_ptr_equal(found.route, &routes[4]);
+    assert_int_equal(found.parameter.size, 0);
+    assert_null(match("POST", "/things/parts").route);
+    assert_null(match("POST", "/things/a/parts/").route);
 }
 
 static void routes__method_decides_between_rows(void **state)
@@ -116,6 +132,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(routes__exact_path),
         cmocka_unit_test(routes__parameter_is_the_whole_rest),
+        cmocka_unit_test(routes__parameter_in_the_middle),
         cmocka_unit_test(routes__method_decides_between_rows),
         cmocka_unit_test(routes__other_method_names_those_there_are),
         cmocka_unit_test(routes__unknown_path_allows_nothing),
