@@ -21,6 +21,17 @@
  * to the same value and must still fit, hence the distance. */
 #define ALV_COMMAND_BYTES_MAX (900 * 1000)
 
+/* What one command may send out besides its reply: emitted commands and events. One value is well below
+ * what a command or a record may have, so that it can always be written; the sum bounds a transaction. */
+#define ALV_OUTPUTS_MAX 256
+#define ALV_OUTPUT_BYTES_MAX (256 * 1024)
+#define ALV_OUTPUTS_BYTES_MAX (2 * 1024 * 1024)
+static_assert(ALV_OUTPUT_BYTES_MAX < ALV_COMMAND_BYTES_MAX, "an emitted command is not too large");
+
+/* An idempotency key: room for the key of an entity and the name of a step. */
+#define ALV_IDEMPOTENCY_KEY_BYTES_MAX 1024
+static_assert(ALV_IDEMPOTENCY_KEY_BYTES_MAX > ALV_KEY_BYTES_MAX + 64, "<entity key>/<step> fits");
+
 /* What a dead letter may add to the record it carries. */
 #define ALV_DEAD_LETTER_HEADER_BYTES_MAX 4096
 #define ALV_HEADERS_MAX 64 /* original headers kept in a dead letter */

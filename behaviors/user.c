@@ -250,10 +250,7 @@ static const alv_command_row user_commands[] = {
 /* clang-format on */
 
 const alv_behavior alv_user_behavior = {
-    .abi = ALV_BEHAVIOR_ABI,
-    .type = "user",
-    .commands = user_commands,
-    .command_count = sizeof user_commands / sizeof user_commands[0],
-    .init = user_init,
-    .accepts = user_accepts,
+    ALV_BEHAVIOR_HEAD,         .type = "user",
+    .commands = user_commands, .command_count = sizeof user_commands / sizeof user_commands[0],
+    .init = user_init,         .accepts = user_accepts,
 };

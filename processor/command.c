@@ -40,6 +40,11 @@ static const struct {
                                      "repair the entity's record in the changelog, then retry"},
     [ALV_REASON_CRASHED_NODE] =
         {"crashed-node", "find out why its handler crashes (core dump), mend it, then retry"},
+    [ALV_REASON_BAD_IDEMPOTENCY_KEY] = {"bad-idempotency-key",
+                                        "use idempotency keys of 1 to 1,024 bytes of UTF-8 text"},
+    [ALV_REASON_ALREADY_ANSWERED] = {"already-answered",
+                                     "nothing: the entity that emitted it was told that it failed; "
+                                     "let that one start anew"},
 };
 
 const char *alv_reason_code(alv_reason reason)

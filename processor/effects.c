@@ -3,8 +3,6 @@
  * The list holds names as offsets into one growing buffer: names may be gone when the handler
  * returns, and a buffer that is kept costs no allocation from the second command on.
  */
-#include "processor/effects.h"
-
 #include <stdarg.h>
 #include <string.h>
 
@@ -12,31 +10,8 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/utf8.h"
+#include "processor/effects_internal.h"
 #include "processor/text.h"
-
-typedef enum effect_kind {
-    EFFECT_SET,
-    EFFECT_UNSET,
-    EFFECT_REPLACE,
-    EFFECT_DELETE,
-} effect_kind;
-
-typedef struct effect {
-    effect_kind kind;
-    size_t field_at; /* of the NUL-terminated name in `fields`; set, unset */
-    json_t *value;   /* owned; set, replace; NULL once applied */
-} effect;
-
-struct alv_effects {
-    effect *items;
-    size_t count;
-    size_t capacity;
-    alv_bytes fields; /* names, each with its NUL */
-    json_t *reply;    /* owned; NULL = none, or not built */
-    bool reply_wanted;
-    bool rejected;
-    char rejection[ALV_REJECTION_BYTES_MAX];
-};
 
 alv_effects *alv_effects_new(void)
 {
@@ -61,6 +36,7 @@ static void effects_drop_items(alv_effects *effects)
 void alv_effects_begin(alv_effects *effects, bool reply_wanted)
 {
     effects_drop_items(effects);
+    alv_effects_drop_outputs(effects);
     effects_drop_reply(effects);
     effects->reply_wanted = reply_wanted;
     effects->rejected = false;
@@ -74,6 +50,8 @@ void alv_effects_free(alv_effects *effects)
     effects_drop_items(effects);
     effects_drop_reply(effects);
     alv_bytes_done(&effects->fields);
+    alv_bytes_done(&effects->texts);
+    alv_free(effects->outputs);
     alv_free(effects->items);
     alv_free(effects);
 }
@@ -91,6 +69,7 @@ void alv_reject(alv_effects *effects, const char *format, ...)
     (void)alv_text_vprintf(effects->rejection, sizeof effects->rejection, format, arguments);
     va_end(arguments);
     effects_drop_items(effects); /* last: the arguments may be theirs */
+    alv_effects_drop_outputs(effects);
     effects_drop_reply(effects);
 }
 
@@ -138,8 +117,8 @@ static bool effects_depth_fits(const json_t *value, unsigned depth)
     return true;
 }
 
-/* Rejects what could not be applied later, when it is too late to say no. */
-static void effects_check_value(alv_effects *effects, const json_t *value)
+/* What could not be applied later, when it is too late to say no. */
+void alv_effects_check_value(alv_effects *effects, const json_t *value)
 {
     if (value == NULL) {
         alv_reject(effects, "could not build a value");
@@ -167,7 +146,7 @@ static size_t effects_keep_field(alv_effects *effects, const char *field)
 
 void alv_set(alv_effects *effects, const char *field, json_t *value)
 {
-    effects_check_value(effects, value);
+    alv_effects_check_value(effects, value);
     effects_add(effects, EFFECT_SET, effects_keep_field(effects, field), value);
 }
 
@@ -178,7 +157,7 @@ void alv_unset(alv_effects *effects, const char *field)
 
 void alv_replace(alv_effects *effects, json_t *state)
 {
-    effects_check_value(effects, json_is_object(state) ? state : NULL);
+    alv_effects_check_value(effects, json_is_object(state) ? state : NULL);
     effects_add(effects, EFFECT_REPLACE, 0, state);
 }
 

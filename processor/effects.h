@@ -10,6 +10,7 @@
 #ifndef ALV_PROCESSOR_EFFECTS_H
 #define ALV_PROCESSOR_EFFECTS_H
 
+#include "base/bytes.h"
 #include "base/status.h"
 #include "include/alluvium/behavior.h"
 
@@ -44,6 +45,26 @@ bool alv_effects_changes(const alv_effects *effects, bool exists);
  * be shared. Must not be called after a rejection, and once per command. */
 void alv_effects_apply(alv_effects *effects, const alv_behavior *behavior, const char *key,
                        const char *id, json_t **state);
+
+/* ---- what goes to others --------------------------------------------------------------------- */
+
+typedef enum alv_output_kind {
+    ALV_OUTPUT_COMMAND,
+    ALV_OUTPUT_EVENT,
+} alv_output_kind;
+
+/* Encoded as it is to be written; borrowed until the next begin. Views that do not apply are absent. */
+typedef struct alv_output {
+    alv_output_kind kind;
+    alv_view key; /* of the entity that a command is for */
+    alv_view value;
+    alv_view idempotency_key;
+    alv_view on_reply; /* NUL-terminated */
+} alv_output;
+
+/* In the order in which they were asked for; none after a rejection. */
+size_t alv_effects_output_count(const alv_effects *effects);
+alv_output alv_effects_output(const alv_effects *effects, size_t index);
 
 /* The reply, borrowed until the next begin; NULL when there is none. For a rejection:
  * {"error":...}. */

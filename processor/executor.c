@@ -1,13 +1,18 @@
 #include "processor/executor.h"
 
 #include <inttypes.h>
+#include <stddef.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "processor/command.h"
 #include "processor/dead_letter.h"
 #include "processor/effects.h"
+#include "processor/outbox.h"
+#include "processor/text.h"
 #include "statestore/codec.h"
 #include "topics/schema.h"
 
@@ -33,6 +38,10 @@ typedef struct execution {
     alv_decoded decoded;
     alv_view correlation_id; /* data NULL = nobody waits for a reply */
     alv_view reply_to;
+    alv_view from; /* these four: data NULL = there is no such header */
+    alv_view on_reply;
+    alv_view idempotency_key;
+    alv_view answered; /* a dead letter come back whose emitter was told that it failed */
     alv_header headers[ALV_HEADERS_MAX];
     size_t header_count;
 } execution;
@@ -100,10 +109,39 @@ static alv_status executor_find(execution *run, alv_reason *out_reason, alv_erro
 
 /* ---- what goes out ----------------------------------------------------------------------------- */
 
+/* Who emitted the command and wants to know the outcome is told that it failed; the dead letter says so,
+ * because nobody may execute the command after that. */
+static alv_status executor_answer_failure(execution *run, alv_reason reason, const alv_error *why,
+                                          alv_error *err)
+{
+    if (run->on_reply.data == NULL || run->answered.data != NULL) {
+        return ALV_OK;
+    }
+    if (run->header_count == ALV_HEADERS_MAX) {
+        run->header_count--; /* whoever wrote so many can spare one */
+    }
+    run->headers[run->header_count++] = (alv_header){ALV_HEADER_ANSWERED, ALV_VIEW("1")};
+    json_t *reply =
+        json_pack("{s:o}", "error", json_sprintf("%s: %s", alv_reason_code(reason), why->text));
+    const alv_outcome outcome = {.from = run->record->key,
+                                 .to = run->from,
+                                 .on_reply = run->on_reply,
+                                 .idempotency_key = run->idempotency_key,
+                                 .accepted = false,
+                                 .reply = reply};
+    alv_status status = alv_outbox_answer(run->producer, &outcome, err);
+    json_decref(reply);
+    return status;
+}
+
 static alv_status executor_bury(execution *run, alv_reason reason, const alv_error *why,
                                 alv_error *err)
 {
     alv_executor *executor = run->executor;
+    alv_status answered = executor_answer_failure(run, reason, why, err);
+    if (answered != ALV_OK) {
+        return answered;
+    }
     const alv_produce *letter =
         alv_dead_letter_build(executor->dead_letter, run->record, run->headers, run->header_count,
                               executor->commands_topic, reason, why->text);
@@ -117,22 +155,42 @@ static alv_status executor_bury(execution *run, alv_reason reason, const alv_err
     return status;
 }
 
-/* Who set both headers waits for a reply on the replies topic, under the correlation id. */
+/* Where the value of a header goes; NULL when it is none of ours. */
+static alv_view *executor_header(execution *run, const char *name)
+{
+    static const struct {
+        const char *name;
+        size_t at;
+    } known[] = {
+        {ALV_HEADER_CORRELATION_ID, offsetof(execution, correlation_id)},
+        {ALV_HEADER_REPLY_TO, offsetof(execution, reply_to)},
+        {ALV_HEADER_IDEMPOTENCY_KEY, offsetof(execution, idempotency_key)},
+        {ALV_HEADER_FROM, offsetof(execution, from)},
+        {ALV_HEADER_ON_REPLY, offsetof(execution, on_reply)},
+        {ALV_HEADER_ANSWERED, offsetof(execution, answered)},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(name, known[i].name) == 0) {
+            return (alv_view *)(void *)((char *)run + known[i].at);
+        }
+    }
+    return NULL;
+}
+
+/* Who set correlation-id and reply-to waits for a reply on the replies topic, under the correlation
+ * id. */
 static void executor_read_headers(execution *run)
 {
     alv_log_port *log = run->executor->options.log;
     run->header_count = log->ops->headers(run->record, run->headers, ALV_HEADERS_MAX);
-    alv_view correlation_id = ALV_VIEW_NONE;
     for (size_t i = 0; i < run->header_count; i++) {
-        alv_view name = alv_view_of(run->headers[i].name);
-        if (alv_view_equal(name, ALV_VIEW(ALV_HEADER_CORRELATION_ID))) {
-            correlation_id = run->headers[i].value;
-        } else if (alv_view_equal(name, ALV_VIEW(ALV_HEADER_REPLY_TO))) {
-            run->reply_to = run->headers[i].value;
+        alv_view *value = executor_header(run, run->headers[i].name);
+        if (value != NULL) {
+            *value = run->headers[i].value;
         }
     }
-    if (run->reply_to.data != NULL && correlation_id.size <= ALV_KEY_BYTES_MAX) {
-        run->correlation_id = correlation_id;
+    if (run->reply_to.data == NULL || run->correlation_id.size > ALV_KEY_BYTES_MAX) {
+        run->correlation_id = ALV_VIEW_NONE;
     }
 }
 
@@ -167,6 +225,24 @@ static alv_status executor_reply(execution *run, const json_t *reply, alv_error 
     return status;
 }
 
+/* What the command sends out, now that it is known to have taken hold (or to be rejected). */
+static alv_status executor_send(execution *run, alv_error *err)
+{
+    alv_effects *effects = run->executor->effects;
+    alv_status status =
+        alv_outbox_send(run->producer, run->shard->number, run->record->key, effects, err);
+    if (status == ALV_OK && run->on_reply.data != NULL) {
+        const alv_outcome outcome = {.from = run->record->key,
+                                     .to = run->from,
+                                     .on_reply = run->on_reply,
+                                     .idempotency_key = run->idempotency_key,
+                                     .accepted = alv_effects_rejection(effects) == NULL,
+                                     .reply = alv_effects_reply(effects)};
+        status = alv_outbox_answer(run->producer, &outcome, err);
+    }
+    return status == ALV_OK ? executor_reply(run, alv_effects_reply(effects), err) : status;
+}
+
 /* ---- the handler ------------------------------------------------------------------------------- */
 
 static void executor_apply(execution *run, json_t **state)
@@ -193,19 +269,59 @@ static alv_reason executor_apply_carefully(execution *run, alv_error *err)
     return ALV_REASON_NONE;
 }
 
+/* An outcome must find a command of this behavior when it comes back. */
+static void executor_check_outputs(execution *run)
+{
+    alv_effects *effects = run->executor->effects;
+    for (size_t i = 0; i < alv_effects_output_count(effects); i++) {
+        alv_view on_reply = alv_effects_output(effects, i).on_reply;
+        if (on_reply.data != NULL &&
+            alv_registry_row(run->entity->behavior, on_reply.data) == NULL) {
+            alv_reject(effects, "no command of this behavior takes the reply: %s", on_reply.data);
+        }
+    }
+}
+
+/* NUL-terminated for the handler; NULL when the header is not there or nothing an entity could write. */
+static const char *executor_header_text(alv_view value, size_t size_max, char *out)
+{
+    if (value.data == NULL || value.size == 0 || value.size > size_max ||
+        !alv_utf8_valid(value.data, value.size)) {
+        return NULL;
+    }
+    memcpy(out, value.data, value.size);
+    out[value.size] = '\0';
+    return out;
+}
+
+static void executor_call_handler(execution *run)
+{
+    alv_executor *executor = run->executor;
+    const alv_entity *entity = run->entity;
+    char from[ALV_KEY_BYTES_MAX + 1];
+    char idempotency_key[ALV_IDEMPOTENCY_KEY_BYTES_MAX + 1];
+    const alv_command command = {
+        .name = run->decoded.row->name,
+        .key = entity->key,
+        .id = entity->key + entity->id_at,
+        .body = run->decoded.body,
+        .from = executor_header_text(run->from, ALV_KEY_BYTES_MAX, from),
+        .idempotency_key = executor_header_text(run->idempotency_key, ALV_IDEMPOTENCY_KEY_BYTES_MAX,
+                                                idempotency_key)};
+    bool reply_wanted = run->correlation_id.data != NULL || run->on_reply.data != NULL;
+    alv_effects_begin(executor->effects, reply_wanted);
+    run->decoded.row->handler(entity->state, &command, run->record->timestamp_ms,
+                              executor->effects);
+    executor->counters.commands++;
+    executor_check_outputs(run);
+}
+
 /* Runs the handler; its effects take hold unless it rejected. */
 static alv_reason executor_handle(execution *run, alv_error *err)
 {
     alv_executor *executor = run->executor;
     alv_entity *entity = run->entity;
-    const alv_command command = {.name = run->decoded.row->name,
-                                 .key = entity->key,
-                                 .id = entity->key + entity->id_at,
-                                 .body = run->decoded.body};
-    alv_effects_begin(executor->effects, run->correlation_id.data != NULL);
-    run->decoded.row->handler(entity->state, &command, run->record->timestamp_ms,
-                              executor->effects);
-    executor->counters.commands++;
+    executor_call_handler(run);
     if (alv_effects_rejection(executor->effects) != NULL) {
         executor->counters.rejected++;
         return ALV_REASON_NONE;
@@ -251,13 +367,32 @@ static void executor_unmark(const execution *run)
     }
 }
 
+/* One that is not understood must not be ignored: the command could take effect twice. */
+static bool executor_check_idempotency_key(alv_view key)
+{
+    return key.data == NULL ||
+           (key.size > 0 && key.size <= ALV_IDEMPOTENCY_KEY_BYTES_MAX &&
+            memchr(key.data, '\0', key.size) == NULL && alv_utf8_valid(key.data, key.size));
+}
+
 /* From the record to the collected effects. On ALV_OK `out_reason` says whether it must be buried. */
 static alv_status executor_execute(execution *run, alv_reason *out_reason, alv_error *err)
 {
     executor_read_headers(run);
+    if (run->answered.data != NULL) {
+        *out_reason = ALV_REASON_ALREADY_ANSWERED;
+        (void)alv_fail(err, ALV_REJECT, "the entity that emitted it was told that it failed");
+        return ALV_OK;
+    }
     if (executor_is_poison(run)) {
         *out_reason = ALV_REASON_CRASHED_NODE;
         (void)alv_fail(err, ALV_REJECT, "it killed this process %d times", ALV_CRASHES_MAX);
+        return ALV_OK;
+    }
+    if (!executor_check_idempotency_key(run->idempotency_key)) {
+        *out_reason = ALV_REASON_BAD_IDEMPOTENCY_KEY;
+        (void)alv_fail(err, ALV_REJECT, "the idempotency key %s has %zu bytes",
+                       alv_text_quote(run->idempotency_key).text, run->idempotency_key.size);
         return ALV_OK;
     }
     executor_mark(run);
@@ -273,23 +408,32 @@ static alv_status executor_execute(execution *run, alv_reason *out_reason, alv_e
     return ALV_OK;
 }
 
+/* `headers` is left alone: clearing it would cost more than the command. */
+static void execution_init(execution *run, alv_executor *executor, alv_shard *shard,
+                           alv_producer *producer, const alv_record *record, int64_t now_ms)
+{
+    run->executor = executor;
+    run->shard = shard;
+    run->producer = producer;
+    run->record = record;
+    run->now_ms = now_ms;
+    run->entity = NULL;
+    run->decoded = (alv_decoded){NULL, NULL};
+    run->correlation_id = ALV_VIEW_NONE;
+    run->reply_to = ALV_VIEW_NONE;
+    run->from = ALV_VIEW_NONE;
+    run->on_reply = ALV_VIEW_NONE;
+    run->idempotency_key = ALV_VIEW_NONE;
+    run->answered = ALV_VIEW_NONE;
+    run->header_count = 0;
+}
+
 alv_status alv_executor_run(alv_executor *executor, alv_shard *shard, alv_producer *producer,
                             const alv_record *record, int64_t now_ms, alv_error *err)
 {
     ALV_ASSERT(shard->touched && record->shard == shard->number);
     execution run;
-    run.executor = executor;
-    run.shard = shard;
-    run.producer = producer;
-    run.record = record;
-    run.now_ms = now_ms;
-    run.entity = NULL;
-    run.decoded = (alv_decoded){NULL, NULL};
-    run.correlation_id = ALV_VIEW_NONE;
-    run.reply_to = ALV_VIEW_NONE;
-    run.header_count =
-        0; /* `headers` is left alone: clearing it would cost more than the command */
-
+    execution_init(&run, executor, shard, producer, record, now_ms);
     alv_reason reason = ALV_REASON_NONE;
     alv_error why = ALV_ERROR_NONE;
     alv_status status = executor_execute(&run, &reason, &why);
@@ -298,7 +442,7 @@ alv_status alv_executor_run(alv_executor *executor, alv_shard *shard, alv_produc
     } else if (reason != ALV_REASON_NONE) {
         status = executor_bury(&run, reason, &why, err);
     } else {
-        status = executor_reply(&run, alv_effects_reply(executor->effects), err);
+        status = executor_send(&run, err);
     }
     alv_decoded_done(&run.decoded);
     alv_cache_evict(executor->cache);

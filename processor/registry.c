@@ -1,5 +1,6 @@
 #include "processor/registry.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -9,7 +10,8 @@
 
 struct alv_registry {
     const alv_behavior *behaviors[ALV_BEHAVIORS_MAX];
-    alv_view types[ALV_BEHAVIORS_MAX]; /* of the behavior at the same place */
+    alv_behavior *copies[ALV_BEHAVIORS_MAX]; /* of those with structs of another size; else NULL */
+    alv_view types[ALV_BEHAVIORS_MAX];       /* of the behavior at the same place */
     size_t count;
     const alv_behavior *fallback; /* answers for keys without "/"; NULL = nobody does */
 };
@@ -19,8 +21,20 @@ alv_registry *alv_registry_new(void)
     return alv_alloc(sizeof(alv_registry));
 }
 
+/* Takes a copy and its rows. */
+static void registry_free_copy(alv_behavior *copy)
+{
+    if (copy != NULL) {
+        alv_free((alv_command_row *)(uintptr_t)copy->commands);
+        alv_free(copy);
+    }
+}
+
 void alv_registry_free(alv_registry *registry)
 {
+    for (size_t i = 0; registry != NULL && i < ALV_BEHAVIORS_MAX; i++) {
+        registry_free_copy(registry->copies[i]);
+    }
     alv_free(registry);
 }
 
@@ -96,14 +110,60 @@ static const alv_behavior *registry_by_type(const alv_registry *registry, alv_vi
     return NULL;
 }
 
-alv_status alv_registry_add(alv_registry *registry, const alv_behavior *behavior, alv_error *err)
+/* ---- structs of another size ----------------------------------------------------------------- */
+
+/* What the first version of this layout had: less cannot be. */
+#define REGISTRY_BEHAVIOR_BYTES_MIN \
+    (offsetof(alv_behavior, accepts) + sizeof(((alv_behavior *)0)->accepts))
+#define REGISTRY_ROW_BYTES_MIN \
+    (offsetof(alv_command_row, fields) + sizeof(((alv_command_row *)0)->fields))
+
+/* `size` bytes of an author's struct into `out` of `out_size`: what it lacks is zero. What it has and this
+ * program does not know must be zero, or the behavior would not do what its author expects. */
+static bool registry_copy_struct(const void *from, size_t size, void *out, size_t out_size)
 {
-    /* First of all: with another ABI nothing else in the struct means what it says. */
-    if (behavior->abi != ALV_BEHAVIOR_ABI) {
-        return alv_fail(err, ALV_REJECT,
-                        "a behavior was compiled against version %u of behavior.h, this is %u",
-                        behavior->abi, ALV_BEHAVIOR_ABI);
+    memcpy(out, from, size < out_size ? size : out_size);
+    const char *bytes = from;
+    for (size_t i = out_size; i < size; i++) {
+        if (bytes[i] != 0) {
+            return false;
+        }
     }
+    return true;
+}
+
+/* A behavior compiled against an older or newer version of the same ABI, as one of this version. */
+static alv_behavior *registry_translate(const alv_behavior *behavior, alv_error *err)
+{
+    alv_behavior *copy = alv_alloc(sizeof *copy);
+    bool known = registry_copy_struct(behavior, behavior->size, copy, sizeof *copy);
+    size_t count = copy->commands == NULL ? 0 : copy->command_count;
+    alv_command_row *rows = alv_alloc_array(count + 1, sizeof *rows);
+    const char *from = (const char *)copy->commands;
+    for (size_t i = 0; i < count; i++) {
+        known = registry_copy_struct(from + i * behavior->row_size, behavior->row_size, &rows[i],
+                                     sizeof *rows) &&
+                known;
+    }
+    copy->commands = copy->commands == NULL ? NULL : rows;
+    if (copy->commands == NULL) {
+        alv_free(rows);
+    }
+    if (!known) {
+        registry_free_copy(copy);
+        (void)alv_fail(err, ALV_REJECT,
+                       "a behavior uses parts of behavior.h that this version does not have: "
+                       "take a newer alluvium");
+        return NULL;
+    }
+    return copy;
+}
+
+/* ---- adding ---------------------------------------------------------------------------------- */
+
+static alv_status registry_check(const alv_registry *registry, const alv_behavior *behavior,
+                                 alv_error *err)
+{
     if (!registry_is_name(behavior->type) || strchr(behavior->type, '/') != NULL) {
         return alv_fail(err, ALV_REJECT, "a behavior has no type of 1 to %d bytes without \"/\"",
                         ALV_NAME_BYTES_MAX);
@@ -115,12 +175,36 @@ alv_status alv_registry_add(alv_registry *registry, const alv_behavior *behavior
         return alv_fail(err, ALV_REJECT, "behavior \"%s\" is one too many: at most %d fit",
                         behavior->type, ALV_BEHAVIORS_MAX);
     }
-    alv_status status = registry_check_rows(behavior, err);
+    return registry_check_rows(behavior, err);
+}
+
+alv_status alv_registry_add(alv_registry *registry, const alv_behavior *behavior, alv_error *err)
+{
+    /* First of all: with another ABI nothing else in the struct means what it says. */
+    if (behavior->abi != ALV_BEHAVIOR_ABI) {
+        return alv_fail(err, ALV_REJECT,
+                        "a behavior was compiled against version %u of behavior.h, this is %u",
+                        behavior->abi, ALV_BEHAVIOR_ABI);
+    }
+    if (behavior->size < REGISTRY_BEHAVIOR_BYTES_MIN ||
+        behavior->row_size < REGISTRY_ROW_BYTES_MIN) {
+        return alv_fail(err, ALV_REJECT, "a behavior does not begin with ALV_BEHAVIOR_HEAD");
+    }
+    alv_behavior *copy = NULL;
+    if (behavior->size != sizeof *behavior || behavior->row_size != sizeof(alv_command_row)) {
+        copy = registry_translate(behavior, err);
+        if (copy == NULL) {
+            return ALV_REJECT;
+        }
+        behavior = copy;
+    }
+    alv_status status = registry_check(registry, behavior, err);
     if (status != ALV_OK) {
+        registry_free_copy(copy);
         return status;
     }
-
     registry->behaviors[registry->count] = behavior;
+    registry->copies[registry->count] = copy;
     registry->types[registry->count] = alv_view_of(behavior->type);
     registry->count++;
     return ALV_OK;

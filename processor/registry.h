@@ -20,7 +20,7 @@ alv_registry *alv_registry_new(void);
 void alv_registry_free(alv_registry *registry);
 
 /* Takes a behavior after checking its table, so that nobody need check it later. ALV_REJECT:
- * another ABI; a type that is missing, doubled or holds "/"; a row without name or handler; a
+ * another ABI, or parts of a later version in use; a type that is missing, doubled or holds "/"; a row without name or handler; a
  * doubled command; a field without a name or of no known kind; a name over ALV_NAME_BYTES_MAX; too
  * many behaviors. */
 alv_status alv_registry_add(alv_registry *registry, const alv_behavior *behavior, alv_error *err);

@@ -31,6 +31,14 @@
 #define ALV_HEADER_CORRELATION_ID "correlation-id"
 #define ALV_HEADER_REPLY_TO "reply-to"
 
+/* Headers of commands that an entity emitted. */
+#define ALV_HEADER_FROM "alluvium-from"         /* its key */
+#define ALV_HEADER_ON_REPLY "alluvium-on-reply" /* the command that takes the outcome back to it */
+
+/* Header of a dead letter whose emitter was told that it was refused: it must not be executed any
+ * more. Decimal, always "1". */
+#define ALV_HEADER_ANSWERED "alluvium-answered"
+
 /* Headers that a dead letter adds to those of the command. */
 #define ALV_HEADER_REASON "alluvium-reason"       /* stable code, see dead_letter.h */
 #define ALV_HEADER_DETAIL "alluvium-detail"       /* one line for people */

@@ -15,19 +15,21 @@
  *         {.name = "greet", .handler = greet, .fields = {ALV_REQUIRED("name", ALV_FIELD_TEXT)}},
  *     };
  *     const alv_behavior greeter = {
- *         .abi = ALV_BEHAVIOR_ABI, .type = "greeter", .commands = rows, .command_count = 1,
+ *         ALV_BEHAVIOR_HEAD, .type = "greeter", .commands = rows, .command_count = 1,
  *     };
  *
  * Rules: a handler is pure. It sees the state as it was before the command, changes nothing in
- *        place,
- * asks for effects, and uses no I/O, clock, randomness or globals: the same command may run again
- * after a crash and must give the same effects. Effects take hold together when the handler
- * returns, in the order in which they were asked for, and not at all when it rejects.
+ *        place, asks for effects, and uses no I/O, clock, randomness or globals: the same command
+ *        may run again after a crash and must give the same effects. Effects take hold together
+ *        when the handler returns, in the order in which they were asked for, and not at all when
+ *        it rejects. All of them, with the consumed command, are one Kafka transaction.
  *
  * Thread: handlers run on lane threads; two entities may be handled at the same time.
  * Values: jansson's. "steals" means that the function takes over the caller's reference, always;
  *         "borrowed" values are valid until the handler returns. A value that is already in the
  *         state or the command may be part of a new one: json_incref it.
+ *
+ * docs/behaviors.md is the guide: effects, sagas, timers, idempotency, by example.
  */
 #ifndef ALLUVIUM_BEHAVIOR_H
 #define ALLUVIUM_BEHAVIOR_H
@@ -41,9 +43,10 @@
 extern "C" {
 #endif
 
-/* Grows when this header changes incompatibly; a behavior compiled against another is not
- * loaded. */
-#define ALV_BEHAVIOR_ABI 1u
+/* Grows when this header changes incompatibly; a behavior compiled against another is not loaded.
+ * New members are only ever added at the end of a struct, which does not make it grow: a behavior
+ * says how large its structs are (ALV_BEHAVIOR_HEAD), and what it does not have counts as zero. */
+#define ALV_BEHAVIOR_ABI 2u
 
 /* Longest name of an entity type, a command or a field, in bytes. */
 #define ALV_NAME_BYTES_MAX 64
@@ -53,13 +56,20 @@ typedef struct alv_command {
     const char *key;    /* the entity's key, NUL-terminated */
     const char *id;     /* the key without its "type/" prefix */
     const json_t *body; /* the whole command, a JSON object whose declared fields were checked */
+
+    /* Who emitted it: the key of an entity; NULL when it came from outside. */
+    const char *from;
+
+    /* Its idempotency key, NULL when it has none. */
+    const char *idempotency_key;
 } alv_command;
 
 /* ---- effects --------------------------------------------------------------------------------- */
 
-/* Collects what a handler asks for. Limits, beyond which the command is rejected: 4,096 effects; a
- * member's name of 512 bytes; values nested 128 deep. The encoded state must stay below 1,000,000
- * bytes, or the command goes to the dead letters. */
+/* Collects what a handler asks for. Limits, beyond which the command is rejected: 4,096 changes of
+ * the state; 256 emitted commands and events, of 256 KiB each and 2 MiB together; a member's name of
+ * 512 bytes; values nested 128 deep. The encoded state must stay below 1,000,000 bytes, or the
+ * command goes to the dead letters. */
 typedef struct alv_effects alv_effects;
 
 /* Sets one member of the state. Steals `value`; NULL counts as a failure of the handler (the
@@ -82,6 +92,27 @@ void alv_delete(alv_effects *effects);
  * that may be NULL. The last call counts. For the same reason a reply that cannot be built does not
  * undo the effects: the caller gets `{"note": "the reply could not be built"}`. */
 void alv_reply(alv_effects *effects, const char *format, ...);
+
+/* Sends a command to another entity (or to the same one: it is executed later, like any other). It
+ * goes through the command topic in the same transaction as the other effects, so it is executed
+ * once or, when this command is rejected, not at all; commands for one entity from one entity are
+ * executed in the order in which they were emitted.
+ * `key` is the other entity's whole key, `command` an object with a member "type"; both are what a
+ * client would send. Steals `command`, copies the texts.
+ * `idempotency_key` (1 to 1,024 bytes, or NULL): a later command with the same key is not executed
+ * again by that entity, but answered as the first one was.
+ * `on_reply` (or NULL) names a command of this behavior with which the outcome comes back to this
+ * entity, once for every execution and for every repeated answer:
+ *     {"type": on_reply, "from": key, "idempotencyKey": ..., "accepted": true, "reply": ...}
+ *     {"type": on_reply, "from": key, "idempotencyKey": ..., "accepted": false, "error": text}
+ * It comes for every such command in the end: also for one that cannot be processed and becomes a
+ * dead letter ("error" is then its reason, and the command is not executed any more). */
+void alv_emit(alv_effects *effects, const char *key, json_t *command, const char *idempotency_key,
+              const char *on_reply);
+
+/* Publishes a fact to the events topic, under this entity's key, in the same transaction. Steals
+ * `event`, an object. Other than changes of the state, every event of a transaction is published. */
+void alv_publish(alv_effects *effects, json_t *event);
 
 /* Refuses the command: no effect takes hold, asked for before or after, and the caller is told
  * `{"error": text}`. The first call counts. The text is one line, cut after 500 bytes. */
@@ -136,8 +167,15 @@ typedef struct alv_command_row {
     alv_field fields[ALV_FIELDS_MAX];
 } alv_command_row;
 
+/* How every behavior begins. */
+#define ALV_BEHAVIOR_HEAD                                            \
+    .abi = ALV_BEHAVIOR_ABI, .size = (uint32_t)sizeof(alv_behavior), \
+    .row_size = (uint32_t)sizeof(alv_command_row)
+
 typedef struct alv_behavior {
-    uint32_t abi;                    /* ALV_BEHAVIOR_ABI */
+    uint32_t abi; /* these three by ALV_BEHAVIOR_HEAD */
+    uint32_t size;
+    uint32_t row_size;
     const char *type;                /* entity type: the part of a key before "/" */
     const alv_command_row *commands; /* names are unique */
     size_t command_count;

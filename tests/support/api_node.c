@@ -20,10 +20,10 @@ static void api_node_handle(const json_t *state, const alv_command *command, int
 }
 
 static const alv_command_row api_node_rows[] = {{.name = "touch", .handler = api_node_handle}};
-static const alv_behavior api_node_user = {
-    .abi = ALV_BEHAVIOR_ABI, .type = "user", .commands = api_node_rows, .command_count = 1};
-static const alv_behavior api_node_transfer = {
-    .abi = ALV_BEHAVIOR_ABI, .type = "transfer", .commands = api_node_rows, .command_count = 1};
+static const alv_behavior api_node_user = {ALV_BEHAVIOR_HEAD, .type = "user",
+                                           .commands = api_node_rows, .command_count = 1};
+static const alv_behavior api_node_transfer = {ALV_BEHAVIOR_HEAD, .type = "transfer",
+                                               .commands = api_node_rows, .command_count = 1};
 
 static bool api_node_ready(void *payload, char *why, size_t size)
 {

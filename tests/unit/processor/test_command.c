@@ -42,13 +42,10 @@ static const alv_command_row rows[] = {
       ALV_REQUIRED("object", ALV_FIELD_OBJECT), ALV_REQUIRED("array", ALV_FIELD_ARRAY),
       ALV_OPTIONAL("maybe", ALV_FIELD_TEXT), ALV_OPTIONAL("last", ALV_FIELD_POSITIVE)}},
 };
-static const alv_behavior digits = {.abi = ALV_BEHAVIOR_ABI,
-                                    .type = "digits",
-                                    .commands = rows,
-                                    .command_count = 2,
-                                    .accepts = accepts_digits};
-static const alv_behavior any = {
-    .abi = ALV_BEHAVIOR_ABI, .type = "any", .commands = rows, .command_count = 1};
+static const alv_behavior digits = {ALV_BEHAVIOR_HEAD, .type = "digits", .commands = rows,
+                                    .command_count = 2, .accepts = accepts_digits};
+static const alv_behavior any = {ALV_BEHAVIOR_HEAD, .type = "any", .commands = rows,
+                                 .command_count = 1};
 
 /* ---- reasons --------------------------------------------------------------------------------- */
 
@@ -56,12 +53,24 @@ static void reason__has_a_code_and_an_action(void **unused)
 {
     (void)unused;
     static const char *const codes[ALV_REASON_COUNT] = {
-        "none",          "no-key",          "key-too-long",
-        "key-not-utf8",  "bad-key",         "unknown-entity-type",
-        "wrong-shard",   "too-large",       "not-json",
-        "not-an-object", "no-type",         "unknown-type",
-        "bad-field",     "state-too-large", "state-unreadable",
+        "none",
+        "no-key",
+        "key-too-long",
+        "key-not-utf8",
+        "bad-key",
+        "unknown-entity-type",
+        "wrong-shard",
+        "too-large",
+        "not-json",
+        "not-an-object",
+        "no-type",
+        "unknown-type",
+        "bad-field",
+        "state-too-large",
+        "state-unreadable",
         "crashed-node",
+        "bad-idempotency-key",
+        "already-answered",
     };
     for (int i = 0; i < ALV_REASON_COUNT; i++) {
         assert_string_equal(alv_reason_code((alv_reason)i), codes[i]);

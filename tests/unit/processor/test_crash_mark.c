@@ -113,8 +113,8 @@ static void bomb_explode(const json_t *state, const alv_command *command, int64_
 }
 
 static const alv_command_row bomb_rows[] = {{.name = "explode", .handler = bomb_explode}};
-static const alv_behavior bomb = {
-    .abi = ALV_BEHAVIOR_ABI, .type = "bomb", .commands = bomb_rows, .command_count = 1};
+static const alv_behavior bomb = {ALV_BEHAVIOR_HEAD, .type = "bomb", .commands = bomb_rows,
+                                  .command_count = 1};
 
 /* What a child does; its exit status is 0 when everything was as it must be. */
 static int run_with_bomb(const char *directory)

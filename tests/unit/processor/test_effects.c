@@ -33,8 +33,8 @@ static json_t *init_not_at_all(const char *key, const char *id)
     return NULL;
 }
 
-static const alv_behavior plain = {.abi = ALV_BEHAVIOR_ABI, .type = "plain"};
-static const alv_behavior named = {.abi = ALV_BEHAVIOR_ABI, .type = "named", .init = init_named};
+static const alv_behavior plain = {ALV_BEHAVIOR_HEAD, .type = "plain"};
+static const alv_behavior named = {ALV_BEHAVIOR_HEAD, .type = "named", .init = init_named};
 
 static int setup(void **state)
 {

@@ -28,8 +28,8 @@ static const alv_command_row good_rows[] = {
 
 static alv_behavior behavior_of(const char *type, const alv_command_row *rows, size_t count)
 {
-    return (alv_behavior){
-        .abi = ALV_BEHAVIOR_ABI, .type = type, .commands = rows, .command_count = count};
+    return (alv_behavior){ALV_BEHAVIOR_HEAD, .type = type, .commands = rows,
+                          .command_count = count};
 }
 
 static void assert_refused(const alv_behavior *behavior, const char *text)
@@ -104,7 +104,44 @@ static void registry__refuses_another_abi_before_it_looks_further(void **unused)
     (void)unused;
     alv_behavior other = behavior_of(NULL, NULL, 7);
     other.abi = ALV_BEHAVIOR_ABI + 1;
-    assert_refused(&other, "a behavior was compiled against version 2 of behavior.h, this is 1");
+    assert_refused(&other, "a behavior was compiled against version 3 of behavior.h, this is 2");
+}
+
+/* What a library has that was compiled when the structs were shorter, or when they had more. */
+typedef struct longer_row {
+    alv_command_row row;
+    void *later;
+} longer_row;
+
+typedef struct longer_behavior {
+    alv_behavior behavior;
+    void *later;
+} longer_behavior;
+
+static void registry__takes_structs_of_other_sizes(void **unused)
+{
+    (void)unused;
+    longer_row rows[2] = {{.row = good_rows[0]}, {.row = good_rows[1]}};
+    longer_behavior door = {.behavior = behavior_of("door", &rows[0].row, 2)};
+    door.behavior.size = sizeof door;
+    door.behavior.row_size = sizeof rows[0];
+    alv_registry *registry = alv_registry_new();
+    assert_int_equal(alv_registry_add(registry, &door.behavior, NULL), ALV_OK);
+    size_t id_at;
+    const alv_behavior *found = alv_registry_find(registry, ALV_VIEW("door/1"), &id_at);
+    assert_string_equal(alv_registry_row(found, "close")->name, "close");
+    assert_string_equal(alv_registry_row(found, "close")->fields[0].name, "why");
+    alv_registry_free(registry);
+
+    rows[1].later = &rows;
+    assert_refused(&door.behavior, "a behavior uses parts of behavior.h that this version does not "
+                                   "have: take a newer alluvium");
+    rows[1].later = NULL;
+    door.later = &rows;
+    assert_refused(&door.behavior, "a behavior uses parts of behavior.h that this version does not "
+                                   "have: take a newer alluvium");
+    door.behavior.size = 8;
+    assert_refused(&door.behavior, "a behavior does not begin with ALV_BEHAVIOR_HEAD");
 }
 
 static void registry__refuses_bad_types(void **unused)
@@ -217,6 +254,7 @@ int main(void)
         cmocka_unit_test(registry__finds_the_behavior_of_a_key),
         cmocka_unit_test(registry__finds_the_row_of_a_command),
         cmocka_unit_test(registry__refuses_another_abi_before_it_looks_further),
+        cmocka_unit_test(registry__takes_structs_of_other_sizes),
         cmocka_unit_test(registry__refuses_bad_types),
         cmocka_unit_test(registry__refuses_bad_rows),
         cmocka_unit_test(registry__takes_a_full_list_of_fields),
