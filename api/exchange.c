@@ -147,11 +147,14 @@ static struct MHD_Response *exchange_make_response(alv_answer *answer)
 static struct MHD_Response *exchange_make_stream(alv_exchange *exchange)
 {
     alv_http_stream *stream = exchange->stream;
-    exchange->stream = NULL; /* the response's now */
     exchange->answer.status = 200;
-    (void)snprintf(exchange->answer.content_type, sizeof exchange->answer.content_type,
-                   "text/plain; charset=utf-8");
-    return alv_http_stream_response(stream);
+    (void)snprintf(exchange->answer.content_type, sizeof exchange->answer.content_type, "%s",
+                   alv_http_stream_content_type(stream));
+    struct MHD_Response *response = alv_http_stream_response(stream, exchange->connection);
+    if (response != NULL) {
+        exchange->stream = NULL; /* the response's now */
+    }
+    return response;
 }
 
 enum MHD_Result alv_exchange_send(alv_exchange *exchange)
@@ -175,7 +178,9 @@ void alv_exchange_free(alv_exchange *exchange)
     if (exchange == NULL) {
         return;
     }
-    ALV_ASSERT(exchange->stream == NULL); /* sent as soon as it is attached */
+    if (exchange->stream != NULL) {
+        alv_http_stream_abandon(exchange->stream); /* the connection broke before it was sent */
+    }
     alv_answer_done(&exchange->answer);
     alv_bytes_done(&exchange->body);
     alv_free(exchange);

@@ -27,8 +27,16 @@ struct alv_exchange {
     alv_http_stream *stream; /* the answer instead, with a reference for the response; else NULL */
 };
 
-/* The response that carries what is written; takes over one reference. NULL: out of memory. */
-struct MHD_Response *alv_http_stream_response(alv_http_stream *stream);
+/* The response that carries what is written; takes over one reference, unless it is NULL (out of
+ * memory). */
+struct MHD_Response *alv_http_stream_response(alv_http_stream *stream,
+                                              struct MHD_Connection *connection);
+
+/* As it was attached. */
+const char *alv_http_stream_content_type(const alv_http_stream *stream);
+
+/* There will be no response: takes over its reference. */
+void alv_http_stream_abandon(alv_http_stream *stream);
 
 alv_exchange *alv_exchange_new(struct MHD_Connection *connection, const char *method,
                                const char *path);

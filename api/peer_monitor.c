@@ -166,8 +166,8 @@ alv_status alv_peer_monitor_start(const alv_peer_monitor_options *options, alv_p
 /* Refused only when the node stops or too many have come; then the answer is empty. */
 void alv_peer_monitor_serve(alv_peer_monitor *monitor, alv_exchange *exchange)
 {
-    alv_http_stream *stream = alv_http_stream_new();
-    alv_http_stream_attach(stream, exchange);
+    alv_http_stream *stream = alv_http_stream_new(ALV_HTTP_STREAM_BYTES_MAX);
+    alv_http_stream_attach(stream, exchange, "text/plain; charset=utf-8");
     if (!alv_inbox_try_post(monitor->listeners, stream)) {
         alv_http_stream_end(stream);
     }
