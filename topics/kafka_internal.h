@@ -135,6 +135,10 @@ rd_kafka_t *alv_kafka_consumer_handle(alv_consumer *consumer);
 alv_status alv_kafka_range(rd_kafka_t *rk, const char *topic, int32_t shard, int64_t *out_start,
                            int64_t *out_end, alv_error *err);
 
+/* The ends of several shards of a topic, as the handle's isolation level sees them. */
+alv_status alv_kafka_ends(rd_kafka_t *rk, const char *topic, alv_shard_offset *items, size_t count,
+                          int timeout_ms, alv_error *err);
+
 /* The group's committed offsets of the command topic, stable ones (the handle is read_committed and
  * has the group's id; it need not be a member). */
 alv_status alv_kafka_committed(rd_kafka_t *rk, const char *topic, alv_shard_offset *items,

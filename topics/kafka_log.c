@@ -95,6 +95,35 @@ alv_status alv_kafka_range(rd_kafka_t *rk, const char *topic, int32_t shard, int
     return ALV_OK;
 }
 
+/* The request for offsets by time takes -1 for the end; one request per leader, all at once, where
+ * rd_kafka_query_watermark_offsets asks for one shard after the other. */
+alv_status alv_kafka_ends(rd_kafka_t *rk, const char *topic, alv_shard_offset *items, size_t count,
+                          int timeout_ms, alv_error *err)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
+    for (size_t i = 0; i < count; i++) {
+        rd_kafka_topic_partition_list_add(list, topic, items[i].shard)->offset =
+            RD_KAFKA_OFFSET_END;
+    }
+    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(rk, list, timeout_ms);
+    for (size_t i = 0; i < count && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
+        const rd_kafka_topic_partition_t *found =
+            rd_kafka_topic_partition_list_find(list, topic, items[i].shard);
+        ALV_ASSERT(found != NULL);
+        code = found->err;
+        items[i].offset = found->offset;
+        if (code == RD_KAFKA_RESP_ERR_NO_ERROR && found->offset < 0) {
+            code = RD_KAFKA_RESP_ERR__NO_OFFSET;
+        }
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return alv_kafka_fail(err, ALV_RETRY, code, "ends of %s: %s", topic,
+                              rd_kafka_err2str(code));
+    }
+    return ALV_OK;
+}
+
 alv_status alv_kafka_committed(rd_kafka_t *rk, const char *topic, alv_shard_offset *items,
                                size_t count, int timeout_ms, alv_error *err)
 {

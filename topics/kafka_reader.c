@@ -261,6 +261,15 @@ static alv_status reader_range(alv_reader *base, alv_topic topic, int32_t shard,
                            err);
 }
 
+static alv_status reader_ends(alv_reader *base, alv_topic topic, alv_shard_offset *items,
+                              size_t count, int timeout_ms, alv_error *err)
+{
+    kafka_reader *reader = (kafka_reader *)base;
+    ALV_ASSERT(topic < ALV_TOPIC_COUNT);
+    return alv_kafka_ends(reader->client.rk, reader->log->names[topic], items, count, timeout_ms,
+                          err);
+}
+
 static alv_status reader_committed(alv_reader *base, alv_shard_offset *items, size_t count,
                                    int timeout_ms, alv_error *err)
 {
@@ -314,6 +323,7 @@ static const alv_reader_ops reader_ops = {
     .wake = reader_wake,
     .position = reader_position,
     .range = reader_range,
+    .ends = reader_ends,
     .committed = reader_committed,
     .close = reader_close,
 };

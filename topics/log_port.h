@@ -183,6 +183,11 @@ typedef struct alv_reader_ops {
     alv_status (*range)(alv_reader *reader, alv_topic topic, int32_t shard, int64_t *out_start,
                         int64_t *out_end, alv_error *err);
 
+    /* The ends of several shards of a topic as a read_committed reader sees them (the last stable
+     * offsets), asked at once: fills `offset` of each item. Blocks up to `timeout_ms`. ALV_RETRY. */
+    alv_status (*ends)(alv_reader *reader, alv_topic topic, alv_shard_offset *items, size_t count,
+                       int timeout_ms, alv_error *err);
+
     /* The offsets that the consumer group committed on the command topic, as consumer `committed`,
      * for a thread that is no member. ALV_RETRY also when they are still unstable after
      * `timeout_ms`. */

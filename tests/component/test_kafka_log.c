@@ -589,6 +589,11 @@ static void reader__waits_behind_an_open_transaction(void **state)
     /* The end is the high watermark, which the position must not reach yet. */
     assert_int_equal(reader->ops->range(reader, ALV_TOPIC_LEDGER, 0, &start, &end, NULL), ALV_OK);
     assert_int_equal(end, 1);
+    /* Committed ends do not move while it is open. */
+    alv_shard_offset ends[] = {{2, -1}, {0, -1}};
+    assert_int_equal(reader->ops->ends(reader, ALV_TOPIC_LEDGER, ends, 2, WAIT_MS, NULL), ALV_OK);
+    assert_int_equal(ends[0].offset, 0);
+    assert_int_equal(ends[1].offset, 0);
     for (int64_t until = now_ms() + 300; now_ms() < until;) {
         assert_int_equal(reader->ops->poll(reader, 50, &batch, NULL), ALV_OK);
         assert_int_equal(batch.count, 0);
@@ -597,6 +602,9 @@ static void reader__waits_behind_an_open_transaction(void **state)
     commit(producer);
     reader_drain(reader, ALV_TOPIC_LEDGER, 0, &seen);
     assert_true(alv_view_equal(alv_bytes_view(&seen), ALV_VIEW("open;")));
+    assert_int_equal(reader->ops->ends(reader, ALV_TOPIC_LEDGER, ends, 2, WAIT_MS, NULL), ALV_OK);
+    assert_int_equal(ends[0].offset, 0);
+    assert_int_equal(ends[1].offset, 2); /* the record and its marker */
     alv_bytes_done(&seen);
     alv_batch_done(&batch);
     reader->ops->close(reader);

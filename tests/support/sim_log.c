@@ -561,6 +561,18 @@ static alv_status sim_reader_range(alv_reader *base, alv_topic topic, int32_t sh
     return ALV_OK;
 }
 
+static alv_status sim_reader_ends(alv_reader *base, alv_topic topic, alv_shard_offset *items,
+                                  size_t count, int timeout_ms, alv_error *err)
+{
+    const sim_reader *reader = (const sim_reader *)base;
+    (void)timeout_ms;
+    (void)err;
+    for (size_t i = 0; i < count; i++) {
+        items[i].offset = sim_stable_end(reader->log, topic, items[i].shard);
+    }
+    return ALV_OK;
+}
+
 static alv_status sim_reader_committed(alv_reader *base, alv_shard_offset *items, size_t count,
                                        int timeout_ms, alv_error *err)
 {
@@ -588,6 +600,7 @@ static const alv_reader_ops sim_reader_ops = {
     .wake = sim_reader_wake,
     .position = sim_reader_position,
     .range = sim_reader_range,
+    .ends = sim_reader_ends,
     .committed = sim_reader_committed,
     .close = sim_reader_close,
 };
