@@ -48,8 +48,51 @@ static_assert(ALV_HTTP_FORWARDS_MAX <= ALV_HTTP_CONNECTIONS_MAX, "one request pe
 static_assert(ALV_HTTP_ANSWER_BYTES_MAX > ALV_STATE_BYTES_MAX + 16 * ALV_KEY_BYTES_MAX,
               "every entity can be passed on");
 
-/* What may wait in a stream that its client does not read. */
+/* What may wait in a stream of a peer that does not read it. */
 #define ALV_HTTP_STREAM_BYTES_MAX (64 * 1024)
+
+/* Watchers of one node; the next one is refused. They are connections that stay, so they must leave
+ * enough of these to requests. */
+#define ALV_WATCHERS_MAX 2048
+static_assert(ALV_WATCHERS_MAX + 1024 < ALV_HTTP_CONNECTIONS_MAX,
+              "streams leave room for requests");
+
+/* What may wait for a watcher that does not read: beyond it, it is cut off and may resume. All of
+ * them together may hold ALV_WATCH_BYTES_ALL_MAX; above that, whoever has not read everything is cut
+ * off. Events are shared among those who wait for them. */
+#define ALV_WATCH_BYTES_MAX (4 * 1024 * 1024)
+#define ALV_WATCH_BYTES_ALL_MAX (64 * 1024 * 1024)
+static_assert(ALV_WATCH_BYTES_MAX > 2 * ALV_STATE_BYTES_MAX, "several large states fit");
+
+/* A watcher that catches up is given more only when less than this waits for it; one that stays
+ * above for ALV_WATCH_STUCK_MS is cut off, because others wait with it. */
+#define ALV_WATCH_CATCH_UP_BYTES (128 * 1024)
+#define ALV_WATCH_STUCK_MS 5000
+
+/* A watcher that was told nothing for so long gets a comment line with its id. Proxies close
+ * connections that are silent for 30 or 60 s; a client that has gone is noticed by it. */
+#define ALV_WATCH_HEARTBEAT_MS 10000
+static_assert(ALV_WATCH_HEARTBEAT_MS < ALV_HTTP_IDLE_TIMEOUT_S * 1000, "a stream never times out");
+
+/* How long a new watcher waits for Kafka to say where the changelog ends. */
+#define ALV_WATCH_JOIN_MS 3000
+
+/* The readers are closed when nobody has watched for so long. */
+#define ALV_WATCH_LINGER_MS 10000
+
+/* Clients come back after this when their connection breaks. */
+#define ALV_WATCH_RETRY_MS 500
+
+/* Records taken at a time: from the end of the changelog, and for those who catch up. */
+#define ALV_WATCH_RECORDS_MAX 1024
+#define ALV_WATCH_CATCH_UP_RECORDS_MAX 256
+
+/* A watch of a prefix or pattern has an offset per shard in each event's id, and a client sends the
+ * last id in a header. */
+#define ALV_WATCH_SHARDS_MAX 1024
+#define ALV_WATCH_ID_BYTES_MAX (32 + ALV_WATCH_SHARDS_MAX * 9)
+static_assert(ALV_WATCH_SHARDS_MAX * 6 * 4 / 3 < ALV_HTTP_CONNECTION_BYTES * 3 / 4,
+              "ids fit into a request while offsets are below 2^42");
 
 /* Nodes that watch each other, and how many of them may listen here; a node that has lost its
  * connection comes back before the old one is noticed to be gone. */
