@@ -46,6 +46,8 @@ typedef struct alv_settings {
     int64_t commit_interval_max_ms;
     int64_t commit_commands_max;
     bool changelog_coalesce;
+    int64_t idempotency_keys_max;
+    int64_t idempotency_retention_ms;
     int64_t passivate_after_ms; /* 0 = never because of time */
     int64_t passivate_check_ms;
     const char *behavior_default;

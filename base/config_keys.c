@@ -137,6 +137,15 @@ const alv_config_key alv_config_keys[] = {
      .meaning =
          "write an entity that changed several times in one transaction once, as it is at the "
          "end"},
+    {.name = "idempotency.keys.max",
+     INT(idempotency_keys_max, 1, 1000),
+     .fallback = "64",
+     .meaning = "answers kept per entity for commands that come again with the same "
+                "`idempotency-key`"},
+    {.name = "idempotency.retention.ms",
+     INT(idempotency_retention_ms, 1000, CENTURY_MS),
+     .fallback = "86400000",
+     .meaning = "how long they are kept, by the times of the commands"},
     {.name = "passivate.after.ms",
      INT(passivate_after_ms, 0, CENTURY_MS),
      .fallback = "1800000",

@@ -1,50 +1,14 @@
-#include "processor/executor.h"
-
 #include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "base/limits.h"
 #include "base/utf8.h"
-#include "processor/command.h"
-#include "processor/dead_letter.h"
-#include "processor/effects.h"
+#include "processor/executor_internal.h"
 #include "processor/outbox.h"
 #include "processor/text.h"
 #include "statestore/codec.h"
-#include "topics/schema.h"
-
-struct alv_executor {
-    alv_executor_options options;
-    alv_cache *cache;
-    alv_effects *effects;
-    alv_dead_letter *dead_letter;
-    alv_bytes scratch; /* encoded states on their way in, replies on their way out */
-    char commands_topic[ALV_TOPIC_NAME_BYTES];
-    alv_executor_counters counters;
-    bool careful;
-};
-
-/* One command on its way; lives on the stack of alv_executor_run. */
-typedef struct execution {
-    alv_executor *executor;
-    alv_shard *shard;
-    alv_producer *producer;
-    const alv_record *record;
-    int64_t now_ms;
-    alv_entity *entity;
-    alv_decoded decoded;
-    alv_view correlation_id; /* data NULL = nobody waits for a reply */
-    alv_view reply_to;
-    alv_view from; /* these four: data NULL = there is no such header */
-    alv_view on_reply;
-    alv_view idempotency_key;
-    alv_view answered; /* a dead letter come back whose emitter was told that it failed */
-    alv_header headers[ALV_HEADERS_MAX];
-    size_t header_count;
-} execution;
 
 /* ---- the entity -------------------------------------------------------------------------------- */
 
@@ -225,22 +189,25 @@ static alv_status executor_reply(execution *run, const json_t *reply, alv_error 
     return status;
 }
 
-/* What the command sends out, now that it is known to have taken hold (or to be rejected). */
+/* What the command sends out, now that it is known to have taken hold (or to be rejected). One that was
+ * executed before sends its answer once more, and nothing else. */
 static alv_status executor_send(execution *run, alv_error *err)
 {
-    alv_effects *effects = run->executor->effects;
-    alv_status status =
-        alv_outbox_send(run->producer, run->shard->number, run->record->key, effects, err);
+    alv_status status = ALV_OK;
+    if (!run->is_repeated) {
+        status = alv_outbox_send(run->producer, run->shard->number, run->record->key,
+                                 run->executor->effects, err);
+    }
     if (status == ALV_OK && run->on_reply.data != NULL) {
         const alv_outcome outcome = {.from = run->record->key,
                                      .to = run->from,
                                      .on_reply = run->on_reply,
                                      .idempotency_key = run->idempotency_key,
-                                     .accepted = alv_effects_rejection(effects) == NULL,
-                                     .reply = alv_effects_reply(effects)};
+                                     .accepted = run->accepted,
+                                     .reply = run->reply};
         status = alv_outbox_answer(run->producer, &outcome, err);
     }
-    return status == ALV_OK ? executor_reply(run, alv_effects_reply(effects), err) : status;
+    return status == ALV_OK ? executor_reply(run, run->reply, err) : status;
 }
 
 /* ---- the handler ------------------------------------------------------------------------------- */
@@ -308,7 +275,8 @@ static void executor_call_handler(execution *run)
         .from = executor_header_text(run->from, ALV_KEY_BYTES_MAX, from),
         .idempotency_key = executor_header_text(run->idempotency_key, ALV_IDEMPOTENCY_KEY_BYTES_MAX,
                                                 idempotency_key)};
-    bool reply_wanted = run->correlation_id.data != NULL || run->on_reply.data != NULL;
+    bool reply_wanted = run->correlation_id.data != NULL || run->on_reply.data != NULL ||
+                        run->idempotency_key.data != NULL;
     alv_effects_begin(executor->effects, reply_wanted);
     run->decoded.row->handler(entity->state, &command, run->record->timestamp_ms,
                               executor->effects);
@@ -316,16 +284,11 @@ static void executor_call_handler(execution *run)
     executor_check_outputs(run);
 }
 
-/* Runs the handler; its effects take hold unless it rejected. */
-static alv_reason executor_handle(execution *run, alv_error *err)
+/* What a handler asked for takes hold. */
+static alv_reason executor_take_hold(execution *run, alv_error *err)
 {
     alv_executor *executor = run->executor;
     alv_entity *entity = run->entity;
-    executor_call_handler(run);
-    if (alv_effects_rejection(executor->effects) != NULL) {
-        executor->counters.rejected++;
-        return ALV_REASON_NONE;
-    }
     if (!alv_effects_changes(executor->effects, entity->state != NULL)) {
         return ALV_REASON_NONE;
     }
@@ -339,6 +302,21 @@ static alv_reason executor_handle(execution *run, alv_error *err)
     }
     alv_overlay_note(&run->shard->overlay, entity);
     return ALV_REASON_NONE;
+}
+
+/* Runs the handler; its effects take hold unless it rejected. */
+static alv_reason executor_handle(execution *run, alv_error *err)
+{
+    alv_executor *executor = run->executor;
+    executor_call_handler(run);
+    run->accepted = alv_effects_rejection(executor->effects) == NULL;
+    executor->counters.rejected += !run->accepted;
+    alv_reason reason = run->accepted ? executor_take_hold(run, err) : ALV_REASON_NONE;
+    run->reply = alv_effects_reply(executor->effects);
+    if (reason == ALV_REASON_NONE && run->idempotency_key.data != NULL) {
+        alv_executor_remember(run);
+    }
+    return reason;
 }
 
 /* ---- one command ------------------------------------------------------------------------------- */
@@ -401,6 +379,12 @@ static alv_status executor_execute(execution *run, alv_reason *out_reason, alv_e
         return status;
     }
     alv_cache_touch(run->executor->cache, run->entity, run->now_ms);
+    if (run->idempotency_key.data != NULL) {
+        status = alv_executor_read_ledger(run, out_reason, err);
+        if (status != ALV_OK || *out_reason != ALV_REASON_NONE || alv_executor_recall(run)) {
+            return status;
+        }
+    }
     *out_reason = alv_command_decode(run->entity->behavior, run->record->value, &run->decoded, err);
     if (*out_reason == ALV_REASON_NONE) {
         *out_reason = executor_handle(run, err);
@@ -425,6 +409,9 @@ static void execution_init(execution *run, alv_executor *executor, alv_shard *sh
     run->on_reply = ALV_VIEW_NONE;
     run->idempotency_key = ALV_VIEW_NONE;
     run->answered = ALV_VIEW_NONE;
+    run->is_repeated = false;
+    run->accepted = false;
+    run->reply = NULL;
     run->header_count = 0;
 }
 
@@ -445,6 +432,9 @@ alv_status alv_executor_run(alv_executor *executor, alv_shard *shard, alv_produc
         status = executor_send(&run, err);
     }
     alv_decoded_done(&run.decoded);
+    if (run.is_repeated) {
+        json_decref(run.reply);
+    }
     alv_cache_evict(executor->cache);
     executor_unmark(&run);
     return status;

@@ -30,6 +30,7 @@ typedef struct alv_executor_options {
 typedef struct alv_executor_counters {
     int64_t commands; /* executed, since the start */
     int64_t rejected; /* refused by their handler */
+    int64_t repeated; /* not executed: answered as the first command with that idempotency key */
     int64_t dead_letters;
 } alv_executor_counters;
 

@@ -155,9 +155,13 @@ static alv_status transaction_publish_shard(alv_transaction *transaction, alv_sh
 {
     alv_producer *producer = transaction->producer;
     alv_status status = alv_overlay_encode(&shard->overlay, err);
-    for (size_t i = 0; status == ALV_OK && i < shard->overlay.count; i++) {
+    for (size_t i = 0; status == ALV_OK && i < shard->overlay.write_count; i++) {
         const alv_store_write *write = &shard->overlay.writes[i];
-        const alv_produce record = {.topic = ALV_TOPIC_CHANGELOG,
+        if (write->kind == ALV_STORE_TIMER) {
+            continue; /* follows from the ledger */
+        }
+        bool is_state = write->kind == ALV_STORE_STATE;
+        const alv_produce record = {.topic = is_state ? ALV_TOPIC_CHANGELOG : ALV_TOPIC_LEDGER,
                                     .shard = shard->number,
                                     .key = write->key,
                                     .value = write->value};
@@ -223,7 +227,7 @@ static void transaction_finish_shard(alv_transaction *transaction, alv_shard *sh
     alv_store *store = transaction->options.store;
     alv_error err = ALV_ERROR_NONE;
     alv_status status = store->ops->apply(store, shard->number, shard->overlay.writes,
-                                          shard->overlay.count, &position, &err);
+                                          shard->overlay.write_count, &position, &err);
     int64_t commands = shard->commands;
     shard->committed_offset = shard->next_offset;
     shard->commands = 0;

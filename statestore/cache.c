@@ -53,7 +53,8 @@ static bool entity_has_key(const alv_entity *entity, alv_view key)
 /* What an entity takes without its state: itself, its key and its share of a table half full. */
 static size_t entity_bytes(const alv_entity *entity)
 {
-    return sizeof *entity + entity->key_size + 1u + 2 * sizeof(cache_slot) + entity->cost_bytes;
+    return sizeof *entity + entity->key_size + 1u + 2 * sizeof(cache_slot) + entity->cost_bytes +
+           entity->ledger_bytes;
 }
 
 /* The slot of an entity, or the free slot where a new one with this hash belongs. */
@@ -132,6 +133,7 @@ static void list_remove(alv_cache *cache, alv_entity *entity)
 static void entity_free(alv_entity *entity)
 {
     json_decref(entity->state);
+    alv_ledger_free(entity->ledger);
     alv_free(entity);
 }
 
@@ -208,6 +210,13 @@ void alv_cache_set_cost(alv_cache *cache, alv_entity *entity, size_t cost_bytes)
     ALV_ASSERT(cache->bytes >= entity->cost_bytes);
     cache->bytes += cost_bytes - entity->cost_bytes; /* wraps and unwraps when it shrinks */
     entity->cost_bytes = cost_bytes;
+}
+
+void alv_cache_set_ledger_cost(alv_cache *cache, alv_entity *entity, size_t cost_bytes)
+{
+    ALV_ASSERT(cache->bytes >= entity->ledger_bytes);
+    cache->bytes += cost_bytes - entity->ledger_bytes;
+    entity->ledger_bytes = cost_bytes;
 }
 
 void alv_cache_remove(alv_cache *cache, alv_entity *entity)

@@ -16,18 +16,28 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "statestore/ledger.h"
 
-/* The fields down to `dirty` are the user's to set. */
+/* The fields down to `indexed_due_ms` are the user's to set. */
 typedef struct alv_entity {
     json_t *state;        /* decoded working state; NULL = the entity does not exist. Owned */
     const void *behavior; /* for the user of the cache; borrowed */
     uint32_t id_at;       /* for the user of the cache: where the id begins in the key */
     bool dirty;           /* changed by the open transaction: must not leave the cache */
+    bool state_changed;   /* what of it was changed; for overlay.c */
+    bool ledger_changed;
+
+    /* Read when it is needed for the first time, because most commands never need it: NULL = not read
+     * yet. Owned. `indexed_due_ms` is the due time under which the store's index of timers has the
+     * entity, ALV_DUE_NEVER = not at all. */
+    alv_ledger *ledger;
+    int64_t indexed_due_ms;
 
     int32_t shard;
     uint16_t key_size;
-    int64_t used_at_ms; /* by _touch */
-    size_t cost_bytes;  /* by _set_cost */
+    int64_t used_at_ms;  /* by _touch */
+    size_t cost_bytes;   /* by _set_cost */
+    size_t ledger_bytes; /* by _set_ledger_cost */
 
     uint64_t hash;             /* private */
     struct alv_entity *warmer; /* private: towards the one used last */
@@ -57,6 +67,9 @@ void alv_cache_touch(alv_cache *cache, alv_entity *entity, int64_t now_ms);
 /* What the user thinks the state takes in memory; the cache adds what it takes itself. 0 at first.
  * */
 void alv_cache_set_cost(alv_cache *cache, alv_entity *entity, size_t cost_bytes);
+
+/* The same for the ledger, besides. */
+void alv_cache_set_ledger_cost(alv_cache *cache, alv_entity *entity, size_t cost_bytes);
 
 /* Releases an entity, dirty or not. */
 void alv_cache_remove(alv_cache *cache, alv_entity *entity);

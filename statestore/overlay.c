@@ -13,7 +13,8 @@ void alv_overlay_init(alv_overlay *overlay)
     *overlay = (alv_overlay){.encoded = ALV_BYTES_EMPTY};
 }
 
-void alv_overlay_note(alv_overlay *overlay, alv_entity *entity)
+/* In the list of changed entities, from its first change on. */
+static void overlay_list(alv_overlay *overlay, alv_entity *entity)
 {
     if (entity->dirty) {
         return;
@@ -22,60 +23,170 @@ void alv_overlay_note(alv_overlay *overlay, alv_entity *entity)
         overlay->capacity = overlay->capacity == 0 ? 64 : overlay->capacity * 2;
         overlay->entities =
             alv_realloc(overlay->entities, overlay->capacity * sizeof *overlay->entities);
-        overlay->writes = alv_realloc(overlay->writes, overlay->capacity * sizeof *overlay->writes);
     }
     overlay->entities[overlay->count++] = entity;
     entity->dirty = true;
 }
 
-/* `writes` gets sizes first and pointers afterwards: the buffer moves while it grows. */
+void alv_overlay_note(alv_overlay *overlay, alv_entity *entity)
+{
+    overlay_list(overlay, entity);
+    entity->state_changed = true;
+}
+
+void alv_overlay_note_ledger(alv_overlay *overlay, alv_entity *entity)
+{
+    ALV_ASSERT(entity->ledger != NULL);
+    overlay_list(overlay, entity);
+    overlay->ledger_count += !entity->ledger_changed;
+    entity->ledger_changed = true;
+}
+
+/* ---- encode ------------------------------------------------------------------------------------- */
+
+/* Adds a write whose bytes were appended last to `encoded`; where they are is filled in at the end, because
+ * the buffer moves while it grows. `key` absent: the bytes are the key; else they are the value, and none
+ * are a deletion. */
+static void overlay_add(alv_overlay *overlay, alv_store_kind kind, alv_view key, alv_view value)
+{
+    ALV_ASSERT(overlay->write_count < overlay->write_capacity);
+    overlay->writes[overlay->write_count++] =
+        (alv_store_write){.kind = kind, .key = key, .value = value};
+}
+
+static alv_status overlay_encode_state(alv_overlay *overlay, const alv_entity *entity,
+                                       alv_error *err)
+{
+    size_t begin = overlay->encoded.size;
+    if (entity->state != NULL) {
+        alv_codec_encode(entity->state, &overlay->encoded);
+    }
+    size_t size = overlay->encoded.size - begin;
+    if (size > ALV_STATE_BYTES_MAX) {
+        return alv_fail(err, ALV_REJECT, "state of %s has %zu bytes, at most %d are allowed",
+                        entity->key, size, ALV_STATE_BYTES_MAX);
+    }
+    overlay_add(overlay, ALV_STORE_STATE, (alv_view){entity->key, entity->key_size},
+                (alv_view){NULL, size});
+    return ALV_OK;
+}
+
+/* An entry of the index of timers, put or deleted. */
+static void overlay_encode_index(alv_overlay *overlay, const alv_entity *entity, int64_t due_ms,
+                                 bool put)
+{
+    size_t begin = overlay->encoded.size;
+    alv_store_timer_key(due_ms, (alv_view){entity->key, entity->key_size}, &overlay->encoded);
+    overlay_add(overlay, ALV_STORE_TIMER, (alv_view){NULL, overlay->encoded.size - begin},
+                put ? ALV_VIEW("") : ALV_VIEW_NONE);
+}
+
+static void overlay_encode_ledger(alv_overlay *overlay, const alv_entity *entity)
+{
+    size_t begin = overlay->encoded.size;
+    alv_ledger_encode(entity->ledger, &overlay->encoded);
+    overlay_add(overlay, ALV_STORE_LEDGER, (alv_view){entity->key, entity->key_size},
+                (alv_view){NULL, overlay->encoded.size - begin});
+    int64_t due_ms = alv_ledger_due(entity->ledger);
+    if (due_ms != entity->indexed_due_ms && entity->indexed_due_ms != ALV_DUE_NEVER) {
+        overlay_encode_index(overlay, entity, entity->indexed_due_ms, false);
+    }
+    if (due_ms != entity->indexed_due_ms && due_ms != ALV_DUE_NEVER) {
+        overlay_encode_index(overlay, entity, due_ms, true);
+    }
+    overlay->due_ms = due_ms < overlay->due_ms ? due_ms : overlay->due_ms;
+}
+
+/* One per changed state; per changed ledger itself, an entry of the index that goes and one that comes. */
+static void overlay_reserve_writes(alv_overlay *overlay)
+{
+    size_t needed = overlay->count + 3 * overlay->ledger_count;
+    if (needed > overlay->write_capacity) {
+        overlay->write_capacity =
+            needed < 2 * overlay->write_capacity ? 2 * overlay->write_capacity : needed;
+        overlay->writes =
+            alv_realloc(overlay->writes, overlay->write_capacity * sizeof *overlay->writes);
+    }
+    overlay->write_count = 0;
+}
+
+/* The buffer does not move any more: says where each write's bytes are. */
+static void overlay_place(alv_overlay *overlay)
+{
+    const char *data = overlay->encoded.data;
+    for (size_t i = 0; i < overlay->write_count; i++) {
+        alv_store_write *write = &overlay->writes[i];
+        alv_view *bytes = write->kind == ALV_STORE_TIMER ? &write->key : &write->value;
+        if (bytes->size > 0) {
+            bytes->data = data;
+            data += bytes->size;
+        }
+    }
+    ALV_ASSERT(data == overlay->encoded.data + overlay->encoded.size);
+}
+
 alv_status alv_overlay_encode(alv_overlay *overlay, alv_error *err)
 {
     alv_bytes_clear(&overlay->encoded);
+    overlay_reserve_writes(overlay);
+    overlay->due_ms = ALV_DUE_NEVER;
     for (size_t i = 0; i < overlay->count; i++) {
         const alv_entity *entity = overlay->entities[i];
         ALV_ASSERT(entity->dirty);
-        size_t begin = overlay->encoded.size;
-        if (entity->state != NULL) {
-            alv_codec_encode(entity->state, &overlay->encoded);
+        if (entity->state_changed) {
+            alv_status status = overlay_encode_state(overlay, entity, err);
+            if (status != ALV_OK) {
+                return status;
+            }
         }
-        size_t size = overlay->encoded.size - begin;
-        if (size > ALV_STATE_BYTES_MAX) {
-            return alv_fail(err, ALV_REJECT, "state of %s has %zu bytes, at most %d are allowed",
-                            entity->key, size, ALV_STATE_BYTES_MAX);
-        }
-        overlay->writes[i] = (alv_store_write){
-            .kind = ALV_STORE_STATE, .key = {entity->key, entity->key_size}, .value = {NULL, size}};
-    }
-    const char *data = overlay->encoded.data;
-    for (size_t i = 0; i < overlay->count; i++) {
-        if (overlay->entities[i]->state != NULL) {
-            overlay->writes[i].value.data = data;
-            data += overlay->writes[i].value.size;
+        if (entity->ledger_changed) {
+            overlay_encode_ledger(overlay, entity);
         }
     }
+    overlay_place(overlay);
     return ALV_OK;
 }
+
+/* ---- finish, drop ------------------------------------------------------------------------------- */
 
 /* Empty again, without holding on to the memory of an unusually large transaction. */
 static void overlay_reset(alv_overlay *overlay)
 {
     overlay->count = 0;
+    overlay->ledger_count = 0;
+    overlay->write_count = 0;
     alv_bytes_clear(&overlay->encoded);
     if (overlay->encoded.capacity > OVERLAY_KEEP_BYTES) {
         alv_bytes_done(&overlay->encoded);
     }
 }
 
+static void overlay_clean(alv_entity *entity)
+{
+    entity->dirty = false;
+    entity->state_changed = false;
+    entity->ledger_changed = false;
+}
+
 void alv_overlay_finish(alv_overlay *overlay, alv_cache *cache)
 {
+    size_t next = 0; /* the next write of a state */
     for (size_t i = 0; i < overlay->count; i++) {
         alv_entity *entity = overlay->entities[i];
-        entity->dirty = false;
+        if (entity->state_changed) {
+            while (overlay->writes[next].kind != ALV_STORE_STATE) {
+                next++;
+            }
+            size_t size = overlay->writes[next++].value.size;
+            alv_cache_set_cost(cache, entity, alv_codec_memory(size));
+        }
+        if (entity->ledger_changed) {
+            entity->indexed_due_ms = alv_ledger_due(entity->ledger);
+            alv_cache_set_ledger_cost(cache, entity, alv_ledger_memory(entity->ledger));
+        }
+        overlay_clean(entity);
         if (entity->state == NULL) {
             alv_cache_remove(cache, entity);
-        } else {
-            alv_cache_set_cost(cache, entity, alv_codec_memory(overlay->writes[i].value.size));
         }
     }
     overlay_reset(overlay);
@@ -84,7 +195,7 @@ void alv_overlay_finish(alv_overlay *overlay, alv_cache *cache)
 void alv_overlay_drop(alv_overlay *overlay, alv_cache *cache)
 {
     for (size_t i = 0; i < overlay->count; i++) {
-        overlay->entities[i]->dirty = false;
+        overlay_clean(overlay->entities[i]);
         alv_cache_remove(cache, overlay->entities[i]);
     }
     overlay_reset(overlay);

@@ -1,7 +1,7 @@
 /* overlay.h — what the open transaction changed of one shard, until it is committed and stored.
  *
  * Why:    several changes of one entity within a transaction are published and stored once, as the last
- *         state. Nothing of it is in the store before the commit (I1, I4), and dropping it is all that
+ *         state (and the last ledger). Nothing of it is in the store before the commit (I1, I4), and dropping it is all that
  *         an abort takes.
  * Thread: the lane that owns the shard.
  * Owns:   the encoded states. Entities belong to the lane's cache, which keeps them while `dirty`.
@@ -16,17 +16,25 @@ typedef struct alv_overlay {
     alv_entity **entities; /* changed, in the order of their first change */
     size_t count;
     size_t capacity;
-    alv_bytes encoded;       /* the encoded states, back to back */
-    alv_store_write *writes; /* one per entity, made by encode */
+    size_t ledger_count;     /* how many of them have a changed ledger */
+    alv_bytes encoded;       /* states, ledgers and keys of the index, back to back */
+    alv_store_write *writes; /* made by encode, entity by entity */
+    size_t write_count;
+    size_t write_capacity;
+    int64_t due_ms; /* made by encode: the earliest timer among changed ledgers, ALV_DUE_NEVER */
 } alv_overlay;
 
 void alv_overlay_init(alv_overlay *overlay);
 
-/* Notes that the open transaction changed the entity: `dirty` from now on. Noting it again is free. */
+/* Notes that the open transaction changed the state of the entity: `dirty` from now on. Noting it again is
+ * free. */
 void alv_overlay_note(alv_overlay *overlay, alv_entity *entity);
 
-/* Encodes every changed entity as it is now. `writes` is then ready for publisher and store, valid
- * until the next note, finish or drop. ALV_REJECT: a state is larger than ALV_STATE_BYTES_MAX. */
+/* The same for its ledger, which has been read. */
+void alv_overlay_note_ledger(alv_overlay *overlay, alv_entity *entity);
+
+/* Encodes every changed entity as it is now. `writes` is then ready for publisher (states and ledgers)
+ * and store (these and the index of timers), valid until the next note, finish or drop. ALV_REJECT: a state is larger than ALV_STATE_BYTES_MAX. */
 alv_status alv_overlay_encode(alv_overlay *overlay, alv_error *err);
 
 /* The transaction was committed and stored: the entities are clean; those that were deleted leave the

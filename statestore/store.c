@@ -1,4 +1,4 @@
-/* store.c — positions: comparing, encoding and checking them. */
+/* store.c — positions and keys of the index of timers: comparing, encoding and checking them. */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -79,4 +79,34 @@ alv_status alv_position_decode(alv_view encoded, alv_position *out, alv_error *e
     }
     *out = position;
     return ALV_OK;
+}
+
+/* ---- the index of timers ------------------------------------------------------------------------- */
+
+#define TIMER_DUE_BYTES 8
+#define TIMER_SIGN (UINT64_C(1) << 63)
+
+void alv_store_timer_key(int64_t due_ms, alv_view entity_key, alv_bytes *out)
+{
+    uint64_t ordered = (uint64_t)due_ms ^ TIMER_SIGN;
+    char bytes[TIMER_DUE_BYTES];
+    for (size_t i = 0; i < TIMER_DUE_BYTES; i++) {
+        bytes[i] = (char)(unsigned char)(ordered >> (8 * (TIMER_DUE_BYTES - 1 - i)));
+    }
+    alv_bytes_append(out, bytes, sizeof bytes);
+    alv_bytes_append(out, entity_key.data, entity_key.size);
+}
+
+bool alv_store_timer_key_read(alv_view key, int64_t *out_due_ms, alv_view *out_entity_key)
+{
+    if (key.data == NULL || key.size <= TIMER_DUE_BYTES) {
+        return false;
+    }
+    uint64_t ordered = 0;
+    for (size_t i = 0; i < TIMER_DUE_BYTES; i++) {
+        ordered = ordered << 8 | (unsigned char)key.data[i];
+    }
+    *out_due_ms = (int64_t)(ordered ^ TIMER_SIGN);
+    *out_entity_key = (alv_view){key.data + TIMER_DUE_BYTES, key.size - TIMER_DUE_BYTES};
+    return true;
 }

@@ -26,7 +26,18 @@
 typedef enum alv_store_kind {
     ALV_STORE_STATE = 's',  /* entity key -> encoded state, as in the changelog */
     ALV_STORE_LEDGER = 'l', /* entity key -> ledger record, as in the ledger */
+
+    /* due time (8 bytes, big-endian, sign bit flipped, so that key order is the order of time), then
+     * entity key -> nothing: which entities have timers, by their earliest one. A hint and not a
+     * record: the ledger says what is pending; an entry that it does not bear out means nothing. */
+    ALV_STORE_TIMER = 't',
 } alv_store_kind;
+
+/* Appends the key of an index entry. */
+void alv_store_timer_key(int64_t due_ms, alv_view entity_key, alv_bytes *out);
+
+/* Takes it apart; false when it is not one. */
+bool alv_store_timer_key_read(alv_view key, int64_t *out_due_ms, alv_view *out_entity_key);
 
 /* Up to where a shard's data is complete; ends are exclusive, 0 = nothing yet. */
 typedef struct alv_position {

@@ -55,7 +55,8 @@ typedef struct alv_rocksdb {
 
 /* The reserved key of a shard's position: no kind of entry begins with this byte. */
 #define ALV_ROCKSDB_POSITION_KEY "p"
-static_assert(ALV_STORE_STATE != 'p' && ALV_STORE_LEDGER != 'p', "the position's key is its own");
+static_assert(ALV_STORE_STATE != 'p' && ALV_STORE_LEDGER != 'p' && ALV_STORE_TIMER != 'p',
+              "the position's key is its own");
 
 /* store_rocksdb_options.c */
 

@@ -50,6 +50,7 @@ static alv_status faulty_get(alv_store *base, int32_t shard, alv_store_kind kind
                              bool *out_found, alv_bytes *out, alv_error *err)
 {
     alv_status status = ALV_OK;
+    ((alv_faulty_store *)base)->gets++;
     if (faulty_fails(base, ALV_STORE_GET, &status, err)) {
         return status;
     }

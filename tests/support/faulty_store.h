@@ -22,6 +22,7 @@ typedef struct alv_faulty_store {
     int failures[ALV_STORE_CALL_COUNT]; /* how many of the next calls fail */
     alv_status status;                  /* with what */
     int wipes;                          /* how often a shard was wiped */
+    int gets;                           /* how often something was read */
 } alv_faulty_store;
 
 /* Takes `inner`. */

@@ -58,6 +58,7 @@ struct alv_sim_log {
     alv_sim_fault fault;
     bool tainted;
     int epochs;
+    int64_t now_ms;
 };
 
 typedef struct sim_consumer {
@@ -355,7 +356,8 @@ static alv_status sim_producer_produce(alv_producer *base, const alv_produce *re
     int32_t shard =
         record->shard >= 0 ? record->shard : alv_partitioner_shard(record->key, log->shard_count);
     sim_record *stored = sim_append(log, record->topic, shard, SIM_OPEN);
-    sim_fill(stored, record->key, record->value, record->timestamp_ms, record->headers,
+    int64_t timestamp_ms = record->timestamp_ms != 0 ? record->timestamp_ms : log->now_ms;
+    sim_fill(stored, record->key, record->value, timestamp_ms, record->headers,
              record->header_count);
     size_t index = sim_partition_of(log, record->topic, shard)->count - 1;
     producer->places =
@@ -686,8 +688,13 @@ int64_t alv_sim_log_append(alv_sim_log *log, alv_topic topic, int32_t shard, con
                            const char *value, const alv_header *headers, size_t header_count)
 {
     sim_record *record = sim_append(log, topic, shard, SIM_COMMITTED);
-    sim_fill(record, alv_view_of(key), alv_view_of(value), 1700000000000, headers, header_count);
+    sim_fill(record, alv_view_of(key), alv_view_of(value), log->now_ms, headers, header_count);
     return (int64_t)sim_partition_of(log, topic, shard)->count - 1;
+}
+
+void alv_sim_log_set_time(alv_sim_log *log, int64_t now_ms)
+{
+    log->now_ms = now_ms;
 }
 
 static void sim_add_event(alv_sim_log *log, sim_event event)

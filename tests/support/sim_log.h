@@ -2,7 +2,7 @@
  *
  * Why:    aborts, lost answers, zombies and lost assignments cannot be ordered from a real broker at a
  *         chosen moment. This one has partitions with offsets, transactions with markers, a last stable
- *         offset, fencing by epoch and group offsets; it has no time, no threads and no network.
+ *         offset, fencing by epoch and group offsets; it has no threads and no network.
  * Thread: one; everything happens inside the calls.
  * Owns:   all records and handles; alv_sim_log_free at the end, after the handles were closed.
  * Limits: no compaction, no retention, no groups: the test says who is assigned what.
@@ -23,6 +23,9 @@ alv_log_port *alv_sim_log_port(alv_sim_log *log);
 /* Appends a record from outside any transaction; its offset. `value` NULL = tombstone. */
 int64_t alv_sim_log_append(alv_sim_log *log, alv_topic topic, int32_t shard, const char *key,
                            const char *value, const alv_header *headers, size_t header_count);
+
+/* The time of records appended and produced from now on. */
+void alv_sim_log_set_time(alv_sim_log *log, int64_t now_ms);
 
 /* Tells a lane's consumer at its next poll. */
 void alv_sim_log_assign(alv_sim_log *log, int lane, int32_t shard);

@@ -89,6 +89,7 @@ void alv_sim_world_init_with(alv_sim_world *world, const char *const *assignment
     ALV_ASSERT(status == ALV_OK);
     alv_manual_clock_init(&world->clock, 1700000000000);
     world->log = alv_sim_log_new(ALV_SIM_SHARDS);
+    alv_sim_log_set_time(world->log, alv_now_ms(&world->clock.clock));
     world->memory = alv_store_memory_new();
     world->faults = alv_faulty_store_new(world->memory);
     world->store = &world->faults->base;
@@ -121,6 +122,7 @@ void alv_sim_world_run(alv_sim_world *world, int turns)
         ALV_ASSERT(status == ALV_OK);
         alv_replicator_turn(world->replicator, 0);
         alv_manual_clock_advance(&world->clock, 1);
+        alv_sim_log_set_time(world->log, alv_now_ms(&world->clock.clock));
     }
 }
 
@@ -157,6 +159,12 @@ int32_t alv_sim_world_send(alv_sim_world *world, const char *key, const char *co
     int32_t shard = alv_partitioner_shard(alv_view_of(key), ALV_SIM_SHARDS);
     (void)alv_sim_log_append(world->log, ALV_TOPIC_COMMANDS, shard, key, command, NULL, 0);
     return shard;
+}
+
+void alv_sim_world_pass(alv_sim_world *world, int64_t ms)
+{
+    alv_manual_clock_advance(&world->clock, ms);
+    alv_sim_log_set_time(world->log, alv_now_ms(&world->clock.clock));
 }
 
 static int64_t world_balance(alv_view encoded)

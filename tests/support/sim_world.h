@@ -39,6 +39,9 @@ void alv_sim_world_done(alv_sim_world *world);
 /* Lane and replicator take `turns` turns each, 1 ms apart; asserts that the lane goes on. */
 void alv_sim_world_run(alv_sim_world *world, int turns);
 
+/* Time goes by and nobody does anything. */
+void alv_sim_world_pass(alv_sim_world *world, int64_t ms);
+
 /* Assigns both shards to the lane and runs until they are active. */
 void alv_sim_world_activate(alv_sim_world *world);
 

@@ -1,0 +1,180 @@
+/* ledger_json.c — the record of a ledger: written by hand, because commands and replies are texts already,
+ * read by jansson.
+ */
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "statestore/codec.h"
+#include "statestore/ledger_internal.h"
+
+#define DUE_BEGIN "{\"due\":"
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+/* UTF-8 text as a JSON string. What needs no escape is appended in one piece. */
+static void json_put_string(alv_bytes *out, const char *data, size_t size)
+{
+    size_t plain = 0; /* where the piece begins */
+    alv_bytes_append(out, "\"", 1);
+    for (size_t i = 0; i < size; i++) {
+        unsigned char byte = (unsigned char)data[i];
+        if (byte >= 0x20 && byte != '"' && byte != '\\') {
+            continue;
+        }
+        alv_bytes_append(out, data + plain, i - plain);
+        if (byte < 0x20) {
+            alv_bytes_printf(out, "\\u%04x", (unsigned)byte);
+        } else {
+            alv_bytes_printf(out, "\\%c", byte);
+        }
+        plain = i + 1;
+    }
+    alv_bytes_append(out, data + plain, size - plain);
+    alv_bytes_append(out, "\"", 1);
+}
+
+static void json_put_timer(alv_bytes *out, const ledger_timer *timer)
+{
+    alv_bytes_append_text(out, "{\"name\":");
+    json_put_string(out, timer->name, strlen(timer->name));
+    alv_bytes_printf(out, ",\"due\":%" PRId64 ",\"command\":", timer->due_ms);
+    alv_bytes_append(out, timer->command, timer->command_size);
+    alv_bytes_append(out, "}", 1);
+}
+
+static void json_put_answer(alv_bytes *out, const ledger_answer *answer)
+{
+    alv_bytes_append_text(out, "{\"key\":");
+    json_put_string(out, answer->key, answer->key_size);
+    alv_bytes_printf(out, ",\"at\":%" PRId64 ",\"accepted\":%s", answer->at_ms,
+                     answer->accepted ? "true" : "false");
+    if (answer->reply != NULL) {
+        alv_bytes_append_text(out, ",\"reply\":");
+        alv_bytes_append(out, answer->reply, answer->reply_size);
+    }
+    alv_bytes_append(out, "}", 1);
+}
+
+void alv_ledger_encode(const alv_ledger *ledger, alv_bytes *out)
+{
+    size_t begin = out->size;
+    if (ledger->timer_count == 0 && ledger->answer_count == 0) {
+        return;
+    }
+    alv_bytes_append(out, "{", 1);
+    if (ledger->timer_count > 0) {
+        out->size = begin;
+        alv_bytes_printf(out, DUE_BEGIN "%" PRId64 ",\"timers\":", alv_ledger_due(ledger));
+        for (size_t i = 0; i < ledger->timer_count; i++) {
+            alv_bytes_append(out, i == 0 ? "[" : ",", 1);
+            json_put_timer(out, &ledger->timers[i]);
+        }
+        alv_bytes_append_text(out, ledger->answer_count > 0 ? "]," : "]");
+    }
+    for (size_t i = 0; i < ledger->answer_count; i++) {
+        alv_bytes_append_text(out, i == 0 ? "\"answers\":[" : ",");
+        json_put_answer(out, &ledger->answers[i]);
+    }
+    alv_bytes_append_text(out, ledger->answer_count > 0 ? "]}" : "}");
+    ALV_ASSERT(out->size - begin <= ALV_STATE_BYTES_MAX);
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+int64_t alv_ledger_peek_due(alv_view encoded)
+{
+    if (encoded.data == NULL || !alv_view_starts_with(encoded, ALV_VIEW(DUE_BEGIN))) {
+        return ALV_DUE_NEVER;
+    }
+    size_t at = sizeof DUE_BEGIN - 1;
+    bool negative = at < encoded.size && encoded.data[at] == '-';
+    at += negative;
+    int64_t due = 0;
+    size_t digits = 0;
+    for (; at < encoded.size && encoded.data[at] >= '0' && encoded.data[at] <= '9'; at++) {
+        int digit = encoded.data[at] - '0';
+        if (__builtin_mul_overflow(due, 10, &due) || __builtin_add_overflow(due, digit, &due)) {
+            return ALV_DUE_NEVER;
+        }
+        digits++;
+    }
+    return digits == 0 ? ALV_DUE_NEVER : negative ? -due : due;
+}
+
+static bool json_take_timer(alv_ledger *ledger, const json_t *item, alv_bytes *scratch)
+{
+    const char *name = json_string_value(json_object_get(item, "name"));
+    const json_t *due = json_object_get(item, "due");
+    const json_t *command = json_object_get(item, "command");
+    if (name == NULL || !json_is_integer(due) || !json_is_object(command)) {
+        return false;
+    }
+    alv_bytes_clear(scratch);
+    alv_codec_encode(command, scratch);
+    const alv_timer timer = {
+        .name = name, .due_ms = json_integer_value(due), .command = alv_bytes_view(scratch)};
+    return alv_ledger_set_timer(ledger, &timer);
+}
+
+static bool json_take_answer(alv_ledger *ledger, const json_t *item, alv_bytes *scratch)
+{
+    static const alv_answer_policy keep_all = {.count_max = SIZE_MAX, .retention_ms = INT64_MAX};
+    const json_t *key = json_object_get(item, "key");
+    const json_t *at = json_object_get(item, "at");
+    const json_t *accepted = json_object_get(item, "accepted");
+    const json_t *reply = json_object_get(item, "reply");
+    size_t key_size = json_string_length(key);
+    if (key_size == 0 || key_size > ALV_IDEMPOTENCY_KEY_BYTES_MAX || !json_is_integer(at) ||
+        !json_is_boolean(accepted) || (reply != NULL && !json_is_object(reply))) {
+        return false;
+    }
+    alv_bytes_clear(scratch);
+    if (reply != NULL) {
+        alv_codec_encode(reply, scratch);
+    }
+    const alv_answer answer = {.at_ms = json_integer_value(at),
+                               .accepted = json_is_true(accepted),
+                               .reply = reply != NULL ? alv_bytes_view(scratch) : ALV_VIEW_NONE};
+    if (scratch->size > ALV_LEDGER_REPLY_BYTES_MAX) {
+        return false;
+    }
+    alv_ledger_add_answer(ledger, (alv_view){json_string_value(key), key_size}, &answer, &keep_all);
+    return true;
+}
+
+static bool json_take_all(alv_ledger *ledger, const json_t *record)
+{
+    alv_bytes scratch = ALV_BYTES_EMPTY;
+    bool good = json_is_object(record);
+    size_t index;
+    json_t *item;
+    json_array_foreach(json_object_get(record, "timers"), index, item)
+    {
+        good = good && json_take_timer(ledger, item, &scratch);
+    }
+    json_array_foreach(json_object_get(record, "answers"), index, item)
+    {
+        good = good && json_take_answer(ledger, item, &scratch);
+    }
+    alv_bytes_done(&scratch);
+    return good;
+}
+
+alv_status alv_ledger_decode(alv_view encoded, alv_ledger **out, alv_error *err)
+{
+    json_error_t why;
+    json_t *record = json_loadb(encoded.data, encoded.size, JSON_ALLOW_NUL, &why);
+    alv_ledger *ledger = alv_ledger_new();
+    bool good = record != NULL && json_take_all(ledger, record);
+    json_decref(record);
+    if (!good) {
+        alv_ledger_free(ledger);
+        return alv_fail(err, ALV_REJECT, "not a ledger record: %.*s",
+                        encoded.size > 80 ? 80 : (int)encoded.size, encoded.data);
+    }
+    *out = ledger;
+    return ALV_OK;
+}
