@@ -39,7 +39,7 @@ static const char *answer_title(int status)
     return "Error";
 }
 
-static void answer_begin(alv_answer *answer, int status, const char *content_type)
+void alv_answer_begin(alv_answer *answer, int status, const char *content_type)
 {
     alv_bytes_clear(&answer->body);
     *answer = (alv_answer){.status = status, .body = answer->body, .close = answer->close};
@@ -48,7 +48,7 @@ static void answer_begin(alv_answer *answer, int status, const char *content_typ
 
 void alv_answer_begin_json(alv_answer *answer, int status)
 {
-    answer_begin(answer, status, ALV_ANSWER_JSON);
+    alv_answer_begin(answer, status, ALV_ANSWER_JSON);
 }
 
 static int answer_append(const char *data, size_t size, void *body)
@@ -81,7 +81,7 @@ static void answer_set_problem(alv_answer *answer, int status, json_t *members, 
     (void)vsnprintf(detail, sizeof detail, format, arguments); /* a longer one is cut */
     alv_utf8_repair(detail);
 
-    answer_begin(answer, status, ALV_ANSWER_PROBLEM);
+    alv_answer_begin(answer, status, ALV_ANSWER_PROBLEM);
     if (status == 429 || status == 503) {
         answer->retry_after_s = ALV_HTTP_RETRY_AFTER_S;
     }

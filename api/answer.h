@@ -28,7 +28,10 @@ typedef struct alv_answer {
 
 #define ALV_ANSWER_NONE ((alv_answer){.status = 0})
 
-/* An answer whose body will be JSON text; the caller appends it to `answer->body`. */
+/* An answer whose body the caller appends to `answer->body`. */
+void alv_answer_begin(alv_answer *answer, int status, const char *content_type);
+
+/* The same; the body will be JSON text. */
 void alv_answer_begin_json(alv_answer *answer, int status);
 
 /* An answer with `value` as its body. Steals `value`. */

@@ -6,6 +6,7 @@
  *     GET /v1/peers            the other nodes as this one hears them
  *     GET /v1/peers/stream     for the other nodes: see peer_monitor.h
  *     GET /healthz, /readyz    alive; ready to work
+ *     GET /metrics             for Prometheus: see metrics.h
  *
  * Why:    programs and peers ask a node over HTTP; a request may come to any node.
  * Thread: start, stop: main. The rest as each says. It runs five threads: the server's, http-ask,
@@ -23,7 +24,9 @@
 #include "api/peers.h"
 #include "base/clock.h"
 #include "base/config.h"
+#include "changelog/checkpointer.h"
 #include "processor/directory.h"
+#include "processor/meter.h"
 #include "processor/registry.h"
 #include "statestore/store.h"
 
@@ -40,6 +43,12 @@ typedef struct alv_api_options {
     /* Whether the node is ready; otherwise `why` gets one line. Any thread; must not block. */
     bool (*ready)(void *payload, char *why, size_t size);
     void *ready_payload;
+
+    const alv_meter *meter; /* NULL = nothing is executed here */
+
+    /* As alv_node_checkpoints. Any thread; must not block. NULL = there are none. */
+    bool (*checkpoints)(void *payload, alv_checkpointer_status *out_status, int64_t *out_positions);
+    void *checkpoints_payload;
 
     alv_peers_source members; /* NULL = ask Kafka */
     void *members_payload;

@@ -9,6 +9,7 @@
 #include "api/url.h"
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/clock.h"
 
 alv_exchange *alv_exchange_new(struct MHD_Connection *connection, const char *method,
                                const char *path)
@@ -17,6 +18,7 @@ alv_exchange *alv_exchange_new(struct MHD_Connection *connection, const char *me
     exchange->connection = connection;
     exchange->method = method;
     exchange->path = path;
+    exchange->began_us = alv_monotonic_us(alv_clock_system());
     return exchange;
 }
 
@@ -50,6 +52,11 @@ alv_status alv_exchange_query(const alv_exchange *exchange, const char *name, si
         return alv_fail(err, ALV_REJECT, "the parameter %s cannot be used: %s", name, why.text);
     }
     return ALV_OK;
+}
+
+void alv_exchange_set_route(alv_exchange *exchange, int route)
+{
+    exchange->route = route + 1;
 }
 
 bool alv_exchange_has_body(const alv_exchange *exchange)
@@ -147,6 +154,7 @@ static struct MHD_Response *exchange_make_response(alv_answer *answer)
 static struct MHD_Response *exchange_make_stream(alv_exchange *exchange)
 {
     alv_http_stream *stream = exchange->stream;
+    exchange->streams = true;
     exchange->answer.status = 200;
     (void)snprintf(exchange->answer.content_type, sizeof exchange->answer.content_type, "%s",
                    alv_http_stream_content_type(stream));

@@ -47,6 +47,9 @@ bool alv_exchange_has_body(const alv_exchange *exchange);
 /* Moves the body, which is whole when the handler is called, into `out`. @thread http */
 void alv_exchange_take_body(alv_exchange *exchange, alv_bytes *out);
 
+/* Which route it took, for the metrics: its number in the table of routes, from 0. @thread http */
+void alv_exchange_set_route(alv_exchange *exchange, int route);
+
 /* Says that the answer comes later. Call it before another thread can see the exchange, and do not
  * touch the exchange afterwards in the handler.
  * @thread http */

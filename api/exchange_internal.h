@@ -21,6 +21,9 @@ struct alv_exchange {
     size_t body_bytes_max;   /* what may come */
     size_t body_counted;     /* of the server's budget for bodies */
     int body_refused;        /* the HTTP status it ends with, once the rest was dropped; else 0 */
+    int64_t began_us;        /* monotonic */
+    int route;               /* for the meter; 0 = none so far */
+    bool streams;            /* the answer ends when the client or the node does */
     bool deferred;           /* written by the server's thread only, so it may always read it */
     bool answered;           /* written by whoever answers; the server reads it once resumed */
     alv_answer answer;       /* once answered, until it is sent */

@@ -12,6 +12,7 @@
 #include "api/listener.h"
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/inbox.h"
 #include "base/logger.h"
 
@@ -23,7 +24,8 @@ struct alv_http_server {
     size_t bodies_bytes;    /* of all exchanges; server's thread */
     atomic_bool refusing;   /* set once, by main */
     atomic_int in_progress; /* exchanges that are not complete */
-    alv_inbox *idle;        /* main waits here for the last of them */
+    alv_http_meter meter;
+    alv_inbox *idle; /* main waits here for the last of them */
 };
 
 /* What the idle inbox carries; it says all by being there. */
@@ -143,6 +145,16 @@ static enum MHD_Result server_access(void *payload, struct MHD_Connection *conne
     return server_handle(server, exchange);
 }
 
+/* One whose client left before there was an answer is not counted. */
+static void server_meter(alv_http_server *server, const alv_exchange *exchange)
+{
+    int64_t took_us = alv_monotonic_us(alv_clock_system()) - exchange->began_us;
+    if (exchange->answer.status != 0) {
+        alv_http_meter_count(&server->meter, exchange->route, exchange->answer.status,
+                             exchange->streams ? -1 : took_us);
+    }
+}
+
 /* The answer is out, or its connection is gone. */
 static void server_completed(void *payload, struct MHD_Connection *connection, void **slot,
                              enum MHD_RequestTerminationCode code)
@@ -154,6 +166,7 @@ static void server_completed(void *payload, struct MHD_Connection *connection, v
         return; /* it was refused by the library before we heard of it */
     }
     server->bodies_bytes -= ((alv_exchange *)*slot)->body_counted;
+    server_meter(server, *slot);
     alv_exchange_free(*slot);
     *slot = NULL;
     if (atomic_fetch_sub(&server->in_progress, 1) == 1 && atomic_load(&server->refusing)) {
@@ -210,6 +223,16 @@ alv_status alv_http_server_start(alv_http_server *server, const alv_http_service
 const char *alv_http_server_address(const alv_http_server *server)
 {
     return server->address;
+}
+
+const alv_http_meter *alv_http_server_meter(const alv_http_server *server)
+{
+    return &server->meter;
+}
+
+int alv_http_server_in_flight(const alv_http_server *server)
+{
+    return atomic_load(&server->in_progress);
 }
 
 void alv_http_server_refuse(alv_http_server *server)

@@ -17,6 +17,7 @@
 #define ALV_API_HTTP_SERVER_H
 
 #include "api/exchange.h"
+#include "api/http_meter.h"
 
 typedef struct alv_http_server alv_http_server;
 
@@ -41,6 +42,12 @@ alv_status alv_http_server_start(alv_http_server *server, const alv_http_service
 
 /* The address as it is bound, "host:port". Borrowed, valid until stop. @thread any */
 const char *alv_http_server_address(const alv_http_server *server);
+
+/* What was asked and answered so far. Borrowed, valid until stop. @thread any */
+const alv_http_meter *alv_http_server_meter(const alv_http_server *server);
+
+/* Requests that are not answered completely, streams included. @thread any */
+int alv_http_server_in_flight(const alv_http_server *server);
 
 /* From now on the service is not called any more: requests get 503 and their connection is
  * closed. */

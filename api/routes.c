@@ -6,6 +6,8 @@
 
 #include "api/api_internal.h"
 #include "api/health.h"
+#include "api/http_meter.h"
+#include "api/metrics.h"
 #include "api/peer_list.h"
 #include "api/shard_list.h"
 #include "base/assert.h"
@@ -70,6 +72,14 @@ static void route_ready(alv_api *api, alv_exchange *exchange, alv_view none)
     alv_exchange_answer(exchange, &answer);
 }
 
+static void route_metrics(alv_api *api, alv_exchange *exchange, alv_view none)
+{
+    (void)none;
+    alv_answer answer = ALV_ANSWER_NONE;
+    alv_metrics_answer(api, &answer);
+    alv_exchange_answer(exchange, &answer);
+}
+
 static const alv_route routes_table[] = {
     {"GET", "/v1/entities/{key}", route_entity, 0},
     {"GET", "/v1/shards", route_shards, 0},
@@ -78,7 +88,9 @@ static const alv_route routes_table[] = {
     {"GET", "/v1/peers/stream", route_peer_stream, 0},
     {"GET", "/healthz", route_alive, 0},
     {"GET", "/readyz", route_ready, 0},
+    {"GET", "/metrics", route_metrics, 0},
 };
+static_assert(sizeof routes_table / sizeof routes_table[0] < ALV_HTTP_METER_ROUTES, "counted");
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
@@ -127,6 +139,14 @@ alv_route_match alv_routes_match(const alv_route *routes, size_t count, const ch
     return match;
 }
 
+alv_route_name alv_routes_name(int route)
+{
+    if (route < 0 || (size_t)route >= sizeof routes_table / sizeof routes_table[0]) {
+        return (alv_route_name){NULL, NULL};
+    }
+    return (alv_route_name){routes_table[route].method, routes_table[route].pattern};
+}
+
 static void route_refuse(alv_exchange *exchange, const alv_route_match *match)
 {
     const char *path = alv_exchange_path(exchange);
@@ -140,11 +160,15 @@ static void route_refuse(alv_exchange *exchange, const alv_route_match *match)
     alv_exchange_answer(exchange, &answer);
 }
 
-static alv_route_match route_find(const alv_exchange *exchange)
+static alv_route_match route_find(alv_exchange *exchange)
 {
-    return alv_routes_match(routes_table, sizeof routes_table / sizeof routes_table[0],
-                            alv_exchange_method(exchange),
-                            alv_view_of(alv_exchange_path(exchange)));
+    alv_route_match match =
+        alv_routes_match(routes_table, sizeof routes_table / sizeof routes_table[0],
+                         alv_exchange_method(exchange), alv_view_of(alv_exchange_path(exchange)));
+    if (match.route != NULL) {
+        alv_exchange_set_route(exchange, (int)(match.route - routes_table));
+    }
+    return match;
 }
 
 /* Parameters such as charset may follow; JSON is UTF-8 whatever they say. */

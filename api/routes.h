@@ -36,6 +36,14 @@ alv_route_match alv_routes_match(const alv_route *routes, size_t count, const ch
 /* As alv_http_service says. */
 size_t alv_routes_body_max(alv_api *api, alv_exchange *exchange);
 
+/* What row `route` of the table is for. Static. */
+typedef struct alv_route_name {
+    const char *method; /* NULL: past the end */
+    const char *pattern;
+} alv_route_name;
+
+alv_route_name alv_routes_name(int route);
+
 /* Answers `exchange` by the table. */
 void alv_routes_handle(alv_api *api, alv_exchange *exchange);
 

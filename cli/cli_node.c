@@ -124,6 +124,17 @@ static bool run_is_ready(void *payload, char *why, size_t size)
     return ready;
 }
 
+/* The lock is held throughout, because a stop frees the checkpointer. */
+static bool run_checkpoints(void *payload, alv_checkpointer_status *out_status,
+                            int64_t *out_positions)
+{
+    node_run *run = payload;
+    pthread_mutex_lock(&run->lock);
+    bool known = !run->stopping && alv_node_checkpoints(run->node, out_status, out_positions);
+    pthread_mutex_unlock(&run->lock);
+    return known;
+}
+
 /* On lane threads, which run only while the API does. */
 static void run_assignment_changed(void *payload)
 {
@@ -224,6 +235,9 @@ static alv_status run_start_api(node_run *run, alv_error *err)
         .clock = alv_clock_system(),
         .ready = run_is_ready,
         .ready_payload = run,
+        .meter = alv_node_meter(run->node),
+        .checkpoints = run_checkpoints,
+        .checkpoints_payload = run,
         .node_dead = run_node_dead,
         .node_cleared = run_node_cleared,
         .node_payload = run,

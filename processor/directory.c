@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/limits.h"
+#include "topics/record.h"
 
 /* Each field is atomic by itself: a reader may see the state of one moment beside the counters of
  * another, which is good enough for status pages. Answers about entities take their position from the
@@ -16,6 +17,7 @@ typedef struct directory_row {
     _Atomic int64_t changelog;
     _Atomic int64_t ledger;
     _Atomic int64_t position_at_ms;
+    _Atomic int64_t commands_end;
     _Atomic int64_t commands_done;
     _Atomic bool is_standby;
     _Atomic bool is_hot;
@@ -57,6 +59,7 @@ alv_directory *alv_directory_new(int32_t shard_count)
     directory->rows = alv_alloc_array((size_t)shard_count, sizeof *directory->rows);
     for (int32_t shard = 0; shard < shard_count; shard++) {
         atomic_init(&directory->rows[shard].lane, -1);
+        atomic_init(&directory->rows[shard].commands_end, ALV_OFFSET_NONE);
     }
     return directory;
 }
@@ -91,6 +94,7 @@ alv_shard_view alv_directory_view(const alv_directory *directory, int32_t shard)
                      .changelog = atomic_load(&row->changelog),
                      .ledger = atomic_load(&row->ledger),
                      .at_ms = atomic_load(&row->position_at_ms)},
+        .commands_end = atomic_load(&row->commands_end),
         .commands_done = atomic_load(&row->commands_done),
         .is_standby = atomic_load(&row->is_standby),
         .is_hot = atomic_load(&row->is_hot),
@@ -139,6 +143,9 @@ void alv_directory_set_state(alv_directory *directory, int32_t shard, int32_t la
     ALV_ASSERT(directory_moves[atomic_load(&row->state)][state]);
     ALV_ASSERT(atomic_load(&row->lane) == lane);
     atomic_store(&row->state, (int)state);
+    if (state != ALV_SHARD_ACTIVE) {
+        atomic_store(&row->commands_end, ALV_OFFSET_NONE); /* nobody looks at it any more */
+    }
     if (state == ALV_SHARD_UNASSIGNED) {
         atomic_store(&row->lane, -1); /* last: from here on another lane may claim it */
     }
@@ -152,6 +159,11 @@ void alv_directory_set_position(alv_directory *directory, int32_t shard,
     atomic_store(&row->changelog, position->changelog);
     atomic_store(&row->ledger, position->ledger);
     atomic_store(&row->position_at_ms, position->at_ms);
+}
+
+void alv_directory_set_end(alv_directory *directory, int32_t shard, int64_t commands_end)
+{
+    atomic_store(&directory_at(directory, shard)->commands_end, commands_end);
 }
 
 void alv_directory_add_commands(alv_directory *directory, int32_t shard, int64_t count)

@@ -109,7 +109,7 @@ static alv_status executor_bury(execution *run, alv_reason reason, const alv_err
     const alv_produce *letter =
         alv_dead_letter_build(executor->dead_letter, run->record, run->headers, run->header_count,
                               executor->commands_topic, reason, why->text);
-    executor->counters.dead_letters++;
+    executor->counters.buried[reason]++;
     alv_status status = run->producer->ops->produce(run->producer, letter, err);
     if (status == ALV_REJECT) {
         alv_error_clear(err);
@@ -472,9 +472,9 @@ alv_cache *alv_executor_cache(alv_executor *executor)
     return executor->cache;
 }
 
-alv_executor_counters alv_executor_counters_get(const alv_executor *executor)
+const alv_executor_counters *alv_executor_counters_get(const alv_executor *executor)
 {
-    return executor->counters;
+    return &executor->counters;
 }
 
 void alv_executor_set_careful(alv_executor *executor, bool careful)

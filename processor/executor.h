@@ -10,6 +10,7 @@
 #define ALV_PROCESSOR_EXECUTOR_H
 
 #include "base/config.h"
+#include "processor/command.h"
 #include "processor/crash_mark.h"
 #include "processor/registry.h"
 #include "processor/shard.h"
@@ -31,14 +32,16 @@ typedef struct alv_executor_counters {
     int64_t commands; /* executed, since the start */
     int64_t rejected; /* refused by their handler */
     int64_t repeated; /* not executed: answered as the first command with that idempotency key */
-    int64_t dead_letters;
+    int64_t buried[ALV_REASON_COUNT]; /* dead letters, by reason */
 } alv_executor_counters;
 
 alv_executor *alv_executor_new(const alv_executor_options *options);
 void alv_executor_free(alv_executor *executor);
 
 alv_cache *alv_executor_cache(alv_executor *executor);
-alv_executor_counters alv_executor_counters_get(const alv_executor *executor);
+
+/* Borrowed; as of now. */
+const alv_executor_counters *alv_executor_counters_get(const alv_executor *executor);
 
 /* In careful mode a state's size is checked before a command takes hold, and a command that makes it
  * too large becomes a dead letter. It costs a copy of the state per command, so it is only switched on

@@ -19,6 +19,9 @@
 /* Entities passivated per turn at most, so that a turn stays short. */
 #define LANE_PASSIVATE_MAX 10000
 
+/* What changes all the time is shown to others this often. */
+#define LANE_PUBLISH_MS 1000
+
 /* ---- ending a transaction ------------------------------------------------------------------------- */
 
 static void lane_finished(void *payload, const alv_shard *shard, int64_t commands)
@@ -44,6 +47,7 @@ void alv_lane_rollback(alv_lane *lane)
 {
     if (alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_OPEN) {
         alv_transaction_rollback(lane->transaction);
+        alv_lane_meter_dropped(&lane->meter, alv_executor_counters_get(lane->executor));
     }
     lane_after_end(lane);
 }
@@ -51,12 +55,17 @@ void alv_lane_rollback(alv_lane *lane)
 /* The reaction to the end of a transaction; one that failed is tried again, at once the first time. */
 static alv_status lane_react(alv_lane *lane, alv_status status, const alv_error *error)
 {
+    const alv_executor_counters *counters = alv_executor_counters_get(lane->executor);
     if (status == ALV_OK) {
+        alv_lane_meter_committed(&lane->meter, counters, alv_now_ms(lane->options.clock));
         alv_executor_set_careful(lane->executor, false);
         alv_backoff_succeeded(&lane->retrying);
         return ALV_OK;
     }
     lane_after_end(lane);
+    if (alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_IDLE) {
+        alv_lane_meter_dropped(&lane->meter, counters); /* else: it may still turn out committed */
+    }
     if (status == ALV_FATAL) {
         return ALV_FATAL;
     }
@@ -251,6 +260,7 @@ static alv_status lane_execute(alv_lane *lane, alv_shard *shard, const alv_recor
                          lane->now_ms, err);
     if (status == ALV_OK) {
         alv_shard_consumed(shard, record->offset);
+        alv_lane_meter_note(&lane->meter, record->timestamp_ms);
     }
     return status;
 }
@@ -292,7 +302,7 @@ static alv_status lane_execute_batch(alv_lane *lane, alv_error *err)
     return ALV_OK;
 }
 
-/* ---- 7. commit, 8. passivate ------------------------------------------------------------------------ */
+/* ---- 7. commit, 8. passivate, 9. publish ------------------------------------------------------------- */
 
 static alv_status lane_commit_if_due(alv_lane *lane, alv_error *err)
 {
@@ -318,6 +328,36 @@ static void lane_passivate(alv_lane *lane)
     lane->passivate_at_ms = lane->now_ms + (more ? 0 : settings->passivate_check_ms);
     if (dropped > 0) {
         alv_log(ALV_LOG_INFO, "passivated", "entities=%zu", dropped);
+    }
+}
+
+/* A shard that is silent fetches nothing, so what was seen of it last is no longer worth telling. */
+static void lane_publish_end(const alv_lane *lane, const alv_shard *shard)
+{
+    int64_t end = ALV_OFFSET_NONE;
+    if (!shard->must_start && lane->consumer != NULL) {
+        end = lane->consumer->ops->end(lane->consumer, shard->number);
+    }
+    alv_directory_set_end(lane->options.directory, shard->number, end);
+}
+
+static void lane_publish(alv_lane *lane)
+{
+    if (lane->now_ms < lane->publish_at_ms) {
+        return;
+    }
+    lane->publish_at_ms = lane->now_ms + LANE_PUBLISH_MS;
+    alv_cache_stats stats = alv_cache_stats_get(alv_executor_cache(lane->executor));
+    alv_lane_meter_cache(&lane->meter, &stats);
+    for (int32_t number = 0; number < lane->options.shard_count; number++) {
+        const alv_shard *shard = lane->shards[number];
+        if (shard != NULL && shard->active) {
+            lane_publish_end(lane, shard);
+        }
+    }
+    alv_producer *producer = alv_transaction_producer(lane->transaction);
+    if (producer != NULL) {
+        producer->ops->serve(producer);
     }
 }
 
@@ -377,6 +417,7 @@ static alv_status lane_rejoin(alv_lane *lane, alv_status status, const alv_error
                               alv_error *err)
 {
     lane_close_consumer(lane, true);
+    alv_counter_add(&lane->options.meter->rejoins, 1);
     if (lane->now_ms - lane->rejoins_since_ms > LANE_REJOINS_WITHIN_MS) {
         lane->rejoins_since_ms = lane->now_ms;
         lane->rejoins = 0;
@@ -429,6 +470,7 @@ alv_status alv_lane_turn(alv_lane *lane, int timeout_ms, alv_error *err)
     if (status != ALV_OK) {
         return status;
     }
+    lane_publish(lane);
     if (lane->consumer == NULL) {
         (void)alv_inbox_wait(lane->inbox, timeout_ms);
         return ALV_OK;
@@ -496,6 +538,7 @@ alv_lane *alv_lane_new(const alv_lane_options *options)
     alv_backoff_init(&lane->mending, (uint64_t)options->number + 1);
     alv_backoff_init(&lane->retrying, (uint64_t)options->number + 2);
     pthread_mutex_init(&lane->wake_lock, NULL);
+    alv_lane_meter_init(&lane->meter, options->meter, options->number);
     const alv_executor_options executor = {.settings = options->settings,
                                            .registry = options->registry,
                                            .log = options->log,
@@ -508,6 +551,7 @@ alv_lane *alv_lane_new(const alv_lane_options *options)
     const alv_transaction_options transaction = {.store = options->store,
                                                  .cache = alv_executor_cache(lane->executor),
                                                  .clock = options->clock,
+                                                 .meter = options->meter,
                                                  .shard_count = options->shard_count,
                                                  .owner = owner,
                                                  .finished = lane_finished,
@@ -548,6 +592,7 @@ void alv_lane_free(alv_lane *lane)
     alv_inbox_close(lane->inbox);
     alv_transaction_free(lane->transaction);
     alv_batch_done(&lane->batch);
+    alv_lane_meter_done(&lane->meter);
     alv_executor_free(lane->executor);
     alv_inbox_free(lane->inbox);
     pthread_mutex_destroy(&lane->wake_lock);

@@ -16,6 +16,7 @@
  *   7. commit when the input is drained: low latency when there is little to do, large transactions
  *      when there is much
  *   8. passivate idle entities, from time to time
+ *   9. show what the cache holds and how far the commands reach, every second
  */
 #ifndef ALV_PROCESSOR_LANE_H
 #define ALV_PROCESSOR_LANE_H
@@ -26,6 +27,7 @@
 #include "changelog/replicator.h"
 #include "processor/crash_mark.h"
 #include "processor/directory.h"
+#include "processor/meter.h"
 #include "processor/registry.h"
 #include "statestore/store.h"
 #include "topics/log_port.h"
@@ -44,6 +46,7 @@ typedef struct alv_lane_options {
     alv_replicator *replicator;
     alv_checkpointer *checkpointer; /* NULL = no checkpoints */
     alv_crash_mark *crash_mark;     /* NULL = crashes are not counted */
+    alv_meter *meter;
 
     /* On the lane's thread; must not block. */
     void (*assignment_changed)(void *payload);

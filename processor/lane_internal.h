@@ -12,6 +12,7 @@
 #include "base/inbox.h"
 #include "processor/executor.h"
 #include "processor/lane.h"
+#include "processor/lane_meter.h"
 #include "processor/transaction.h"
 
 struct alv_lane {
@@ -33,7 +34,9 @@ struct alv_lane {
     alv_status poll_status; /* of the last poll: trouble is said when it changes */
     int64_t now_ms;         /* read once per turn */
     int64_t passivate_at_ms;
-    bool closing; /* the consumer is being closed: nothing new is restored */
+    alv_lane_meter meter;
+    int64_t publish_at_ms; /* when cache and command ends are shown the next time */
+    bool closing;          /* the consumer is being closed: nothing new is restored */
 
     /* Read or written by other threads. `wake_lock` is a leaf lock around `wakeable`, so that nobody
      * wakes a consumer that is being closed. */

@@ -29,6 +29,7 @@ struct alv_node {
     int32_t shard_count;
     alv_store *store;
     alv_directory *directory;
+    alv_meter *meter;
     alv_log_port *log;
     alv_replicator *replicator;
     alv_checkpointer *checkpointer;
@@ -131,6 +132,7 @@ alv_status alv_node_open(const alv_node_options *options, alv_node **out, alv_er
         return status;
     }
     node->directory = alv_directory_new(node->shard_count);
+    node->meter = alv_meter_new();
     node->standbys = alv_alloc_array((size_t)node->shard_count, sizeof *node->standbys);
     *out = node;
     return ALV_OK;
@@ -139,6 +141,11 @@ alv_status alv_node_open(const alv_node_options *options, alv_node **out, alv_er
 alv_directory *alv_node_directory(alv_node *node)
 {
     return node->directory;
+}
+
+const alv_meter *alv_node_meter(const alv_node *node)
+{
+    return node->meter;
 }
 
 alv_store *alv_node_store(alv_node *node)
@@ -231,6 +238,7 @@ static void node_start_lanes(alv_node *node)
                                           .replicator = node->replicator,
                                           .checkpointer = node->checkpointer,
                                           .crash_mark = node->crash_mark,
+                                          .meter = node->meter,
                                           .assignment_changed = node_assignment_changed,
                                           .ended = node_lane_ended,
                                           .payload = node};
@@ -266,6 +274,19 @@ void alv_node_members_known(alv_node *node, const alv_members *members)
     alv_placement_standbys(members, node->shard_count, node->settings->node_id,
                            node->settings->standby_replicas, node->standbys);
     alv_replicator_set_standbys(node->replicator, node->standbys);
+}
+
+bool alv_node_checkpoints(const alv_node *node, alv_checkpointer_status *out_status,
+                          int64_t *out_positions)
+{
+    if (!atomic_load(&node->started) || node->checkpointer == NULL) {
+        return false;
+    }
+    *out_status = alv_checkpointer_status_get(node->checkpointer);
+    for (int32_t shard = 0; shard < node->shard_count; shard++) {
+        out_positions[shard] = alv_checkpointer_position(node->checkpointer, shard);
+    }
+    return true;
 }
 
 /* ---- run ------------------------------------------------------------------------------------------- */
@@ -409,6 +430,7 @@ void alv_node_close(alv_node *node)
         node->store->ops->close(node->store);
     }
     alv_directory_free(node->directory);
+    alv_meter_free(node->meter);
     alv_free(node->lanes);
     alv_free(node->standbys);
     alv_free(node);

@@ -15,7 +15,9 @@
 
 #include "base/clock.h"
 #include "base/config.h"
+#include "changelog/checkpointer.h"
 #include "processor/directory.h"
+#include "processor/meter.h"
 #include "processor/registry.h"
 #include "topics/kafka.h"
 #include "topics/log_port.h"
@@ -40,6 +42,7 @@ alv_status alv_node_open(const alv_node_options *options, alv_node **out, alv_er
 /* Borrowed; valid until alv_node_close. */
 alv_directory *alv_node_directory(alv_node *node);
 alv_store *alv_node_store(alv_node *node);
+const alv_meter *alv_node_meter(const alv_node *node);
 
 /* Starts the threads. http.advertise must be in the configuration by now: peers are told. */
 alv_status alv_node_start(alv_node *node, alv_error *err);
@@ -47,6 +50,12 @@ alv_status alv_node_start(alv_node *node, alv_error *err);
 /* Who is a member of the group now, and has what: the node places its standbys by it. One thread at a
  * time, between open and close. */
 void alv_node_members_known(alv_node *node, const alv_members *members);
+
+/* What the checkpointer has done, and up to where PostgreSQL has each shard (as
+ * alv_checkpointer_position; one item per shard). False, and nothing filled, without postgres.url and
+ * while the node starts. Any thread, but not once alv_node_stop was called. */
+bool alv_node_checkpoints(const alv_node *node, alv_checkpointer_status *out_status,
+                          int64_t *out_positions);
 
 /* Whether every shard of this node is active and its lanes are members of the group; otherwise `why`
  * (one line) says what is missing. Any thread. */

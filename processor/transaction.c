@@ -36,6 +36,7 @@ static void transaction_set_state(alv_transaction *transaction, alv_transaction_
 {
     ALV_ASSERT(transaction_moves[transaction->state][state]);
     if (state == ALV_TRANSACTION_UNCERTAIN) {
+        alv_counter_add(&transaction->options.meter->uncertain, 1);
         alv_log(ALV_LOG_WARN, "transaction-uncertain", "commands=%zu shards=%zu",
                 transaction->command_count, transaction->touched_count);
     }
@@ -111,6 +112,7 @@ static alv_status transaction_renew(alv_transaction *transaction, alv_error *err
     if (status == ALV_OK) {
         ALV_ASSERT(!producer->ops->tainted(producer));
         transaction->must_renew = false;
+        alv_counter_add(&transaction->options.meter->renewals, 1);
         alv_log(ALV_LOG_INFO, "producer-renewed", "owner=%s", transaction->owner);
     }
     return status;
@@ -146,6 +148,13 @@ void alv_transaction_touch(alv_transaction *transaction, alv_shard *shard)
         shard->touched = true;
         transaction->touched[transaction->touched_count++] = shard;
     }
+}
+
+/* A step of a commit that began at `begin_us` is done. */
+static void transaction_took(const alv_transaction *transaction, alv_histogram *step,
+                             int64_t begin_us)
+{
+    alv_histogram_observe(step, alv_monotonic_us(transaction->options.clock) - begin_us, 1);
 }
 
 /* ---- step 1, prepare: everything is written, and its offsets are known --------------------------- */
@@ -252,10 +261,12 @@ static void transaction_reset(alv_transaction *transaction)
 
 static void transaction_finish(alv_transaction *transaction)
 {
+    int64_t begin_us = alv_monotonic_us(transaction->options.clock);
     transaction_set_state(transaction, ALV_TRANSACTION_COMMITTED);
     for (size_t i = 0; i < transaction->touched_count; i++) {
         transaction_finish_shard(transaction, transaction->touched[i]);
     }
+    transaction_took(transaction, &transaction->options.meter->finish, begin_us);
     transaction_reset(transaction);
 }
 
@@ -263,6 +274,7 @@ static void transaction_finish(alv_transaction *transaction)
 
 static void transaction_rewind(alv_transaction *transaction)
 {
+    alv_counter_add(&transaction->options.meter->aborts, 1);
     for (size_t i = 0; i < transaction->touched_count; i++) {
         alv_shard_rewind(transaction->touched[i], transaction->options.cache);
     }
@@ -286,11 +298,13 @@ static alv_status transaction_send(alv_transaction *transaction, alv_consumer *c
                                    alv_error *err)
 {
     alv_producer *producer = transaction->producer;
+    int64_t begin_us = alv_monotonic_us(transaction->options.clock);
     alv_commit_outcome outcome =
         producer->ops->commit(producer, consumer, transaction->offsets, transaction->touched_count,
                               transaction->owner, err);
     switch (outcome) {
     case ALV_COMMIT_DONE:
+        transaction_took(transaction, &transaction->options.meter->send, begin_us);
         transaction_finish(transaction);
         return ALV_OK;
     case ALV_COMMIT_UNKNOWN:
@@ -308,8 +322,10 @@ alv_status alv_transaction_commit(alv_transaction *transaction, alv_consumer *co
                                   alv_error *err)
 {
     ALV_ASSERT(transaction->state == ALV_TRANSACTION_OPEN);
+    int64_t begin_us = alv_monotonic_us(transaction->options.clock);
     alv_status status = transaction_prepare(transaction, err);
     if (status == ALV_OK) {
+        transaction_took(transaction, &transaction->options.meter->prepare, begin_us);
         return transaction_send(transaction, consumer, err);
     }
     alv_transaction_rollback(transaction);

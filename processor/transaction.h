@@ -25,6 +25,7 @@
 #define ALV_PROCESSOR_TRANSACTION_H
 
 #include "base/clock.h"
+#include "processor/meter.h"
 #include "processor/shard.h"
 #include "topics/log_port.h"
 
@@ -41,6 +42,7 @@ typedef struct alv_transaction_options {
     alv_store *store;       /* borrowed */
     alv_cache *cache;       /* borrowed; the lane's */
     const alv_clock *clock; /* borrowed */
+    alv_meter *meter;       /* borrowed */
     int32_t shard_count;
     const char *owner; /* named in the offset metadata; copied */
 

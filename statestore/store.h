@@ -65,6 +65,17 @@ typedef bool (*alv_store_visit)(void *payload, alv_view key, alv_view value);
 
 typedef struct alv_store alv_store;
 
+/* How the store as a whole is doing. */
+typedef struct alv_store_stats {
+    uint64_t memtable_bytes;           /* written and not yet flushed */
+    uint64_t block_cache_bytes;        /* in use */
+    uint64_t file_bytes;               /* of all table files */
+    uint64_t pending_compaction_bytes; /* an estimate of what compaction has to rewrite */
+    uint64_t flushes_running;
+    uint64_t compactions_running;
+    uint64_t keys; /* an estimate */
+} alv_store_stats;
+
 typedef struct alv_store_ops {
     /* Makes the shard's section if it is missing and reads its position (ALV_POSITION_START when
      * new). Open already: gives the position. ALV_REJECT when the data cannot be trusted. */
@@ -95,6 +106,10 @@ typedef struct alv_store_ops {
      * clean stops and on a timer, so that the position of an idle shard does not age in memory. A
      * shard that fails does not keep the others from being flushed. */
     alv_status (*flush)(alv_store *store, alv_error *err);
+
+    /* Fills `out`; what the store does not know is 0. Takes locks inside the store for some
+     * microseconds per shard. Any thread. */
+    void (*stats)(alv_store *store, alv_store_stats *out);
 
     /* Flushes and frees. */
     void (*close)(alv_store *store);

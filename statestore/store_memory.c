@@ -361,6 +361,16 @@ static alv_status memory_flush(alv_store *store, alv_error *err)
     return ALV_OK;
 }
 
+static void memory_stats(alv_store *store, alv_store_stats *out)
+{
+    *out = (alv_store_stats){.keys = 0};
+    memory_store *memory = memory_lock(store);
+    for (int32_t i = 0; i < ALV_SHARDS_MAX; i++) {
+        out->keys += memory->shards[i] != NULL ? memory->shards[i]->entry_count : 0;
+    }
+    memory_unlock(memory);
+}
+
 static void memory_close(alv_store *store)
 {
     memory_store *memory = (memory_store *)store;
@@ -386,6 +396,7 @@ static const alv_store_ops memory_ops = {
     .position = memory_position,
     .scan = memory_scan,
     .flush = memory_flush,
+    .stats = memory_stats,
     .close = memory_close,
 };
 

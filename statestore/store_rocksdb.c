@@ -354,5 +354,6 @@ const alv_store_ops alv_rocksdb_ops = {
     .position = rocksdb_store_position,
     .scan = rocksdb_store_scan,
     .flush = rocksdb_store_flush,
+    .stats = alv_rocksdb_stats,
     .close = rocksdb_store_close,
 };

@@ -100,6 +100,9 @@ alv_status alv_rocksdb_open_shard(alv_store *store, int32_t shard, alv_position 
                                   alv_error *err);
 alv_status alv_rocksdb_wipe_shard(alv_store *store, int32_t shard, alv_error *err);
 
+/* store_rocksdb_stats.c: a function of the port. */
+void alv_rocksdb_stats(alv_store *store, alv_store_stats *out);
+
 /* store_rocksdb.c */
 extern const alv_store_ops alv_rocksdb_ops;
 

@@ -20,6 +20,28 @@ alv_status alv_kafka_open(const alv_config *config, alv_log_port **out, alv_erro
 /* Version of librdkafka in use. Static. */
 const char *alv_kafka_library_version(void);
 
+/* ---- what librdkafka counts ------------------------------------------------------------------ */
+
+/* Of one handle, as of its last statistics (kafka.statistics.interval.ms [5000]; 0 = there are none). */
+typedef struct alv_kafka_stats {
+    const char *kind; /* "consumer" or "producer"; static */
+    char lane[16];    /* whose it is */
+    double sent_bytes;
+    double received_bytes;
+    double requests; /* sent */
+    double timeouts; /* of requests */
+    double disconnects;
+    double in_flight;      /* requests without an answer so far */
+    double queue_messages; /* fetched and not yet taken; or produced and not yet acknowledged */
+    double queue_bytes;
+    double rtt_p50_s; /* round trips in the last interval, of the slowest broker */
+    double rtt_p99_s;
+} alv_kafka_stats;
+
+/* Those of all lanes of this process; the caller frees *out with alv_free. The number of them. Any
+ * thread; parses some kilobytes of JSON per handle. */
+size_t alv_kafka_stats_list(alv_kafka_stats **out);
+
 /* ---- topics ---------------------------------------------------------------------------------- */
 
 #define ALV_TOPIC_ID_BYTES 32

@@ -154,7 +154,6 @@ static const struct {
     {"auto.commit.enable", "offsets are committed with the transaction"},
     {"offset.store.method", "offsets are committed with the transaction"},
     {"enabled_events", "callbacks are used"},
-    {"statistics.interval.ms", "statistics are not used"},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -245,6 +244,8 @@ alv_status alv_kafka_conf_new(const alv_config *config, alv_kafka_kind kind,
         return status;
     }
     conf_apply(conf, kind, conf_fixed, COUNT(conf_fixed));
+    /* Handles that are polled all the time ask for statistics themselves (kafka_stats.c). */
+    alv_kafka_conf_set(conf, "statistics.interval.ms", "0");
     if ((kind & PRODUCING) != 0) {
         conf_size_queue(conf, config);
     }

@@ -420,6 +420,17 @@ static alv_status consumer_range(alv_consumer *base, int32_t shard, int64_t *out
                            err);
 }
 
+/* From the last answer to a fetch. */
+static int64_t consumer_end(const alv_consumer *base, int32_t shard)
+{
+    const kafka_consumer *consumer = (const kafka_consumer *)base;
+    int64_t start = 0;
+    int64_t end = 0;
+    rd_kafka_resp_err_t code = rd_kafka_get_watermark_offsets(
+        consumer->client.rk, consumer_topic(consumer), shard, &start, &end);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR && end >= 0 ? end : ALV_OFFSET_NONE;
+}
+
 /* ---- open, close ----------------------------------------------------------------------------- */
 
 static int64_t consumer_now_ms(void)
@@ -522,6 +533,7 @@ static const alv_consumer_ops consumer_ops = {
     .pause = consumer_pause,
     .committed = consumer_committed,
     .range = consumer_range,
+    .end = consumer_end,
     .close = consumer_close,
 };
 
@@ -539,6 +551,7 @@ static alv_status consumer_conf(kafka_consumer *consumer, int lane, rd_kafka_con
     alv_kafka_conf_set(*out, "group.instance.id", instance);
     alv_free(instance);
     rd_kafka_conf_set_rebalance_cb(*out, consumer_on_rebalance);
+    alv_kafka_stats_configure(*out, consumer->log->config);
     return ALV_OK;
 }
 
@@ -563,6 +576,7 @@ alv_status alv_kafka_consumer_open(alv_log_port *log, int lane,
         alv_free(consumer);
         return status;
     }
+    alv_kafka_stats_add(&consumer->client, "consumer");
     (void)rd_kafka_poll_set_consumer(consumer->client.rk); /* fails without group.id only */
     consumer->queue = rd_kafka_queue_get_consumer(consumer->client.rk);
     status = consumer_subscribe(consumer, err);

@@ -6,8 +6,7 @@
  *   REQTMOUT  a request timed out in flight or in a queue
  *   FAIL      a connection was lost; "in state UP" when requests could be under way on it
  * Failing to connect, as to a broker that is down for days, is neither. librdkafka's statistics
- * (req_timeouts, txretries) would add only retries after a definite answer, a second late; they
- * stay off. Closing an idle connection is logged below the level asked for, and is no reason
+ * (req_timeouts, txretries) would add only retries after a definite answer, and late. Closing an idle connection is logged below the level asked for, and is no reason
  * either. Second, trouble that the owner of the handle should know: alv_kafka_client_trouble.
  */
 #include <pthread.h>

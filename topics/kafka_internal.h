@@ -7,6 +7,7 @@
  *           kafka_events.c   librdkafka's own log and error messages
  *           kafka_batch.c    messages -> records
  *           kafka_targets.c  records -> messages
+ *           kafka_stats.c    librdkafka's own counters
  *           kafka_log.c      the log and its four openers
  * Thread: as kafka.h and log_port.h say. librdkafka calls the log callback on threads of its own.
  */
@@ -38,6 +39,9 @@ typedef struct alv_kafka_client {
     char name[ALV_KAFKA_CLIENT_NAME_BYTES]; /* client.id */
     _Atomic bool indefinite;                /* a request may have been lost or delayed (I10) */
     alv_error trouble;                      /* last word of the error callback; ALV_OK = none */
+    const char *stats_kind; /* NULL = it has no statistics; this and below: stats_lock */
+    char *stats;            /* librdkafka's last ones, JSON; NULL = none yet */
+    struct alv_kafka_client *stats_next;
 } alv_kafka_client;
 
 /* Fills client->name: "<node.id>@<http.advertise>/<suffix>". */
@@ -72,6 +76,15 @@ void alv_kafka_conf_set_number(rd_kafka_conf_t *conf, const char *key, int64_t v
 /* Callbacks for every handle; their opaque is the alv_kafka_client. */
 void alv_kafka_events_log(const rd_kafka_t *rk, int level, const char *facility, const char *text);
 void alv_kafka_events_error(rd_kafka_t *rk, int code, const char *reason, void *opaque);
+
+/* ---- statistics ------------------------------------------------------------------------------ */
+
+/* For a handle that is polled at least every few seconds as long as it lives. */
+void alv_kafka_stats_configure(rd_kafka_conf_t *conf, const alv_config *config);
+
+/* Shows the statistics of a handle that was opened; `kind` is static. Removed when it is closed. */
+void alv_kafka_stats_add(alv_kafka_client *client, const char *kind);
+void alv_kafka_stats_remove(alv_kafka_client *client);
 
 /* ---- errors ---------------------------------------------------------------------------------- */
 

@@ -51,6 +51,7 @@ void alv_kafka_client_close(alv_kafka_client *client)
     }
     rd_kafka_destroy_flags(client->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     client->rk = NULL;
+    alv_kafka_stats_remove(client); /* last: destroying may still deliver some */
 }
 
 alv_status alv_kafka_client_trouble(alv_kafka_client *client, alv_error *err)

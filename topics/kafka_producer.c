@@ -477,14 +477,24 @@ static alv_status producer_renew(alv_producer *base, alv_error *err)
     }
     alv_kafka_conf_set(conf, "transactional.id", producer->transactional_id);
     rd_kafka_conf_set_dr_msg_cb(conf, producer_on_delivery);
+    alv_kafka_stats_configure(conf, producer->log->config);
     status = alv_kafka_client_open(&producer->client, ALV_KAFKA_PRODUCER, conf, err);
     if (status == ALV_OK) {
+        alv_kafka_stats_add(&producer->client, "producer");
         status = producer_init(producer, err);
     }
     if (status != ALV_OK) {
         producer_drop(producer);
     }
     return status;
+}
+
+static void producer_serve(alv_producer *base)
+{
+    kafka_producer *producer = (kafka_producer *)base;
+    if (producer->client.rk != NULL) {
+        rd_kafka_poll(producer->client.rk, 0);
+    }
 }
 
 /* What is left open is ended by the next producer of this name, or by the coordinator. */
@@ -515,6 +525,7 @@ static const alv_producer_ops producer_ops = {
     .abort = producer_abort,
     .tainted = producer_tainted,
     .renew = producer_renew,
+    .serve = producer_serve,
     .close = producer_close,
 };
 

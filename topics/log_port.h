@@ -74,6 +74,11 @@ typedef struct alv_consumer_ops {
     alv_status (*range)(alv_consumer *consumer, int32_t shard, int64_t *out_start, int64_t *out_end,
                         alv_error *err);
 
+    /* The end of a shard of the command topic when records of it were last fetched; ALV_OFFSET_NONE
+     * when nothing is known. Local: asks nobody. Also behind the end are control records, which are
+     * never delivered. */
+    int64_t (*end)(const alv_consumer *consumer, int32_t shard);
+
     /* Leaves the group (or, with `stay`, keeps the seat of a static member for a quick restart) and
      * frees the handle. The listener hears of the revocation before it returns. Batches that are
      * still held are emptied. Blocks up to 5 s besides what the listener takes. */
@@ -144,6 +149,9 @@ typedef struct alv_producer_ops {
      * succeeds; ALV_FATAL. Blocks up to ALV_KAFKA_CALL_MS; about 30 ms when nothing was left
      * open. */
     alv_status (*renew)(alv_producer *producer, alv_error *err);
+
+    /* Runs callbacks that wait. To be called every few seconds when nothing else is. Local. */
+    void (*serve)(alv_producer *producer);
 
     /* Frees the handle; an open transaction is aborted if that is quick. */
     void (*close)(alv_producer *producer);

@@ -74,6 +74,11 @@ static alv_status faulty_flush(alv_store *base, alv_error *err)
     return faulty_inner(base)->ops->flush(faulty_inner(base), err);
 }
 
+static void faulty_stats(alv_store *base, alv_store_stats *out)
+{
+    faulty_inner(base)->ops->stats(faulty_inner(base), out);
+}
+
 static void faulty_close(alv_store *base)
 {
     faulty_inner(base)->ops->close(faulty_inner(base));
@@ -88,6 +93,7 @@ static const alv_store_ops faulty_ops = {
     .position = faulty_position,
     .scan = faulty_scan,
     .flush = faulty_flush,
+    .stats = faulty_stats,
     .close = faulty_close,
 };
 

@@ -268,6 +268,12 @@ static alv_status sim_consumer_committed(alv_consumer *base, alv_shard_offset *i
     return ALV_OK;
 }
 
+static int64_t sim_consumer_end(const alv_consumer *base, int32_t shard)
+{
+    const sim_consumer *consumer = (const sim_consumer *)base;
+    return alv_sim_log_end(consumer->log, ALV_TOPIC_COMMANDS, shard);
+}
+
 static alv_status sim_consumer_range(alv_consumer *base, int32_t shard, int64_t *out_start,
                                      int64_t *out_end, alv_error *err)
 {
@@ -300,6 +306,7 @@ static const alv_consumer_ops sim_consumer_ops = {
     .pause = sim_consumer_pause,
     .committed = sim_consumer_committed,
     .range = sim_consumer_range,
+    .end = sim_consumer_end,
     .close = sim_consumer_close,
 };
 
@@ -451,6 +458,11 @@ static bool sim_producer_tainted(const alv_producer *base)
     return ((const sim_producer *)base)->log->tainted;
 }
 
+static void sim_producer_serve(alv_producer *base)
+{
+    (void)base; /* it has no callbacks */
+}
+
 static alv_status sim_producer_renew(alv_producer *base, alv_error *err)
 {
     sim_producer *producer = (sim_producer *)base;
@@ -483,6 +495,7 @@ static const alv_producer_ops sim_producer_ops = {
     .abort = sim_producer_abort,
     .tainted = sim_producer_tainted,
     .renew = sim_producer_renew,
+    .serve = sim_producer_serve,
     .close = sim_producer_close,
 };
 

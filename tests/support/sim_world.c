@@ -44,6 +44,7 @@ static void world_start(alv_sim_world *world)
     alv_status status = alv_replicator_new(&replicator, &world->replicator, NULL);
     ALV_ASSERT(status == ALV_OK);
     world->directory = alv_directory_new(ALV_SIM_SHARDS);
+    world->meter = alv_meter_new();
     const alv_lane_options lane = {.number = 0,
                                    .shard_count = ALV_SIM_SHARDS,
                                    .settings = settings,
@@ -54,6 +55,7 @@ static void world_start(alv_sim_world *world)
                                    .directory = world->directory,
                                    .replicator = world->replicator,
                                    .crash_mark = world->crash_mark,
+                                   .meter = world->meter,
                                    .assignment_changed = world_assignment_changed,
                                    .ended = world_lane_ended,
                                    .payload = world};
@@ -65,6 +67,7 @@ static void world_stop(alv_sim_world *world)
     alv_lane_free(world->lane);
     alv_replicator_free(world->replicator);
     alv_directory_free(world->directory);
+    alv_meter_free(world->meter);
 }
 
 void alv_sim_world_init(alv_sim_world *world, const char *const *assignments)

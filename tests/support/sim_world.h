@@ -22,6 +22,7 @@ typedef struct alv_sim_world {
     alv_store *store;         /* the same, as the lane sees it */
     alv_registry *registry;
     alv_directory *directory;
+    alv_meter *meter; /* of the lane that runs; a new one after a crash */
     alv_replicator *replicator;
     alv_crash_mark *crash_mark; /* borrowed */
     alv_lane *lane;
