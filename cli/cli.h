@@ -17,6 +17,8 @@ int alv_cli_get_run(int argc, char **argv);
 int alv_cli_topics_run(int argc, char **argv);
 int alv_cli_verify_run(int argc, char **argv);
 int alv_cli_rebuild_run(int argc, char **argv);
+int alv_cli_backup_run(int argc, char **argv);
+int alv_cli_restore_run(int argc, char **argv);
 int alv_cli_version_run(int argc, char **argv);
 
 #endif

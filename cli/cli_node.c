@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "api/control.h"
 #include "api/twin.h"
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -104,6 +105,7 @@ typedef struct node_run {
     alv_node *node;
     alv_api *api;
     alv_takeover *takeover; /* NULL without failover.evict */
+    alv_control *control;   /* NULL when state.dir takes no socket */
 
     /* Keeps the HTTP server from asking a node that is being taken apart. */
     pthread_mutex_t lock;
@@ -251,6 +253,19 @@ static alv_status run_start_api(node_run *run, alv_error *err)
     return status == ALV_OK ? alv_twin_check(run->api, err) : status;
 }
 
+/* A node works without; only backup and verify cannot ask it. */
+static void run_start_control(node_run *run)
+{
+    const alv_control_options options = {.state_dir = run->settings->state_dir,
+                                         .node_id = run->settings->node_id,
+                                         .store = alv_node_store(run->node)};
+    alv_error err = ALV_ERROR_NONE;
+    if (alv_control_start(&options, &run->control, &err) != ALV_OK) {
+        alv_log_error(ALV_LOG_WARN, "control-off", &err,
+                      "msg=\"backup and verify need the node to be stopped\"");
+    }
+}
+
 /* Runs until the stop and stops. The API stays until the lanes have left, so that requests for their
  * shards are answered to the last. */
 static alv_status run_serve(node_run *run, alv_error *err)
@@ -281,11 +296,15 @@ static int run_all(node_run *run)
     alv_error err = ALV_ERROR_NONE;
     alv_status status = run_make_registry(run, &err);
     status = status == ALV_OK ? run_open_node(run, &err) : status;
+    if (status == ALV_OK) {
+        run_start_control(run);
+    }
     status = status == ALV_OK ? run_start_takeover(run, &err) : status;
     status = status == ALV_OK ? run_start_api(run, &err) : status;
     status = status == ALV_OK ? run_serve(run, &err) : status;
     alv_api_stop(run->api);
     alv_takeover_stop(run->takeover);
+    alv_control_stop(run->control);
     alv_node_close(run->node);
     alv_registry_free(run->registry);
     if (status != ALV_OK && !(status == ALV_RETRY && node_signals > 0)) {

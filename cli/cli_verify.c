@@ -1,12 +1,8 @@
 /* cli_verify.c — `alluvium verify`: store and PostgreSQL hold what the changelog says (I2, I5). */
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/logger.h"
@@ -70,10 +66,11 @@ static const struct argp verify_argp = {
     .parser = verify_parse,
     .doc =
         "Compares the local store and the rows in PostgreSQL with the changelog.\v"
-        "Each is compared at its own position: to be behind is not to be wrong. The store in "
-        "state.dir is compared when no node uses it; PostgreSQL also while nodes run.\n"
+        "Each is compared at its own position: to be behind is not to be wrong. A running "
+        "node is asked for a checkpoint of its store, and goes on working: run the command on its "
+        "machine, as the same user.\n"
         "STORE and POSTGRES are the numbers of states that are as they must be, or say why nothing "
-        "was compared: none (there is nothing), in-use (by a node), old (a node restores it), "
+        "was compared: none (there is nothing), in-use (by a node that cannot be asked), old (a node restores it), "
         "corrupt (the same), ahead (the changelog ends before it).\n"
         "Exit status: 0 no differences, 1 differences or nothing to compare, 2 wrong usage.",
     .children = alv_cli_argp_children,
@@ -81,45 +78,22 @@ static const struct argp verify_argp = {
 
 /* ---- what is compared ------------------------------------------------------------------------ */
 
-/* Whether a node uses state.dir; *out_exists is false when there is none. */
-static bool state_dir_in_use(const char *state_dir, bool *out_exists)
+/* A node that cannot be asked leaves PostgreSQL to be compared. */
+static int sources_open_state(verify_sources *sources, const verify_options *options)
 {
-    char *path = alv_format("%s/lock", state_dir);
-    int lock = open(path, O_RDONLY | O_CLOEXEC);
-    alv_free(path);
-    *out_exists = lock >= 0;
-    if (lock < 0) {
-        return false;
-    }
-    bool in_use = flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-    (void)close(lock); /* gives the lock back: opening the store takes it for good */
-    return in_use;
-}
-
-/* A state.dir that is not there stays so. */
-static int sources_open_store(verify_sources *sources, const verify_options *options)
-{
-    const alv_settings *settings = sources->settings;
-    bool exists = false;
-    sources->store_in_use = state_dir_in_use(settings->state_dir, &exists);
-    if (sources->store_in_use || !exists) {
+    alv_error err = ALV_ERROR_NONE;
+    alv_status status = alv_cli_state_open(&sources->state, sources->settings, false, &err);
+    if (status == ALV_RETRY) {
+        sources->store_in_use = true;
+        (void)alv_cli_fail_error(&options->common, &err, "its store is not compared");
         return ALV_EXIT_DONE;
     }
-    alv_store_options store = {.directory = settings->state_dir,
-                               .application_id = settings->application_id,
-                               .memory_bytes = settings->state_memory_bytes};
-    alv_error err = ALV_ERROR_NONE;
-    if (alv_store_rocksdb_open(&store, &sources->store, &err) != ALV_OK) {
-        return alv_cli_fail_error(&options->common, &err, NULL);
-    }
-    return ALV_EXIT_DONE;
+    return status == ALV_OK ? ALV_EXIT_DONE : alv_cli_fail_error(&options->common, &err, NULL);
 }
 
 static void sources_close(verify_sources *sources)
 {
-    if (sources->store != NULL) {
-        sources->store->ops->close(sources->store);
-    }
+    alv_cli_state_close(&sources->state);
     if (sources->durable != NULL) {
         sources->durable->ops->close(sources->durable);
     }
@@ -205,12 +179,16 @@ static int verify_shards(verify_sources *sources, const verify_options *options,
 static int verify_with(verify_sources *sources, const verify_options *options, int32_t shard_count)
 {
     verify_report report = {.finding_limit = options->limit};
-    int status = sources_open_store(sources, options);
+    int status = sources_open_state(sources, options);
     if (status == ALV_EXIT_DONE) {
         if (sources->settings->postgres_url != NULL) {
             sources->durable = alv_durable_postgres_new(sources->settings);
         }
         status = verify_shards(sources, options, shard_count, &report);
+    }
+    if (status == ALV_EXIT_DONE && !alv_cli_state_holds(&sources->state)) {
+        status = alv_cli_fail(&options->common, ALV_EXIT_FAILED, "run it again",
+                              "the node stopped while its state was compared");
     }
     if (status == ALV_EXIT_DONE) {
         status = report_print(&report, options);

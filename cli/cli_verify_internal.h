@@ -11,13 +11,13 @@
 #include "cli/cli_common.h"
 #include "cli/cli_progress.h"
 #include "cli/cli_shards.h"
-#include "statestore/store.h"
+#include "cli/cli_state.h"
 #include "topics/log_port.h"
 
 /* What could be done with a side of a shard. */
 typedef enum verify_outcome {
     VERIFY_NONE,     /* there is nothing of it */
-    VERIFY_IN_USE,   /* a node has the store */
+    VERIFY_IN_USE,   /* a node has the store and gives no checkpoint of it */
     VERIFY_COMPARED, /* up to its own position */
     VERIFY_OLD,      /* the store is so old that a node restores it: nothing to be learnt */
     VERIFY_AHEAD,    /* its position lies behind the changelog's end: that is a difference */
@@ -43,8 +43,8 @@ typedef struct verify_shard_result {
 typedef struct verify_sources {
     const alv_settings *settings;
     alv_reader *reader;
-    alv_store *store; /* NULL = not here, or in use */
-    bool store_in_use;
+    alv_cli_state state;
+    bool store_in_use;          /* by a node that could not be asked */
     alv_durable_store *durable; /* NULL = PostgreSQL is not configured */
     alv_cli_progress progress;
     uint64_t records; /* read so far */

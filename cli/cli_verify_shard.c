@@ -55,7 +55,7 @@ static verify_outcome store_outcome(const verify_pass *pass, const alv_position 
 
 static alv_status pass_take_store(verify_pass *pass, alv_error *err)
 {
-    alv_store *store = pass->sources->store;
+    alv_store *store = pass->sources->state.store;
     verify_side_result *side = &pass->result->sides[ALV_VERIFY_STORE];
     side->outcome = pass->sources->store_in_use ? VERIFY_IN_USE : VERIFY_NONE;
     if (store == NULL) {
@@ -76,9 +76,17 @@ static alv_status pass_take_store(verify_pass *pass, alv_error *err)
     if (side->outcome != VERIFY_COMPARED) {
         return ALV_OK;
     }
+    status = store->ops->scan(store, pass->result->shard, ALV_STORE_STATE, ALV_VIEW_NONE,
+                              ALV_VIEW_NONE, pass_take_entry, pass, &problem);
+    if (status == ALV_REJECT) {
+        side->outcome = VERIFY_CORRUPT; /* without a position the side takes no part */
+        return ALV_OK;
+    }
+    if (status != ALV_OK) {
+        return alv_fail_from(err, status, problem.source, problem.code, "%s", problem.text);
+    }
     alv_verifier_set_position(pass->verifier, ALV_VERIFY_STORE, position.changelog);
-    return store->ops->scan(store, pass->result->shard, ALV_STORE_STATE, ALV_VIEW_NONE,
-                            ALV_VIEW_NONE, pass_take_entry, pass, err);
+    return ALV_OK;
 }
 
 /* ---- PostgreSQL ------------------------------------------------------------------------------ */

@@ -19,6 +19,8 @@ static const struct subcommand {
     {"topics", alv_cli_topics_run, "create, check or describe an application's topics"},
     {"verify", alv_cli_verify_run, "compare store and PostgreSQL with the changelog"},
     {"rebuild", alv_cli_rebuild_run, "make a lost changelog anew"},
+    {"backup", alv_cli_backup_run, "copy a node's state to a directory, also while it works"},
+    {"restore", alv_cli_restore_run, "put a backup into an empty state.dir"},
     {"version", alv_cli_version_run, "print versions"},
 };
 

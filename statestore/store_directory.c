@@ -13,7 +13,7 @@
 #include "base/assert.h"
 
 #define STAMP_NAME "alluvium-state "
-#define STAMP_VERSION "1"
+#define STAMP_VERSION ALV_STORE_DIRECTORY_FORMAT
 #define SMALL_FILE_BYTES 1024 /* lock and VERSION; what is longer is not ours */
 
 /* strerror_r in a form that fits into an argument list. */
@@ -241,6 +241,29 @@ alv_status alv_store_directory_bind(const char *directory, const char *changelog
     }
     alv_free(text);
     alv_free(path);
+    return status;
+}
+
+alv_status alv_store_directory_read(const char *directory, const char *application_id,
+                                    char **out_changelog_id, alv_error *err)
+{
+    char stamp[SMALL_FILE_BYTES] = "";
+    bool found = false;
+    char *path = alv_format("%s/VERSION", directory);
+    alv_status status = stamp_read(path, stamp, &found, err);
+    alv_free(path);
+    if (status == ALV_OK) {
+        status = stamp_compare(directory, stamp, application_id, err); /* none is unreadable */
+    }
+    if (status != ALV_OK) {
+        return status;
+    }
+    path = alv_format("%s/CHANGELOG", directory);
+    status = stamp_read(path, stamp, &found, err);
+    alv_free(path);
+    if (status == ALV_OK) {
+        *out_changelog_id = found ? alv_strndup(stamp, strcspn(stamp, "\n")) : NULL;
+    }
     return status;
 }
 

@@ -26,6 +26,14 @@ alv_status alv_store_directory_open(const char *directory, const char *applicati
 alv_status alv_store_directory_bind(const char *directory, const char *changelog_id,
                                     alv_error *err);
 
+/* Which changelog the directory belongs to, without making or locking anything, after checking its stamp;
+ * *out_changelog_id is NULL when that was never noted, and the caller's to free. */
+alv_status alv_store_directory_read(const char *directory, const char *application_id,
+                                    char **out_changelog_id, alv_error *err);
+
+/* The format of what is in state.dir; a later one is another number. */
+#define ALV_STORE_DIRECTORY_FORMAT "1"
+
 /* Lets go of the lock. The file stays: removing it would let two processes lock two different files
  * of that name. */
 void alv_store_directory_close(int lock);

@@ -321,7 +321,9 @@ static void rocksdb_store_close(alv_store *store)
     if (rocks->db != NULL) {
         /* A failure leaves the store as a crash would, with nothing that is not in the changelog.
          * */
-        (void)rocksdb_store_flush(store, NULL);
+        if (!rocks->read_only) {
+            (void)rocksdb_store_flush(store, NULL);
+        }
         for (int32_t i = 0; i < ALV_SHARDS_MAX; i++) {
             alv_rocksdb_shard_unref(rocks->shards[i]);
         }
@@ -341,7 +343,9 @@ static void rocksdb_store_close(alv_store *store)
     ALV_ASSERT(pthread_mutex_destroy(&rocks->change) == 0);
     ALV_ASSERT(pthread_rwlock_destroy(&rocks->table) == 0);
     ALV_ASSERT(pthread_mutex_destroy(&rocks->writers_lock) == 0);
-    alv_store_directory_close(rocks->lock);
+    if (!rocks->read_only) {
+        alv_store_directory_close(rocks->lock);
+    }
     alv_free(rocks->directory);
     alv_free(rocks);
 }

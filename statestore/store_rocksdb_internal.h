@@ -39,7 +39,8 @@ typedef struct alv_rocksdb_writer {
 typedef struct alv_rocksdb {
     alv_store store; /* first: the port's handle is the store */
     char *directory; /* state.dir, for messages */
-    int lock;
+    int lock;        /* -1: read_only */
+    bool read_only;  /* a checkpoint */
     rocksdb_t *db;
     rocksdb_options_t *options; /* also of column families made later */
     rocksdb_cache_t *cache;

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "statestore/store_checkpoint.h"
 #include "statestore/store_directory_internal.h"
 #include "statestore/store_rocksdb_internal.h"
 
@@ -85,8 +86,11 @@ static alv_status database_open_families(alv_rocksdb *rocks, const char *path,
         options[i] = rocks->options;
     }
     char *text = NULL;
-    rocksdb_t *db = rocksdb_open_column_families(rocks->options, path, (int)count, names, options,
-                                                 families, &text);
+    rocksdb_t *db = rocks->read_only
+                        ? rocksdb_open_for_read_only_column_families(
+                              rocks->options, path, (int)count, names, options, families, 0, &text)
+                        : rocksdb_open_column_families(rocks->options, path, (int)count, names,
+                                                       options, families, &text);
     alv_status status = alv_rocksdb_check(text, "open", -1, err);
     if (status == ALV_OK) {
         rocks->db = db;
@@ -100,7 +104,7 @@ static alv_status database_open_families(alv_rocksdb *rocks, const char *path,
 static alv_status database_open(alv_rocksdb *rocks, const char *path, alv_error *err)
 {
     static const char *const first[] = {"default"};
-    if (!database_exists(path)) {
+    if (!rocks->read_only && !database_exists(path)) {
         return database_open_families(rocks, path, first, 1, err);
     }
     family_list list = {0};
@@ -190,4 +194,24 @@ alv_status alv_store_rocksdb_bind(alv_store *store, const char *changelog_id, al
 {
     ALV_ASSERT(store->ops == &alv_rocksdb_ops);
     return alv_store_directory_bind(((alv_rocksdb *)store)->directory, changelog_id, err);
+}
+
+/* ---- checkpoints ----------------------------------------------------------------------------- */
+
+/* A comparison reads each block once. */
+#define CHECKPOINT_MEMORY_BYTES (16 << 20)
+
+alv_status alv_store_checkpoint_open(const char *path, alv_store **out, alv_error *err)
+{
+    alv_rocksdb *rocks = rocksdb_new(path, -1);
+    rocks->read_only = true;
+    alv_rocksdb_thread_prepare();
+    options_make(rocks, CHECKPOINT_MEMORY_BYTES, true);
+    alv_status status = database_open(rocks, path, err);
+    if (status != ALV_OK) {
+        rocks->store.ops->close(&rocks->store);
+        return status;
+    }
+    *out = &rocks->store;
+    return ALV_OK;
 }

@@ -145,6 +145,10 @@ static alv_status position_read(alv_rocksdb *rocks, alv_rocksdb_shard *shard, al
 static alv_status shard_open(alv_rocksdb *rocks, int32_t number, alv_position *out, alv_error *err)
 {
     alv_rocksdb_shard *shard = alv_rocksdb_shard_ref(rocks, number);
+    if (shard == NULL && rocks->read_only) {
+        *out = ALV_POSITION_START;
+        return ALV_OK;
+    }
     if (shard == NULL) {
         alv_status made = family_make(rocks, number, err);
         if (made == ALV_OK) {

@@ -33,7 +33,8 @@
 #define TIMEOUT_MS 60000
 #define RAN_MAX 64
 #define ARGUMENTS_MAX 24
-#define CONFIG_NAME "alluvium.properties" /* as docs/operations.md calls it */
+#define CONFIG_NAME "alluvium.properties" /* as docs/operations.md calls it, */
+#define BACKUP_NAME "/backups/node-1"     /* and this */
 
 static const char *const settings[] = {"lanes=1", "shards=4", NULL};
 
@@ -43,8 +44,9 @@ static struct {
     alv_wire *wire;
     alv_user_model *users;
     uint64_t random;
-    int64_t time_ms;    /* of the next command */
-    char *config_path;  /* the node's, with its state.dir */
+    int64_t time_ms;   /* of the next command */
+    char *config_path; /* the node's, with its state.dir */
+    char *backup_path;
     char *ran[RAN_MAX]; /* commands that were run, as a person writes them */
     size_t ran_count;
     int tests_passed;
@@ -124,7 +126,9 @@ static alv_cluster_result operate(const char *command)
     repair.ran[repair.ran_count++] = alv_strdup(command);
     for (char *word = strtok_r(text, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
         assert_true(count < ARGUMENTS_MAX - 1);
-        arguments[count++] = strcmp(word, CONFIG_NAME) == 0 ? repair.config_path : word;
+        arguments[count++] = strcmp(word, CONFIG_NAME) == 0   ? repair.config_path
+                             : strcmp(word, BACKUP_NAME) == 0 ? repair.backup_path
+                                                              : word;
     }
     assert_string_equal(arguments[0], "alluvium");
     alv_cluster_result result = alv_cluster_run(&repair.cluster, NULL, arguments + 1);
@@ -274,13 +278,50 @@ static void repair__verify_finds_nothing_where_nothing_is_wrong(void **state)
     (void)state;
     send_commands(COMMANDS, 0);
     check_states();
-    expect("alluvium verify -c " CONFIG_NAME, 0, "in-use", NULL);
+    expect("alluvium verify -c " CONFIG_NAME, 0, "no differences", NULL);
+    expect_all_equal(true); /* store, changelog and PostgreSQL, while the node has the store */
+    expect("alluvium backup /backups/node-1 -c " CONFIG_NAME, 0, "4 shards of node-1", NULL);
     alv_cluster_stop_node(repair.node);
     expect("alluvium verify -c " CONFIG_NAME, 0, "no differences", NULL);
     expect("alluvium verify -c " CONFIG_NAME " --shards 0,2-3 --limit 5", 0, "no differences",
            NULL);
     expect("alluvium verify -c " CONFIG_NAME " --shards 4", 2, NULL, "there is no shard 4");
     expect("alluvium verify -c " CONFIG_NAME " --shards 3-1", 2, NULL, "no list of shards");
+    expect_all_equal(true);
+    repair.tests_passed++;
+}
+
+/* While nodes run and commands come in: nothing is wrong, whatever each side has got to; and what is wrong
+ * is seen all the same. */
+static void repair__verify_compares_a_store_that_a_node_writes_to(void **state)
+{
+    (void)state;
+    start_node();
+    send_commands(COMMANDS, 0);
+    json_t *report = verify("alluvium verify -c " CONFIG_NAME " --json", 0);
+    json_t *shards = json_object_get(report, "shards");
+    size_t i;
+    json_t *shard;
+    json_array_foreach(shards, i, shard)
+    {
+        assert_true(number_of(json_object_get(shard, "store"), "compared") > 0);
+    }
+    json_decref(report);
+    check_states();
+    alv_cluster_stop_node(repair.node);
+    repair.tests_passed++;
+}
+
+/* The disk of the node is lost: docs/operations.md says what is done then. */
+static void repair__a_backup_brings_a_lost_disk_back(void **state)
+{
+    (void)state;
+    expect("alluvium restore /backups/node-1 -c " CONFIG_NAME, 1, NULL, "is not empty");
+    alv_cluster_remove(repair.node->state_dir);
+    expect("alluvium restore /backups/node-1 -c " CONFIG_NAME, 0, "start the node", NULL);
+    start_node();
+    check_states();
+    alv_cluster_stop_node(repair.node);
     expect_all_equal(true);
     repair.tests_passed++;
 }
@@ -573,7 +614,7 @@ static void repair__the_page_shows_what_works(void **state)
     (void)fclose(page);
     assert_true(shown > 0);
     alv_free(path);
-    repair.cluster.passed = repair.tests_passed == 11; /* the tests before this one */
+    repair.cluster.passed = repair.tests_passed == 13; /* the tests before this one */
 }
 
 /* ---- set-up ---------------------------------------------------------------------------------- */
@@ -591,6 +632,7 @@ static void write_config(void)
 {
     const alv_cluster *cluster = &repair.cluster;
     repair.config_path = alv_cluster_path(cluster, "operator.properties");
+    repair.backup_path = alv_cluster_path(cluster, "operator-backup");
     FILE *file = fopen(repair.config_path, "w");
     assert_non_null(file);
     fprintf(file, "bootstrap.servers=%s\napplication.id=%s\npostgres.url=%s\npostgres.schema=%s\n",
@@ -630,6 +672,7 @@ static int end_repair(void **state)
         alv_free(repair.ran[i]);
     }
     alv_free(repair.config_path);
+    alv_free(repair.backup_path);
     alv_free(repair.users);
     return 0;
 }
@@ -638,6 +681,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(repair__verify_finds_nothing_where_nothing_is_wrong),
+        cmocka_unit_test(repair__verify_compares_a_store_that_a_node_writes_to),
+        cmocka_unit_test(repair__a_backup_brings_a_lost_disk_back),
         cmocka_unit_test(repair__verify_does_not_blame_who_is_behind),
         cmocka_unit_test(repair__verify_names_what_was_tampered_with),
         cmocka_unit_test(repair__rebuild_refuses_what_might_do_harm),
