@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "tests/support/wait.h"
 
 static alv_store *store_of(void **state)
 {
@@ -620,6 +621,11 @@ static void *crowd_read(void *payload)
     return NULL;
 }
 
+static bool crowd_has_looked(void *payload)
+{
+    return ((const store_crowd *)payload)->scans > 0;
+}
+
 void store_contract__threads_read_while_others_write(void **state)
 {
     store_crowd crowd = {.store = store_of(state)};
@@ -629,8 +635,11 @@ void store_contract__threads_read_while_others_write(void **state)
     pthread_t threads[5];
     for (int32_t shard = 0; shard < 3; shard++)
         store_open_shard(crowd.store, shard);
-    for (int i = 0; i < 5; i++)
+    for (int i = 4; i >= 0;
+         i--) { /* readers first: a busy machine may let the writers end before */
         assert_int_equal(0, pthread_create(&threads[i], NULL, bodies[i], &members[i]));
+        assert_true(i > 3 || alv_wait_until(crowd_has_looked, &crowd, 60000));
+    }
     for (int i = 0; i < 5; i++) {
         if (i == 3)
             crowd.over = true; /* the three writers are done */
