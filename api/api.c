@@ -103,6 +103,18 @@ static alv_status api_start_monitor(alv_api *api, alv_error *err)
     return alv_peer_monitor_start(&monitor, &api->monitor, err);
 }
 
+static alv_status api_start_watch(alv_api *api, alv_error *err)
+{
+    const alv_api_options *options = &api->options;
+    alv_watch_hub_options watch = {
+        .clock = options->clock,
+        .registry = options->registry,
+        .shard_count = alv_directory_shard_count(options->directory),
+        .tombstone_retention_ms = options->settings->tombstone_retention_ms,
+    };
+    return alv_watch_hub_start(&watch, &api->watch, err);
+}
+
 static char *api_choose_advertise(const alv_api *api)
 {
     const char *advertise = api->options.settings->http_advertise;
@@ -143,6 +155,9 @@ static alv_status api_start_all(alv_api *api, alv_error *err)
     if (status == ALV_OK) {
         status = api_start_monitor(api, err);
     }
+    if (status == ALV_OK) {
+        status = api_start_watch(api, err);
+    }
     const alv_http_service service = {
         .body_max = api_body_max, .handle = api_handle, .payload = api};
     return status == ALV_OK ? alv_http_server_start(api->server, &service, err) : status;
@@ -165,6 +180,11 @@ alv_status alv_api_start(const alv_api_options *options, alv_api **out, alv_erro
     return ALV_OK;
 }
 
+void alv_api_open_watch(alv_api *api, alv_log_port *log, const char *topic_id)
+{
+    alv_watch_hub_open(api->watch, log, topic_id);
+}
+
 const char *alv_api_address(const alv_api *api)
 {
     return alv_http_server_address(api->server);
@@ -185,8 +205,8 @@ void alv_api_peers_changed(alv_api *api)
     alv_peers_refresh_soon(api->peers);
 }
 
-/* The order: 1. no new work; 2. what waits and what is forwarded is answered, and peers are told
- * goodbye, so that no exchange is deferred and no stream open any more; 3. the answers go out and
+/* The order: 1. no new work; 2. what waits and what is forwarded is answered, peers are told goodbye
+ * and watches end, so that no exchange is deferred and no stream open any more; 3. the answers go out and
  * the server ends; 4. nobody is left to use the rest. */
 void alv_api_stop(alv_api *api)
 {
@@ -205,10 +225,14 @@ void alv_api_stop(alv_api *api)
     if (api->monitor != NULL) {
         alv_peer_monitor_stop(api->monitor);
     }
+    if (api->watch != NULL) {
+        alv_watch_hub_stop(api->watch);
+    }
     alv_http_server_stop(api->server);
     alv_ask_free(api->ask);
     alv_http_client_free(api->client);
     alv_peer_monitor_free(api->monitor);
+    alv_watch_hub_free(api->watch);
     alv_peers_free(api->peers);
     if (api->group != NULL) {
         alv_group_view_close(api->group);

@@ -1,6 +1,7 @@
 /* api.h — the HTTP API of a node: starts and stops what stands behind it.
  *
  *     GET /v1/entities/{key}   state of an entity, from whichever node owns it
+ *     GET /v1/watch            committed changes as they come, of all shards
  *     GET /v1/shards           what this node knows of every shard
  *     GET /v1/cluster          the nodes of the group, who is heard, who would take over
  *     GET /v1/peers            the other nodes as this one hears them
@@ -9,8 +10,8 @@
  *     GET /metrics             for Prometheus: see metrics.h
  *
  * Why:    programs and peers ask a node over HTTP; a request may come to any node.
- * Thread: start, stop: main. The rest as each says. It runs five threads: the server's, http-ask,
- *         http-client, peers and (with failover.evict) peer-monitor.
+ * Thread: start, stop: main. The rest as each says. It runs six threads: the server's, http-ask,
+ *         http-client, peers, watch and (with failover.evict) peer-monitor.
  * Owns:   its threads and sockets. What it is given is borrowed and must outlive it.
  * Fails:  ALV_REJECT: http.listen cannot be used; ALV_FATAL.
  * Limits: http_limits.h.
@@ -29,6 +30,7 @@
 #include "processor/meter.h"
 #include "processor/registry.h"
 #include "statestore/store.h"
+#include "topics/log_port.h"
 
 typedef struct alv_api alv_api;
 
@@ -67,6 +69,10 @@ typedef struct alv_api_options {
 
 /* Listens on http.listen and answers from now on. */
 alv_status alv_api_start(const alv_api_options *options, alv_api **out, alv_error *err);
+
+/* Changes can be watched from now on. `log` is used until stop; `topic_id` is the changelog's in
+ * Kafka. At most once. @thread main */
+void alv_api_open_watch(alv_api *api, alv_log_port *log, const char *topic_id);
 
 /* The bound "host:port". Borrowed until stop. @thread any */
 const char *alv_api_address(const alv_api *api);

@@ -13,6 +13,7 @@
 #include "api/http_server.h"
 #include "api/peer_monitor.h"
 #include "api/peers.h"
+#include "api/watch_hub.h"
 
 struct alv_api {
     alv_api_options options;
@@ -23,6 +24,7 @@ struct alv_api {
     alv_http_client *client;
     alv_ask *ask;
     alv_peer_monitor *monitor; /* NULL without failover.evict */
+    alv_watch_hub *watch;
     alv_http_server *server;
 };
 

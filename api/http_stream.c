@@ -27,6 +27,7 @@ struct alv_http_stream {
     bool suspended;                    /* the library waits to be told that there is more */
     bool ended;                        /* by its holder: nothing comes after what waits */
     bool gone;                         /* nobody listens any more */
+    bool cut;                          /* because it was too far behind */
     atomic_int references;
 };
 
@@ -112,6 +113,7 @@ static void stream_resume(alv_http_stream *stream)
  * it is still this connection's. */
 static void stream_give_up(alv_http_stream *stream)
 {
+    stream->cut = stream->cut || !stream->gone;
     stream->gone = true;
     stream_drop_all(stream);
     if (stream->connection == NULL) {
@@ -255,6 +257,22 @@ size_t alv_http_stream_waiting(alv_http_stream *stream)
     size_t waiting = stream->waiting;
     stream_unlock(stream);
     return waiting;
+}
+
+bool alv_http_stream_listening(alv_http_stream *stream)
+{
+    stream_lock(stream);
+    bool listening = !stream->gone;
+    stream_unlock(stream);
+    return listening;
+}
+
+bool alv_http_stream_was_cut(alv_http_stream *stream)
+{
+    stream_lock(stream);
+    bool cut = stream->cut;
+    stream_unlock(stream);
+    return cut;
 }
 
 void alv_http_stream_cut(alv_http_stream *stream)

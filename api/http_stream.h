@@ -20,6 +20,9 @@
 
 typedef struct alv_http_stream alv_http_stream;
 
+/* The media type of Server-Sent Events. */
+#define ALV_HTTP_STREAM_EVENTS "text/event-stream"
+
 /* A stream that nobody listens to yet, with room for `bytes_max` that are not sent; the caller ends
  * it. A text that is larger fits while nothing else waits. */
 alv_http_stream *alv_http_stream_new(size_t bytes_max);
@@ -40,6 +43,11 @@ bool alv_http_stream_share(alv_http_stream *stream, alv_http_block *block);
 
 /* Bytes that wait to be sent. @thread any @blocks no */
 size_t alv_http_stream_waiting(alv_http_stream *stream);
+
+/* Whether somebody still listens, as far as is known; and whether it was too far behind.
+ * @thread any @blocks no */
+bool alv_http_stream_listening(alv_http_stream *stream);
+bool alv_http_stream_was_cut(alv_http_stream *stream);
 
 /* Nobody listens any more, as if the client were too far behind. @thread any @blocks no */
 void alv_http_stream_cut(alv_http_stream *stream);

@@ -10,6 +10,7 @@
 #include "api/metrics.h"
 #include "api/peer_list.h"
 #include "api/shard_list.h"
+#include "api/watch.h"
 #include "base/assert.h"
 
 /* ---- handlers -------------------------------------------------------------------------------- */
@@ -47,6 +48,12 @@ static void route_peer_stream(alv_api *api, alv_exchange *exchange, alv_view non
     alv_exchange_answer(exchange, &answer);
 }
 
+static void route_watch(alv_api *api, alv_exchange *exchange, alv_view none)
+{
+    (void)none;
+    alv_watch_answer(api->watch, exchange);
+}
+
 static void route_cluster(alv_api *api, alv_exchange *exchange, alv_view none)
 {
     (void)none;
@@ -82,6 +89,7 @@ static void route_metrics(alv_api *api, alv_exchange *exchange, alv_view none)
 
 static const alv_route routes_table[] = {
     {"GET", "/v1/entities/{key}", route_entity, 0},
+    {"GET", "/v1/watch", route_watch, 0},
     {"GET", "/v1/shards", route_shards, 0},
     {"GET", "/v1/cluster", route_cluster, 0},
     {"GET", "/v1/peers", route_peers, 0},

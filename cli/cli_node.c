@@ -274,6 +274,9 @@ static alv_status run_serve(node_run *run, alv_error *err)
     if (status != ALV_OK) {
         return status;
     }
+    if (run->api != NULL) {
+        alv_api_open_watch(run->api, alv_node_log(run->node), alv_node_changelog_id(run->node));
+    }
     status = alv_node_wait(run->node, err);
 
     pthread_mutex_lock(&run->lock);

@@ -31,6 +31,7 @@ struct alv_node {
     alv_directory *directory;
     alv_meter *meter;
     alv_log_port *log;
+    char changelog_id[ALV_TOPIC_ID_BYTES];
     alv_replicator *replicator;
     alv_checkpointer *checkpointer;
     alv_crash_mark *crash_mark;
@@ -95,6 +96,8 @@ static alv_status node_prepare_topics(alv_node *node, alv_error *err)
         alv_status status = alv_kafka_prepare_topics(node->options.config, topics, &why);
         if (status == ALV_OK) {
             node->shard_count = topics[ALV_TOPIC_COMMANDS].shards;
+            (void)snprintf(node->changelog_id, sizeof node->changelog_id, "%s",
+                           topics[ALV_TOPIC_CHANGELOG].id);
             return alv_store_rocksdb_bind(node->store, topics[ALV_TOPIC_CHANGELOG].id, err);
         }
         if (status != ALV_RETRY) {
@@ -151,6 +154,16 @@ const alv_meter *alv_node_meter(const alv_node *node)
 alv_store *alv_node_store(alv_node *node)
 {
     return node->store;
+}
+
+alv_log_port *alv_node_log(alv_node *node)
+{
+    return node->log;
+}
+
+const char *alv_node_changelog_id(const alv_node *node)
+{
+    return node->changelog_id;
 }
 
 /* ---- start ----------------------------------------------------------------------------------------- */

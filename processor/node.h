@@ -44,6 +44,12 @@ alv_directory *alv_node_directory(alv_node *node);
 alv_store *alv_node_store(alv_node *node);
 const alv_meter *alv_node_meter(const alv_node *node);
 
+/* The log, from start to close. Borrowed. */
+alv_log_port *alv_node_log(alv_node *node);
+
+/* The changelog's id in Kafka. Borrowed. */
+const char *alv_node_changelog_id(const alv_node *node);
+
 /* Starts the threads. http.advertise must be in the configuration by now: peers are told. */
 alv_status alv_node_start(alv_node *node, alv_error *err);
 

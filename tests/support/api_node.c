@@ -10,6 +10,8 @@
 
 #include "topics/partitioner.h"
 
+#define API_NODE_RETENTION_MS (24 * 3600 * 1000) /* as in a configuration that says nothing */
+
 static void api_node_handle(const json_t *state, const alv_command *command, int64_t now_ms,
                             alv_effects *effects)
 {
@@ -64,7 +66,9 @@ static void api_node_fill(alv_api_node *node)
 
 void alv_api_node_open(alv_api_node *node, const char *node_id, alv_fake_group *group)
 {
-    *node = (alv_api_node){.settings = {.node_id = node_id, .http_listen = "127.0.0.1:0"}};
+    *node = (alv_api_node){.settings = {.node_id = node_id,
+                                        .http_listen = "127.0.0.1:0",
+                                        .tombstone_retention_ms = API_NODE_RETENTION_MS}};
     api_node_fill(node);
     api_node_start(node, group);
 }
@@ -76,6 +80,7 @@ void alv_api_node_open_watching(alv_api_node *node, const char *node_id, alv_fak
         .settings = {.node_id = node_id,
                      .http_listen = watch->listen != NULL ? watch->listen : "127.0.0.1:0",
                      .failover_evict = true,
+                     .tombstone_retention_ms = API_NODE_RETENTION_MS,
                      .peer_timeout_ms = watch->peer_timeout_ms},
         .watch = *watch,
     };
