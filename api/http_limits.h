@@ -19,6 +19,9 @@ static_assert(ALV_HTTP_CONNECTION_BYTES > 8 * 3 * ALV_KEY_BYTES_MAX, "the longes
 #define ALV_HTTP_BODIES_BYTES_MAX ((size_t)64 * 1024 * 1024)
 static_assert(ALV_HTTP_BODIES_BYTES_MAX > 32 * ALV_COMMAND_BYTES_MAX, "large commands at a time");
 
+/* Files that a node has open besides its connections: RocksDB's, librdkafka's sockets. */
+#define ALV_HTTP_OTHER_FILES 2048
+
 /* What callers are told to wait before they come back after 429 and 503. */
 #define ALV_HTTP_RETRY_AFTER_S 1
 

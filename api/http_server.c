@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "api/exchange_internal.h"
@@ -174,6 +175,24 @@ static void server_completed(void *payload, struct MHD_Connection *connection, v
     }
 }
 
+/* Connections are files, of which Debian allows a process 1,024 unless it asks for more. */
+static void server_raise_file_limit(void)
+{
+    struct rlimit limit;
+    const rlim_t wanted = ALV_HTTP_CONNECTIONS_MAX + ALV_HTTP_OTHER_FILES;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
+        return;
+    }
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* up to the hard limit it is allowed */
+    if (limit.rlim_cur < wanted) {
+        alv_log(ALV_LOG_WARN, "few-files",
+                "limit=%llu wanted=%llu msg=\"connections may be refused: raise the limit of open "
+                "files (ulimit -n, LimitNOFILE)\"",
+                (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
+    }
+}
+
 /* Everything is said explicitly; the library's defaults differ between versions. */
 static struct MHD_Daemon *server_open_daemon(alv_http_server *server)
 {
@@ -211,6 +230,7 @@ alv_status alv_http_server_start(alv_http_server *server, const alv_http_service
 {
     ALV_ASSERT(server->daemon == NULL);
     server->service = *service;
+    server_raise_file_limit();
     server->daemon = server_open_daemon(server);
     server->socket = -1;
     if (server->daemon == NULL) {
