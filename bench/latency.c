@@ -101,9 +101,9 @@ int main(int argc, char **argv)
     int rate_count = 2;
     int seconds = 20;
     bool json = false;
-    const alv_bench_option options[] = {{"--rate", rates, RATES_MAX, &rate_count},
-                                        {"--seconds", &seconds, 1, NULL},
-                                        {NULL, NULL, 0, NULL}};
+    const alv_bench_option options[] = {{"--rate", rates, RATES_MAX, &rate_count, NULL},
+                                        {"--seconds", &seconds, 1, NULL, NULL},
+                                        {NULL, NULL, 0, NULL, NULL}};
     alv_bench_parse(argc, argv, options, help, &json);
 
     alv_cluster cluster;

@@ -56,6 +56,22 @@ static const alv_bench_option *bench_find(const alv_bench_option *options, const
     return options->name != NULL ? options : NULL;
 }
 
+/* The value of an option; ends the program when it is none. */
+static void bench_take(const char *program, const alv_bench_option *option, const char *value)
+{
+    if (option->text != NULL) {
+        *option->text = value;
+        return;
+    }
+    int count = bench_read_numbers(value, option->values, option->values_max);
+    if (count == 0) {
+        bench_refuse(program, "not a number above 0:", value);
+    }
+    if (option->count != NULL) {
+        *option->count = count;
+    }
+}
+
 void alv_bench_parse(int argc, char **argv, const alv_bench_option *options, const char *help,
                      bool *json)
 {
@@ -64,21 +80,20 @@ void alv_bench_parse(int argc, char **argv, const alv_bench_option *options, con
             (void)fputs(help, stdout);
             exit(0);
         }
-        if (strcmp(argv[i], "--json") == 0) {
+        if (json != NULL && strcmp(argv[i], "--json") == 0) {
             *json = true;
             continue;
         }
         const alv_bench_option *option = bench_find(options, argv[i]);
-        if (option == NULL || i + 1 == argc) {
+        bool alone = option != NULL && option->values_max == 0 && option->text == NULL;
+        if (option == NULL || (!alone && i + 1 == argc)) {
             bench_refuse(argv[0], option == NULL ? "unknown option" : "no value for", argv[i]);
             return;
         }
-        int count = bench_read_numbers(argv[++i], option->values, option->values_max);
-        if (count == 0) {
-            bench_refuse(argv[0], "not a number above 0:", argv[i]);
-        }
-        if (option->count != NULL) {
-            *option->count = count;
+        if (alone) {
+            *option->values = 1;
+        } else {
+            bench_take(argv[0], option, argv[++i]);
         }
     }
 }

@@ -9,16 +9,17 @@
 
 #include "tests/support/cluster.h"
 
-/* One option with a value: a whole number (or several, separated by commas). */
+/* One option: with a whole number (or several, separated by commas), a text, or alone. */
 typedef struct alv_bench_option {
     const char *name; /* "--rate" */
     int *values;
-    int values_max;
-    int *count; /* how many were given; NULL with values_max 1 */
+    int values_max;    /* 0: it has no value, and *values becomes 1 */
+    int *count;        /* how many were given; NULL with values_max 1 */
+    const char **text; /* instead of `values` */
 } alv_bench_option;
 
 /* Fills in what is given. `options` ends with a name that is NULL. `help` is printed for --help; *json
- * becomes true with --json. */
+ * becomes true with --json, unless `json` is NULL. */
 void alv_bench_parse(int argc, char **argv, const alv_bench_option *options, const char *help,
                      bool *json);
 

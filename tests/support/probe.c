@@ -262,7 +262,9 @@ alv_probe *alv_probe_open(const alv_probe_options *options)
     probe->options = *options;
     probe->brokers = alv_strdup(options->brokers);
     probe->commands = alv_format("%s.commands", options->application);
-    probe->changelog = alv_format("%s.changelog", options->application);
+    probe->changelog = options->changelog != NULL
+                           ? alv_strdup(options->changelog)
+                           : alv_format("%s.changelog", options->application);
     probe_allocate(probe);
     probe->producer = probe_producer(probe);
     probe->consumer = probe_consumer(probe);

@@ -24,8 +24,9 @@ typedef struct alv_probe alv_probe;
 
 typedef struct alv_probe_options {
     const char *brokers;
-    const char *application;
-    int rate; /* commands per second */
+    const char *application; /* prefix of the command topic */
+    const char *changelog;   /* where states appear; NULL = "<application>.changelog" */
+    int rate;                /* commands per second */
     int users;
     int seconds_max; /* sending for longer ends the program */
 } alv_probe_options;

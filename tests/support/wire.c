@@ -234,12 +234,13 @@ void alv_wire_read(const char *brokers, const char *topic, alv_wire_visit visit,
     int64_t deadline = alv_wait_deadline(WIRE_TIMEOUT_MS);
     while (open_count > 0) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(client, 100);
-        if (alv_wait_expired(deadline)) {
-            fail_msg("%s was not read to its end within %d ms", topic, WIRE_TIMEOUT_MS);
-        }
         if (message == NULL) {
+            if (alv_wait_expired(deadline)) {
+                fail_msg("%s: nothing more for %d ms, but not its end", topic, WIRE_TIMEOUT_MS);
+            }
             continue;
         }
+        deadline = alv_wait_deadline(WIRE_TIMEOUT_MS);
         if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
             wire_visit(message, visit, payload);
         } else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
@@ -343,6 +344,27 @@ void alv_wire_create_topic(const char *brokers, const char *topic, int partition
     }
     rd_kafka_event_destroy(event);
     rd_kafka_NewTopic_destroy(topics[0]);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_destroy(client);
+}
+
+void alv_wire_delete_group(const char *brokers, const char *group)
+{
+    rd_kafka_t *client = wire_client(RD_KAFKA_PRODUCER, wire_conf(brokers, NULL));
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
+    rd_kafka_DeleteGroup_t *groups[1] = {rd_kafka_DeleteGroup_new(group)};
+    rd_kafka_DeleteGroups(client, groups, 1, NULL, queue);
+    rd_kafka_event_t *event = wire_admin_result(queue);
+    size_t count = 0;
+    const rd_kafka_group_result_t **results =
+        rd_kafka_DeleteGroups_result_groups(rd_kafka_event_DeleteGroups_result(event), &count);
+    assert_int_equal(count, 1);
+    const rd_kafka_error_t *error = rd_kafka_group_result_error(results[0]);
+    if (error != NULL && rd_kafka_error_code(error) != RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) {
+        fail_msg("cannot delete the group %s: %s", group, rd_kafka_error_string(error));
+    }
+    rd_kafka_event_destroy(event);
+    rd_kafka_DeleteGroup_destroy(groups[0]);
     rd_kafka_queue_destroy(queue);
     rd_kafka_destroy(client);
 }

@@ -79,6 +79,9 @@ int64_t alv_wire_end(const char *brokers, const char *topic);
 void alv_wire_create_topic(const char *brokers, const char *topic, int partitions,
                            const char *cleanup_policy);
 
+/* Deletes a group without members, and with it its offsets; nothing to do when there is none. */
+void alv_wire_delete_group(const char *brokers, const char *group);
+
 /* Deletes the topics whose name starts with `prefix`; never fails. */
 void alv_wire_delete_topics(const char *brokers, const char *prefix);
 
