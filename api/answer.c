@@ -16,6 +16,8 @@ static const struct {
     const char *title;
 } answer_titles[] = {
     {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {403, "Forbidden"},
     {404, "Not Found"},
     {405, "Method Not Allowed"},
     {408, "Request Timeout"},

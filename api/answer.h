@@ -23,6 +23,7 @@ typedef struct alv_answer {
     int retry_after_s;     /* 0 = no such header */
     int64_t position;      /* changelog offset up to which the state in it is complete; 0 = none */
     bool close;            /* the connection ends with this answer */
+    const char *policy; /* Content-Security-Policy of a page; static; NULL = it may load nothing */
     alv_bytes body;
 } alv_answer;
 

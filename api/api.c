@@ -96,6 +96,7 @@ static alv_status api_start_monitor(alv_api *api, alv_error *err)
         .boot = api->boot,
         .peers = api->peers,
         .clock = options->clock,
+        .security = &api->security,
         .timeout_ms = options->settings->peer_timeout_ms,
         .changed = api_peer_changed,
         .payload = api,
@@ -139,15 +140,19 @@ static void api_handle(void *payload, alv_exchange *exchange)
  * last, when all they need is there. */
 static alv_status api_start_all(alv_api *api, alv_error *err)
 {
-    alv_status status = alv_http_server_open(api->options.settings->http_listen, &api->server, err);
+    const alv_settings *settings = api->options.settings;
+    alv_status status = alv_http_security_load(settings, &api->security, err);
+    if (status == ALV_OK) {
+        status = alv_http_server_open(settings->http_listen, &api->security, &api->server, err);
+    }
     if (status != ALV_OK) {
         return status;
     }
     api->advertise = api_choose_advertise(api);
     status = api_start_peers(api, err);
     if (status == ALV_OK) {
-        status = alv_http_client_start(ALV_ASK_FORWARDED ": 1", ALV_HTTP_FORWARD_TIMEOUT_MS,
-                                       &api->client, err);
+        status = alv_http_client_start(&api->security, ALV_ASK_FORWARDED ": 1",
+                                       ALV_HTTP_FORWARD_TIMEOUT_MS, &api->client, err);
     }
     if (status == ALV_OK) {
         status = api_start_ask(api, err);
@@ -237,6 +242,7 @@ void alv_api_stop(alv_api *api)
     if (api->group != NULL) {
         alv_group_view_close(api->group);
     }
+    alv_http_security_done(&api->security);
     alv_free(api->advertise);
     alv_free(api);
 }

@@ -18,6 +18,7 @@
 struct alv_api {
     alv_api_options options;
     char boot[ALV_PEER_BOOT_BYTES];
+    alv_http_security security;
     char *advertise;       /* a copy: the configuration may be told of the bound address later */
     alv_group_view *group; /* NULL when the members come from elsewhere */
     alv_peers *peers;

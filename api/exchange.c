@@ -6,10 +6,14 @@
 #include <string.h>
 
 #include "api/exchange_internal.h"
+#include "api/http_tls_internal.h"
 #include "api/url.h"
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/clock.h"
+
+/* What a browser may do with an answer that is no page: show it. */
+#define EXCHANGE_POLICY "default-src 'none'; frame-ancestors 'none'"
 
 alv_exchange *alv_exchange_new(struct MHD_Connection *connection, const char *method,
                                const char *path)
@@ -52,6 +56,11 @@ alv_status alv_exchange_query(const alv_exchange *exchange, const char *name, si
         return alv_fail(err, ALV_REJECT, "the parameter %s cannot be used: %s", name, why.text);
     }
     return ALV_OK;
+}
+
+bool alv_exchange_is_certified(const alv_exchange *exchange)
+{
+    return alv_http_tls_is_certified(exchange->connection);
 }
 
 void alv_exchange_set_route(alv_exchange *exchange, int route)
@@ -123,6 +132,13 @@ static void exchange_add_headers(struct MHD_Response *response, const alv_answer
     exchange_add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer->content_type);
     exchange_add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     exchange_add_header(response, "X-Content-Type-Options", "nosniff");
+    exchange_add_header(response, "Referrer-Policy", "no-referrer");
+    exchange_add_header(response, "Content-Security-Policy",
+                        answer->policy != NULL ? answer->policy : EXCHANGE_POLICY);
+    if (answer->status == 401) {
+        exchange_add_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+                            "Bearer realm=\"alluvium\"");
+    }
     if (answer->allow[0] != '\0') {
         exchange_add_header(response, MHD_HTTP_HEADER_ALLOW, answer->allow);
     }

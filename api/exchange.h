@@ -47,6 +47,9 @@ bool alv_exchange_has_body(const alv_exchange *exchange);
 /* Moves the body, which is whole when the handler is called, into `out`. @thread http */
 void alv_exchange_take_body(alv_exchange *exchange, alv_bytes *out);
 
+/* Whether the client has shown a certificate that http.tls.client.ca trusts. @thread http */
+bool alv_exchange_is_certified(const alv_exchange *exchange);
+
 /* Which route it took, for the metrics: its number in the table of routes, from 0. @thread http */
 void alv_exchange_set_route(alv_exchange *exchange, int route);
 

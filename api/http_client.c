@@ -50,6 +50,7 @@ typedef struct client_transfer {
 } client_transfer;
 
 struct alv_http_client {
+    const alv_http_security *security;
     CURLM *multi;
     char *header; /* NULL = none */
     struct curl_slist *headers;
@@ -134,14 +135,15 @@ static void client_set_up(const alv_http_client *client, client_transfer *transf
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, client_take_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http");
+    alv_http_security_apply(client->security, easy);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
     curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)ALV_HTTP_CONNECT_TIMEOUT_MS);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                     alv_http_security_connect_ms(client->security));
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)client->timeout_ms);
 }
 
@@ -382,12 +384,13 @@ static void client_wake(void *payload)
 
 /* ---- public ---------------------------------------------------------------------------------- */
 
-alv_status alv_http_client_start(const char *header, int timeout_ms, alv_http_client **out,
-                                 alv_error *err)
+alv_status alv_http_client_start(const alv_http_security *security, const char *header,
+                                 int timeout_ms, alv_http_client **out, alv_error *err)
 {
     int failed = pthread_once(&client_library_once, client_init_library);
     ALV_ASSERT(failed == 0);
     alv_http_client *client = alv_alloc(sizeof *client);
+    client->security = security;
     client->multi = curl_multi_init();
     ALV_ASSERT(client->multi != NULL);
     curl_multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
@@ -411,12 +414,14 @@ alv_status alv_http_client_start(const char *header, int timeout_ms, alv_http_cl
     return ALV_OK;
 }
 
-static client_call *client_call_new(client_wish wish, const char *address, alv_view path)
+static client_call *client_call_new(const alv_http_client *client, client_wish wish,
+                                    const char *address, alv_view path)
 {
     client_call *call = alv_alloc(sizeof *call);
     call->wish = wish;
-    call->url = alv_format("http://%s%.*s", address, (int)path.size, path.data);
-    call->host_at = strlen("http://");
+    const char *scheme = client->security->scheme;
+    call->url = alv_format("%s://%s%.*s", scheme, address, (int)path.size, path.data);
+    call->host_at = strlen(scheme) + strlen("://");
     call->host_size = strlen(address);
     return call;
 }
@@ -439,7 +444,7 @@ static bool client_post(alv_http_client *client, client_call *call, alv_http_rep
 bool alv_http_client_get(alv_http_client *client, const char *address, alv_view path,
                          alv_http_reply reply, void *payload)
 {
-    return client_post(client, client_call_new(CLIENT_CALL, address, path), reply, payload);
+    return client_post(client, client_call_new(client, CLIENT_CALL, address, path), reply, payload);
 }
 
 /* An empty "Expect:" keeps libcurl from waiting for a 100 before it sends a large body. */
@@ -447,7 +452,7 @@ bool alv_http_client_post(alv_http_client *client, const char *address, alv_view
                           alv_bytes *body, const char *const *headers, size_t header_count,
                           alv_http_reply reply, void *payload)
 {
-    client_call *call = client_call_new(CLIENT_CALL, address, path);
+    client_call *call = client_call_new(client, CLIENT_CALL, address, path);
     call->is_post = true;
     call->body = *body;
     *body = ALV_BYTES_EMPTY;
@@ -465,7 +470,7 @@ bool alv_http_client_post(alv_http_client *client, const char *address, alv_view
 /* With no room for the wish the time-out, or the end of the pause, will do. */
 static void client_wish_for(alv_http_client *client, client_wish wish, const char *address)
 {
-    client_call *call = client_call_new(wish, address, ALV_VIEW("/"));
+    client_call *call = client_call_new(client, wish, address, ALV_VIEW("/"));
     if (!alv_inbox_try_post(client->inbox, call)) {
         client_free_call(call);
     }

@@ -16,6 +16,7 @@
 #define ALV_API_HTTP_CLIENT_H
 
 #include "api/answer.h"
+#include "api/http_security.h"
 
 typedef struct alv_http_client alv_http_client;
 
@@ -25,11 +26,11 @@ typedef void (*alv_http_reply)(void *payload, alv_status status, alv_answer *ans
                                const alv_error *err);
 
 /* `header` ("Name: value") is sent with every request; NULL for none. A request has `timeout_ms` in all.
- * ALV_FATAL. */
-alv_status alv_http_client_start(const char *header, int timeout_ms, alv_http_client **out,
-                                 alv_error *err);
+ * `security` is borrowed. ALV_FATAL. */
+alv_status alv_http_client_start(const alv_http_security *security, const char *header,
+                                 int timeout_ms, alv_http_client **out, alv_error *err);
 
-/* Asks for http://<address><path>; `path` is encoded already. The reply comes exactly once. False,
+/* Asks for http(s)://<address><path>; `path` is encoded already. The reply comes exactly once. False,
  * and no reply, when too many requests are under way or the client was stopped.
  * @thread any @blocks no */
 bool alv_http_client_get(alv_http_client *client, const char *address, alv_view path,

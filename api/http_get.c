@@ -62,17 +62,18 @@ static alv_status http_get_fail(CURLcode code, const char *address, const char *
     }
 }
 
-alv_status alv_http_get(const char *address, const char *path, int timeout_ms, int *out_http_status,
-                        alv_bytes *out_body, alv_error *err)
+alv_status alv_http_get(const alv_http_security *security, const char *address, const char *path,
+                        int timeout_ms, int *out_http_status, alv_bytes *out_body, alv_error *err)
 {
     CURL *curl = curl_easy_init();
     if (curl == NULL) {
         return alv_fail_from(err, ALV_RETRY, "curl", 0, "libcurl cannot be initialised");
     }
     char error_text[CURL_ERROR_SIZE] = "";
-    char *url = alv_format("http://%s%s", address, path);
+    char *url = alv_format("%s://%s%s", security->scheme, address, path);
     alv_bytes_clear(out_body);
     http_get_configure(curl, url, timeout_ms, out_body, error_text);
+    alv_http_security_apply(security, curl);
     CURLcode code = curl_easy_perform(curl);
     alv_status status = ALV_OK;
     if (code == CURLE_OK) {

@@ -8,6 +8,7 @@
 #ifndef ALV_API_HTTP_GET_H
 #define ALV_API_HTTP_GET_H
 
+#include "api/http_security.h"
 #include "base/bytes.h"
 #include "base/status.h"
 
@@ -17,9 +18,9 @@
  * -._~ becomes %XX. */
 void alv_http_get_escape(alv_view text, alv_bytes *out);
 
-/* Asks http://`address``path` (address is host:port, path begins with "/"), waiting up to `timeout_ms`.
- * `out_body` is replaced. */
-alv_status alv_http_get(const char *address, const char *path, int timeout_ms, int *out_http_status,
-                        alv_bytes *out_body, alv_error *err);
+/* Asks http(s)://`address``path` (address is host:port, path begins with "/"), waiting up to
+ * `timeout_ms`. `out_body` is replaced. */
+alv_status alv_http_get(const alv_http_security *security, const char *address, const char *path,
+                        int timeout_ms, int *out_http_status, alv_bytes *out_body, alv_error *err);
 
 #endif

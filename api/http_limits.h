@@ -40,6 +40,10 @@ static_assert(ALV_HTTP_HOLD_LOOK_MS < ALV_HTTP_HOLD_MS,
 static_assert(ALV_HTTP_CONNECT_TIMEOUT_MS < ALV_HTTP_HOLD_MS,
               "a dead owner is noticed while the request may still be held");
 
+/* With TLS, connecting takes two more round trips and some arithmetic. */
+#define ALV_HTTP_TLS_CONNECT_TIMEOUT_MS 900
+static_assert(ALV_HTTP_TLS_CONNECT_TIMEOUT_MS < ALV_HTTP_HOLD_MS, "as above");
+
 /* Requests handed to peers at a time, in all and per peer; more wait or are refused. */
 #define ALV_HTTP_FORWARDS_MAX 512
 #define ALV_HTTP_FORWARD_CONNECTIONS_MAX 64

@@ -10,6 +10,7 @@
 
 #include "api/exchange_internal.h"
 #include "api/http_limits.h"
+#include "api/http_tls_internal.h"
 #include "api/listener.h"
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -19,6 +20,7 @@
 
 struct alv_http_server {
     struct MHD_Daemon *daemon;
+    const alv_http_security *security;
     int socket; /* the library's once started; then -1 */
     char address[ALV_LISTENER_ADDRESS_BYTES];
     alv_http_service service;
@@ -196,24 +198,29 @@ static void server_raise_file_limit(void)
 /* Everything is said explicitly; the library's defaults differ between versions. */
 static struct MHD_Daemon *server_open_daemon(alv_http_server *server)
 {
-    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
-                                MHD_USE_ERROR_LOG,
-                            0, NULL, NULL, server_access, server,
-                            /* first, so that it also hears of the others */
-                            MHD_OPTION_EXTERNAL_LOGGER, server_log, NULL, /* */
-                            MHD_OPTION_LISTEN_SOCKET, server->socket,     /* */
-                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)ALV_HTTP_CONNECTIONS_MAX,
-                            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)ALV_HTTP_IDLE_TIMEOUT_S,
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)ALV_HTTP_CONNECTION_BYTES,
-                            MHD_OPTION_STRICT_FOR_CLIENT, 1,                         /* */
-                            MHD_OPTION_UNESCAPE_CALLBACK, server_keep_escapes, NULL, /* */
-                            MHD_OPTION_NOTIFY_COMPLETED, server_completed, server,   /* */
-                            MHD_OPTION_END);
+    struct MHD_OptionItem tls[ALV_HTTP_TLS_OPTIONS];
+    unsigned flag = alv_http_tls_options(server->security, tls);
+    return MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | flag, 0,
+        NULL, NULL, server_access, server,
+        /* first, so that it also hears of the others */
+        MHD_OPTION_EXTERNAL_LOGGER, server_log, NULL, /* */
+        MHD_OPTION_LISTEN_SOCKET, server->socket,     /* */
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)ALV_HTTP_CONNECTIONS_MAX,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)ALV_HTTP_IDLE_TIMEOUT_S,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)ALV_HTTP_CONNECTION_BYTES,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1,                                                    /* */
+        MHD_OPTION_UNESCAPE_CALLBACK, server_keep_escapes, NULL,                            /* */
+        MHD_OPTION_NOTIFY_COMPLETED, server_completed, server,                              /* */
+        MHD_OPTION_NOTIFY_CONNECTION, alv_http_tls_connection, NULL, MHD_OPTION_ARRAY, tls, /* */
+        MHD_OPTION_END);
 }
 
-alv_status alv_http_server_open(const char *address, alv_http_server **out, alv_error *err)
+alv_status alv_http_server_open(const char *address, const alv_http_security *security,
+                                alv_http_server **out, alv_error *err)
 {
     alv_http_server *server = alv_alloc(sizeof *server);
+    server->security = security;
     alv_status status = alv_listener_open(address, &server->socket, server->address, err);
     if (status != ALV_OK) {
         alv_free(server);

@@ -18,6 +18,7 @@
 
 #include "api/exchange.h"
 #include "api/http_meter.h"
+#include "api/http_security.h"
 
 typedef struct alv_http_server alv_http_server;
 
@@ -33,8 +34,9 @@ typedef struct alv_http_service {
 } alv_http_service;
 
 /* Binds `address`, "host:port" or "[v6]:port"; port 0 = one that is free. Connections wait in the
- * kernel's queue until the server starts. */
-alv_status alv_http_server_open(const char *address, alv_http_server **out, alv_error *err);
+ * kernel's queue until the server starts. `security` is borrowed. */
+alv_status alv_http_server_open(const char *address, const alv_http_security *security,
+                                alv_http_server **out, alv_error *err);
 
 /* Serves from now on; what the service needs must be there. At most once. ALV_FATAL. */
 alv_status alv_http_server_start(alv_http_server *server, const alv_http_service *service,

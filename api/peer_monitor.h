@@ -23,6 +23,7 @@
 #define ALV_API_PEER_MONITOR_H
 
 #include "api/exchange.h"
+#include "api/http_security.h"
 #include "api/peer_verdict.h"
 #include "api/peers.h"
 #include "base/clock.h"
@@ -34,6 +35,7 @@ typedef struct alv_peer_monitor_options {
     const char *boot;    /* names this start of its process; at most ALV_PEER_BOOT_BYTES */
     alv_peers *peers;    /* who is a member, and where */
     const alv_clock *clock;
+    const alv_http_security *security;
     int64_t timeout_ms; /* peer.timeout.ms */
 
     alv_peer_changed changed; /* on the monitor's thread; must not block */

@@ -131,11 +131,12 @@ static void link_set_up(peer_link *link)
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
     curl_easy_setopt(easy, CURLOPT_FAILONERROR, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http");
+    alv_http_security_apply(link->monitor->options.security, easy);
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
     curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)ALV_HTTP_CONNECT_TIMEOUT_MS);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                     alv_http_security_connect_ms(link->monitor->options.security));
 }
 
 static void link_open(peer_link *link, int64_t now_ms)
@@ -223,7 +224,8 @@ static peer_link *links_add(alv_peer_monitor *monitor, const alv_peer_view *memb
     link->monitor = monitor;
     (void)snprintf(link->node_id, sizeof link->node_id, "%s", member->node_id);
     (void)snprintf(link->address, sizeof link->address, "%s", member->address);
-    link->url = alv_format("http://%s/v1/peers/stream", member->address);
+    link->url =
+        alv_format("%s://%s/v1/peers/stream", monitor->options.security->scheme, member->address);
     monitor->links =
         alv_realloc(monitor->links, (monitor->link_count + 1) * sizeof *monitor->links);
     monitor->links[monitor->link_count++] = link;

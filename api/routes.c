@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "api/api_internal.h"
+#include "api/guard.h"
 #include "api/health.h"
 #include "api/http_meter.h"
 #include "api/metrics.h"
@@ -179,6 +180,32 @@ static alv_route_match route_find(alv_exchange *exchange)
     return match;
 }
 
+/* For everybody, see guard.h: supervisors have no secrets, and the page holds no data, it asks for them
+ * as anybody does. */
+static const char *const routes_open[] = {"/healthz", "/readyz", "/"};
+
+static bool route_is_open(const alv_route *route)
+{
+    for (size_t i = 0; route != NULL && i < sizeof routes_open / sizeof routes_open[0]; i++) {
+        if (strcmp(routes_open[i], route->pattern) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Asked before anything else, so that nobody learns from a 404 what there is. False: it was refused. */
+static bool route_admits(alv_api *api, alv_exchange *exchange, const alv_route_match *match)
+{
+    alv_answer answer = ALV_ANSWER_NONE;
+    bool admitted =
+        alv_guard_admits(&api->security, exchange, route_is_open(match->route), &answer);
+    if (!admitted) {
+        alv_exchange_answer(exchange, &answer);
+    }
+    return admitted;
+}
+
 /* Parameters such as charset may follow; JSON is UTF-8 whatever they say. */
 static bool route_is_json(const char *content_type)
 {
@@ -189,8 +216,10 @@ static bool route_is_json(const char *content_type)
 
 size_t alv_routes_body_max(alv_api *api, alv_exchange *exchange)
 {
-    (void)api;
     alv_route_match match = route_find(exchange);
+    if (!route_admits(api, exchange, &match)) {
+        return 0;
+    }
     if (match.route == NULL) {
         route_refuse(exchange, &match);
         return 0;
@@ -211,6 +240,9 @@ size_t alv_routes_body_max(alv_api *api, alv_exchange *exchange)
 void alv_routes_handle(alv_api *api, alv_exchange *exchange)
 {
     alv_route_match match = route_find(exchange);
+    if (!route_admits(api, exchange, &match)) {
+        return;
+    }
     if (match.route == NULL) {
         route_refuse(exchange, &match);
     } else if (match.route->body_bytes_max > 0 && !alv_exchange_has_body(exchange)) {

@@ -13,8 +13,8 @@ static bool twin_answers(const alv_api *api, const char *address)
 {
     alv_bytes body = ALV_BYTES_EMPTY;
     int http_status = 0;
-    if (alv_http_get(address, "/v1/peers", ALV_TWIN_ANSWER_MS, &http_status, &body, NULL) !=
-            ALV_OK ||
+    if (alv_http_get(&api->security, address, "/v1/peers", ALV_TWIN_ANSWER_MS, &http_status, &body,
+                     NULL) != ALV_OK ||
         http_status != 200) {
         alv_bytes_done(&body);
         return false;

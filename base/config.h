@@ -39,8 +39,15 @@ typedef struct alv_settings {
     const char *http_listen;    /* "none" = off */
     const char *http_advertise; /* host:port that peers and clients are told; NULL when http_listen
                                    does not tell (none, every interface, port 0) */
-    const char *http_auth;      /* "none" = everybody may ask; NULL = only who is on this host */
-    const char *postgres_url;   /* NULL = no checkpoints */
+    const char *http_auth; /* "none" = everybody may ask; NULL = only who is on this host, or shows
+                                   what the settings below ask for */
+    const char *http_auth_token; /* NULL = none; from http_auth_token_file once finished */
+    const char *http_auth_token_file;
+    const char *http_tls_cert; /* PEM files; NULL = plain HTTP */
+    const char *http_tls_key;
+    const char *http_tls_client_ca; /* NULL = clients need no certificate */
+    const char *http_tls_ca;        /* NULL = http_tls_client_ca, or what the system trusts */
+    const char *postgres_url;       /* NULL = no checkpoints */
     const char *postgres_schema;
     int64_t postgres_interval_ms;
     int64_t commit_interval_max_ms;

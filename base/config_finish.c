@@ -111,11 +111,37 @@ static alv_status config_check_listen(const alv_config *config, alv_address *out
                         "%s: http.listen=%s: must be host:port, [IPv6 address]:port or none",
                         config_place(config, "http.listen"), settings->http_listen);
     }
-    if (!alv_address_is_loopback(out) && settings->http_auth == NULL) {
+    bool is_protected = settings->http_auth_token != NULL || settings->http_tls_client_ca != NULL;
+    if (!alv_address_is_loopback(out) && !is_protected && settings->http_auth == NULL) {
         return alv_fail(err, ALV_REJECT,
-                        "%s: http.listen=%s: http.tls.* and http.auth.token are not yet available; "
-                        "listen on a loopback address, or write http.auth=none to let everybody in",
+                        "%s: http.listen=%s: others can reach this address: set "
+                        "http.tls.client.ca (with http.tls.cert and http.tls.key) or "
+                        "http.auth.token.file, or write http.auth=none to let everybody in",
                         config_place(config, "http.listen"), settings->http_listen);
+    }
+    return ALV_OK;
+}
+
+/* What is set only half would protect less than somebody believes. */
+static alv_status config_check_tls(const alv_config *config, alv_error *err)
+{
+    const alv_settings *settings = &config->settings;
+    if ((settings->http_tls_cert != NULL) != (settings->http_tls_key != NULL)) {
+        const char *given = settings->http_tls_cert != NULL ? "http.tls.cert" : "http.tls.key";
+        const char *missing = settings->http_tls_cert != NULL ? "http.tls.key" : "http.tls.cert";
+        return alv_fail(err, ALV_REJECT, "%s: %s: needs %s as well", config_place(config, given),
+                        given, missing);
+    }
+    if (settings->http_tls_client_ca != NULL && settings->http_tls_cert == NULL) {
+        return alv_fail(err, ALV_REJECT,
+                        "%s: http.tls.client.ca: needs http.tls.cert and http.tls.key as well",
+                        config_place(config, "http.tls.client.ca"));
+    }
+    if (settings->http_auth != NULL &&
+        (settings->http_auth_token != NULL || settings->http_tls_client_ca != NULL)) {
+        return alv_fail(err, ALV_REJECT,
+                        "%s: http.auth=none: contradicts http.auth.token and http.tls.client.ca",
+                        config_place(config, "http.auth"));
     }
     return ALV_OK;
 }
@@ -176,6 +202,12 @@ alv_status alv_config_finish(alv_config *config, alv_error *err)
     }
     if (status == ALV_OK) {
         status = config_check_schema(config, err);
+    }
+    if (status == ALV_OK) {
+        status = alv_config_load_token(config, err);
+    }
+    if (status == ALV_OK) {
+        status = config_check_tls(config, err);
     }
     if (status == ALV_OK) {
         status = config_finish_http(config, err);

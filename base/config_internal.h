@@ -36,6 +36,7 @@ typedef struct alv_config_key {
     const char *only;
 
     bool secret;         /* passwords in it are not shown */
+    bool hidden;         /* nothing of it is shown */
     const char *meaning; /* for the documentation */
 } alv_config_key;
 
@@ -80,6 +81,9 @@ const char *alv_config_origin_text(const alv_config_origin *origin);
  * settings. `place` is where it was written; NULL for the defaults. ALV_REJECT. */
 alv_status alv_config_value_set(alv_config *config, size_t index, const char *text,
                                 const char *place, alv_error *err);
+
+/* config_token.c: reads http.auth.token.file, if it is set, and checks the token. ALV_REJECT. */
+alv_status alv_config_load_token(alv_config *config, alv_error *err);
 
 /* The value in effect as one would write it; empty when it is not set. */
 void alv_config_value_text(const alv_config *config, size_t index, alv_bytes *out);

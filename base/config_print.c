@@ -95,7 +95,9 @@ static void config_each(const alv_config *config, config_show show, void *payloa
         alv_config_value_text(config, i, &value);
         alv_bytes_append(&value, "", 1);
         alv_bytes_clear(&shown);
-        if (alv_config_keys[i].secret) {
+        if (alv_config_keys[i].hidden && *value.data != '\0') {
+            alv_bytes_append_text(&shown, CONFIG_HIDDEN);
+        } else if (alv_config_keys[i].secret) {
             config_hide_passwords(value.data, &shown);
         } else {
             alv_bytes_append_text(&shown, value.data);

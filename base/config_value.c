@@ -90,7 +90,7 @@ static alv_status config_refuse(const alv_config_key *key, const char *text, con
     alv_bytes rule = ALV_BYTES_EMPTY;
     config_append_rule(&rule, key);
     (void)alv_fail(err, ALV_REJECT, "%s: %s=%s: must be %.*s", place, key->name,
-                   key->secret ? "***" : text, (int)rule.size, rule.data);
+                   key->secret || key->hidden ? "***" : text, (int)rule.size, rule.data);
     alv_bytes_done(&rule);
     return ALV_REJECT;
 }

@@ -109,8 +109,10 @@ static int fail_http(const get_options *options, int http_status, const alv_byte
     return status;
 }
 
-static int get_from(const get_options *options, const char *address)
+static int get_from(const get_options *options, const alv_settings *settings, const char *address)
 {
+    alv_http_security security;
+    alv_http_security_init_client(settings, &security);
     alv_bytes path = ALV_BYTES_EMPTY;
     alv_bytes body = ALV_BYTES_EMPTY;
     alv_bytes_append_text(&path, "/v1/entities/");
@@ -119,7 +121,8 @@ static int get_from(const get_options *options, const char *address)
     alv_error err = ALV_ERROR_NONE;
     int http_status = 0;
     int status;
-    if (alv_http_get(address, path.data, GET_TIMEOUT_MS, &http_status, &body, &err) != ALV_OK) {
+    if (alv_http_get(&security, address, path.data, GET_TIMEOUT_MS, &http_status, &body, &err) !=
+        ALV_OK) {
         status = alv_cli_fail_error(&options->common, &err,
                                     options->node == NULL ? "--node HOST:PORT names another node"
                                                           : NULL);
@@ -145,7 +148,8 @@ int alv_cli_get_run(int argc, char **argv)
             status = alv_cli_fail(&options.common, ALV_EXIT_USAGE, "--node HOST:PORT names another",
                                   "http.listen=none: this node has no HTTP API to ask");
         } else {
-            status = alv_cli_finish(&options.common, get_from(&options, address));
+            status = alv_cli_finish(&options.common,
+                                    get_from(&options, alv_config_settings(config), address));
         }
     }
     alv_config_free(config);

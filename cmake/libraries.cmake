@@ -15,6 +15,7 @@ alv_find(RDKAFKA rdkafka>=2.12)
 alv_find(LIBPQ libpq)
 alv_find(MICROHTTPD libmicrohttpd)
 alv_find(CURL libcurl)
+alv_find(GNUTLS gnutls)
 alv_find(CMOCKA cmocka)
 
 # RocksDB's pkg-config file is absent from some distributions; xxhash is used from its header.
@@ -29,4 +30,4 @@ target_link_libraries(rocksdb INTERFACE ${ROCKSDB_LIBRARY})
 target_include_directories(rocksdb SYSTEM INTERFACE ${ROCKSDB_INCLUDE})
 
 set(alv_third_party PkgConfig::RDKAFKA rocksdb PkgConfig::LIBPQ PkgConfig::MICROHTTPD
-  PkgConfig::CURL)
+  PkgConfig::CURL PkgConfig::GNUTLS)

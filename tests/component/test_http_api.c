@@ -344,36 +344,39 @@ static void expect_raw(const char *text, size_t size, int status, bool closed)
 static void wire__odd_requests(void **state)
 {
     (void)state;
-    EXPECT_RAW("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 200, false);
+    EXPECT_RAW("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 200, false);
     EXPECT_RAW("GET /healthz HTTP/1.0\r\n\r\n", 200, true);
-    EXPECT_RAW("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 200, true);
+    EXPECT_RAW("GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 200, true);
     EXPECT_RAW("GET /healthz HTTP/1.1\r\n\r\n", 400, true);
-    EXPECT_RAW("GET /healthz HTTP/2.0\r\nHost: x\r\n\r\n", 505, true);
-    EXPECT_RAW("FROB /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 405, false);
-    EXPECT_RAW("GET /v1/entities/a%00b HTTP/1.1\r\nHost: x\r\n\r\n", 400, false);
-    EXPECT_RAW("GET /v1/entities/\xff HTTP/1.1\r\nHost: x\r\n\r\n", 400, false);
-    EXPECT_RAW("GET * HTTP/1.1\r\nHost: x\r\n\r\n", 404, false);
-    EXPECT_RAW("GET http://x/healthz HTTP/1.1\r\nHost: x\r\n\r\n", 404, false);
+    EXPECT_RAW("GET /healthz HTTP/2.0\r\nHost: localhost\r\n\r\n", 505, true);
+    EXPECT_RAW("FROB /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, false);
+    EXPECT_RAW("GET /v1/entities/a%00b HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, false);
+    EXPECT_RAW("GET /v1/entities/\xff HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, false);
+    EXPECT_RAW("GET * HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, false);
+    EXPECT_RAW("GET http://x/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, false);
     EXPECT_RAW("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 0, true);
 }
 
 static void wire__bodies_are_refused(void **state)
 {
     (void)state;
-    EXPECT_RAW("GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 200, false);
-    EXPECT_RAW("GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 400, true);
-    EXPECT_RAW("GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n", 400,
+    EXPECT_RAW("GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", 200, false);
+    EXPECT_RAW("GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello", 400,
                true);
-    EXPECT_RAW("GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello",
+    EXPECT_RAW("GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n",
                400, true);
-    EXPECT_RAW("POST /v1/entities/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", 405, true);
+    EXPECT_RAW(
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello",
+        400, true);
+    EXPECT_RAW("POST /v1/entities/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}",
+               405, true);
 }
 
 static void wire__large_heads_are_refused(void **state)
 {
     (void)state;
     alv_bytes text = ALV_BYTES_EMPTY;
-    alv_bytes_append_text(&text, "GET /healthz HTTP/1.1\r\nHost: x\r\nX: ");
+    alv_bytes_append_text(&text, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ");
     while (text.size < 4 * ALV_HTTP_CONNECTION_BYTES)
         alv_bytes_append_text(&text, "xxxxxxxxxxxxxxxx");
     alv_bytes_append_text(&text, "\r\n\r\n");
@@ -382,7 +385,7 @@ static void wire__large_heads_are_refused(void **state)
     alv_bytes_append_text(&text, "GET /v1/entities/");
     while (text.size < 4 * ALV_HTTP_CONNECTION_BYTES)
         alv_bytes_append_text(&text, "xxxxxxxxxxxxxxxx");
-    alv_bytes_append_text(&text, " HTTP/1.1\r\nHost: x\r\n\r\n");
+    alv_bytes_append_text(&text, " HTTP/1.1\r\nHost: localhost\r\n\r\n");
     expect_raw(text.data, text.size, 414, true);
     alv_bytes_done(&text);
 }
@@ -390,9 +393,10 @@ static void wire__large_heads_are_refused(void **state)
 static void wire__requests_in_a_row_are_answered_in_order(void **state)
 {
     (void)state;
-    static const char text[] = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-                               "GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"
-                               "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    static const char text[] =
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        "GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     alv_bytes all = ALV_BYTES_EMPTY;
     int fd = alv_http_raw_open(alv_api_node_address(&node));
     alv_http_raw_send(fd, text, sizeof text - 1);
@@ -413,16 +417,18 @@ static void wire__requests_in_a_row_are_answered_in_order(void **state)
 
 /* ---- listening ------------------------------------------------------------------------------- */
 
+static const alv_http_security plain = {.scheme = "http"};
+
 static void listen__says_what_is_wrong(void **state)
 {
     (void)state;
     alv_http_server *server = NULL;
     alv_error err = ALV_ERROR_NONE;
-    assert_int_equal(alv_http_server_open("nonsense", &server, &err), ALV_REJECT);
+    assert_int_equal(alv_http_server_open("nonsense", &plain, &server, &err), ALV_REJECT);
     assert_non_null(strstr(err.text, "nonsense"));
     alv_error_clear(&err);
     const char *taken = alv_api_node_address(&node);
-    assert_int_equal(alv_http_server_open(taken, &server, &err), ALV_REJECT);
+    assert_int_equal(alv_http_server_open(taken, &plain, &server, &err), ALV_REJECT);
     assert_non_null(strstr(err.text, "Address already in use"));
     assert_non_null(strstr(err.text, taken));
     assert_null(server);
@@ -432,7 +438,7 @@ static void listen__v6(void **state)
 {
     (void)state;
     alv_http_server *server = NULL;
-    if (alv_http_server_open("[::1]:0", &server, NULL) != ALV_OK)
+    if (alv_http_server_open("[::1]:0", &plain, &server, NULL) != ALV_OK)
         skip(); /* this machine has no IPv6 */
     assert_int_equal(strncmp(alv_http_server_address(server), "[::1]:", 6), 0);
     assert_string_not_equal(alv_http_server_address(server), "[::1]:0");

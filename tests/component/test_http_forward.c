@@ -79,7 +79,7 @@ static alv_http_result get_here(const char *path, const char *header)
 /* Sends a GET on a connection of its own and returns it when the request is seen to be held. */
 static int get_held(const alv_api_node *node)
 {
-    static const char text[] = "GET " PATH " HTTP/1.1\r\nHost: x\r\n\r\n";
+    static const char text[] = "GET " PATH " HTTP/1.1\r\nHost: localhost\r\n\r\n";
     alv_bytes answer = ALV_BYTES_EMPTY;
     int fd = alv_http_raw_open(alv_api_node_address(node));
     alv_http_raw_send(fd, text, sizeof text - 1);
@@ -361,7 +361,7 @@ static void stop__answers_what_is_forwarded(void **state)
 static void stop__idle_connections_do_not_delay_it(void **state)
 {
     (void)state;
-    static const char text[] = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    static const char text[] = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     alv_bytes answer = ALV_BYTES_EMPTY;
     int fd = alv_http_raw_open(alv_api_node_address(&here));
     alv_http_raw_send(fd, text, sizeof text - 1);

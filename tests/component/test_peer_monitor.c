@@ -442,7 +442,7 @@ static bool stream_has(int fd, alv_bytes *seen, const char *text)
 static void stream__greets_beats_and_says_goodbye(void **state)
 {
     (void)state;
-    static const char request[] = "GET /v1/peers/stream HTTP/1.1\r\nHost: x\r\n\r\n";
+    static const char request[] = "GET /v1/peers/stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
     alv_bytes seen = ALV_BYTES_EMPTY;
     char hello[128];
     start_nodes(1);
@@ -467,7 +467,7 @@ static void stream__greets_beats_and_says_goodbye(void **state)
 static void stream__clients_come_and_go(void **state)
 {
     (void)state;
-    static const char request[] = "GET /v1/peers/stream HTTP/1.1\r\nHost: x\r\n\r\n";
+    static const char request[] = "GET /v1/peers/stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
     start_nodes(2);
     for (int i = 0; i < 300; i++) {
         int fd = alv_http_raw_open(alv_api_node_address(&here));

@@ -73,6 +73,13 @@ void alv_api_node_open(alv_api_node *node, const char *node_id, alv_fake_group *
     api_node_start(node, group);
 }
 
+void alv_api_node_open_with(alv_api_node *node, const alv_settings *settings, alv_fake_group *group)
+{
+    *node = (alv_api_node){.settings = *settings};
+    api_node_fill(node);
+    api_node_start(node, group);
+}
+
 void alv_api_node_open_watching(alv_api_node *node, const char *node_id, alv_fake_group *group,
                                 const alv_api_node_watch *watch)
 {

@@ -36,6 +36,10 @@ typedef struct alv_api_node {
 /* Starts a node on a free port of 127.0.0.1; all shards are unassigned. */
 void alv_api_node_open(alv_api_node *node, const char *node_id, alv_fake_group *group);
 
+/* The same with other settings, which are copied; node_id and http_listen must be among them. */
+void alv_api_node_open_with(alv_api_node *node, const alv_settings *settings,
+                            alv_fake_group *group);
+
 /* The same, with failover.evict. */
 void alv_api_node_open_watching(alv_api_node *node, const char *node_id, alv_fake_group *group,
                                 const alv_api_node_watch *watch);

@@ -18,6 +18,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "tests/support/certificates.h"
 #include "tests/support/cluster_view.h"
 #include "tests/support/wait.h"
 #include "tests/support/wire.h"
@@ -95,7 +96,27 @@ void alv_cluster_write_config(const alv_cluster *cluster)
         fprintf(file, "postgres.url=%s\npostgres.schema=%s\npostgres.interval.ms=200\n",
                 cluster->postgres_url, cluster->schema);
     }
+    if (cluster->tls != NULL) {
+        fprintf(file,
+                "http.tls.cert=%s/node.pem\nhttp.tls.key=%s/node.key\n"
+                "http.tls.client.ca=%s/ca.pem\nhttp.auth.token.file=%s/token\n",
+                cluster->tls, cluster->tls, cluster->tls, cluster->tls);
+    }
     assert_int_equal(fclose(file), 0);
+}
+
+void alv_cluster_use_tls(alv_cluster *cluster)
+{
+    cluster->tls = alv_strdup(cluster->directory);
+    alv_certificates_make_ca(cluster->tls, "ca");
+    alv_certificates_make(cluster->tls, "ca", "node");
+    char *path = alv_cluster_path(cluster, "token");
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file, ALV_CLUSTER_TOKEN "\n");
+    assert_int_equal(fclose(file), 0);
+    alv_free(path);
+    alv_cluster_write_config(cluster);
 }
 
 void alv_cluster_open_alone(alv_cluster *cluster, const char *name)
@@ -180,6 +201,7 @@ void alv_cluster_close(alv_cluster *cluster)
     alv_free(cluster->config_path);
     alv_free(cluster->brokers);
     alv_free(cluster->postgres_url);
+    alv_free(cluster->tls);
 }
 
 /* ---- nodes ----------------------------------------------------------------------------------- */

@@ -41,6 +41,7 @@ struct alv_cluster {
     char *postgres_url;   /* NULL = none */
     char application[64]; /* also the schema in PostgreSQL, with "_" for "-" */
     char schema[64];
+    char *tls;    /* folder with ca.pem, node.pem, node.key and token; NULL = plain HTTP */
     int stack_fd; /* of a stack of its own; -1 = none. Closing it ends the stack */
     alv_process stack_guard;
     alv_cluster_node nodes[ALV_CLUSTER_NODES_MAX];
@@ -53,6 +54,11 @@ void alv_cluster_open(alv_cluster *cluster, const char *name);
 
 /* Prepares one without brokers; alv_cluster_start_stack makes them. */
 void alv_cluster_open_alone(alv_cluster *cluster, const char *name);
+
+/* From now on nodes get certificates and a token, and show and ask for both. Before the first node is
+ * started. */
+#define ALV_CLUSTER_TOKEN "token-of-a-test-and-nothing-else"
+void alv_cluster_use_tls(alv_cluster *cluster);
 
 /* Writes the configuration file again, after brokers or postgres_url have changed. */
 void alv_cluster_write_config(const alv_cluster *cluster);

@@ -38,12 +38,32 @@ static CURL *view_curl(void)
     return curl;
 }
 
+/* Shows what the nodes of the cluster show each other. */
+static void view_identify(CURL *curl, const char *directory)
+{
+    char *ca = alv_format("%s/ca.pem", directory);
+    char *certificate = alv_format("%s/node.pem", directory);
+    char *key = alv_format("%s/node.key", directory);
+    curl_easy_setopt(curl, CURLOPT_CAINFO, ca); /* copied, as all texts */
+    curl_easy_setopt(curl, CURLOPT_SSLCERT, certificate);
+    curl_easy_setopt(curl, CURLOPT_SSLKEY, key);
+    curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
+    curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, ALV_CLUSTER_TOKEN);
+    alv_free(ca);
+    alv_free(certificate);
+    alv_free(key);
+}
+
 json_t *alv_cluster_http(const alv_cluster_node *node, const char *path, int *out_status)
 {
     alv_bytes body = ALV_BYTES_EMPTY;
     CURL *curl = view_curl();
-    char *url = alv_format("http://%s%s", node->address, path);
+    const char *tls = node->cluster->tls;
+    char *url = alv_format("%s://%s%s", tls != NULL ? "https" : "http", node->address, path);
     curl_easy_setopt(curl, CURLOPT_URL, url);
+    if (tls != NULL) {
+        view_identify(curl, tls);
+    }
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)VIEW_HTTP_TIMEOUT_MS);

@@ -32,14 +32,29 @@ static void http_call_copy(char *out, size_t size, const char *value, size_t len
     (void)snprintf(out, size, "%.*s", (int)length, value);
 }
 
+/* Copies the value of a header line that begins with `name`. */
+static void http_call_keep(const char *line, size_t length, const char *name, char *out,
+                           size_t size)
+{
+    size_t skip = strlen(name);
+    if (length > skip && strncasecmp(line, name, skip) == 0)
+        http_call_copy(out, size, line + skip, length - skip);
+}
+
 static size_t http_call_header(char *data, size_t size, size_t count, void *payload)
 {
     alv_http_result *result = payload;
     size_t length = size * count;
-    if (length > 7 && strncasecmp(data, "Allow: ", 7) == 0)
-        http_call_copy(result->allow, sizeof result->allow, data + 7, length - 7);
-    if (length > 15 && strncasecmp(data, "Cache-Control: ", 15) == 0)
-        http_call_copy(result->cache_control, sizeof result->cache_control, data + 15, length - 15);
+    char nosniff[16] = "";
+    http_call_keep(data, length, "Allow: ", result->allow, sizeof result->allow);
+    http_call_keep(data, length, "Cache-Control: ", result->cache_control,
+                   sizeof result->cache_control);
+    http_call_keep(data, length, "WWW-Authenticate: ", result->authenticate,
+                   sizeof result->authenticate);
+    http_call_keep(data, length, "Content-Security-Policy: ", result->policy,
+                   sizeof result->policy);
+    http_call_keep(data, length, "X-Content-Type-Options: ", nosniff, sizeof nosniff);
+    result->is_nosniff = result->is_nosniff || strcmp(nosniff, "nosniff") == 0;
     return length;
 }
 
@@ -62,33 +77,63 @@ static void http_call_perform(CURL *curl, alv_http_result *result)
     result->json = json_loadb(result->body.data, result->body.size, 0, NULL);
 }
 
+static void http_call_set_up(CURL *curl, const char *method, alv_http_result *result)
+{
+    curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 20000L);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, http_call_body);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &result->body);
+    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, http_call_header);
+    curl_easy_setopt(curl, CURLOPT_HEADERDATA, result);
+    if (strcmp(method, "HEAD") == 0)
+        curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+    else
+        curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+}
+
+static alv_http_result http_call_send(CURL *curl, const alv_http_identity *identity,
+                                      const char *method, const char *address, const char *path,
+                                      const char *header)
+{
+    alv_http_result result = {.status = 0};
+    bool tls = identity->ca != NULL;
+    struct curl_slist *headers = header != NULL ? curl_slist_append(NULL, header) : NULL;
+    char *url = alv_format("%s://%s%s", tls ? "https" : "http", address, path);
+    curl_easy_reset(curl);
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    if (tls)
+        curl_easy_setopt(curl, CURLOPT_CAINFO, identity->ca);
+    if (identity->certificate != NULL) {
+        curl_easy_setopt(curl, CURLOPT_SSLCERT, identity->certificate);
+        curl_easy_setopt(curl, CURLOPT_SSLKEY, identity->key);
+    }
+    http_call_set_up(curl, method, &result);
+    http_call_perform(curl, &result);
+    alv_free(url);
+    curl_slist_free_all(headers);
+    return result;
+}
+
 alv_http_result alv_http_call(CURL *curl, const char *method, const char *address, const char *path,
                               const char *header)
 {
-    alv_http_result result = {.status = 0};
+    static const alv_http_identity nobody = {.ca = NULL};
     CURL *own = curl == NULL ? curl_easy_init() : NULL;
-    CURL *used = curl != NULL ? curl : own;
-    struct curl_slist *headers = header != NULL ? curl_slist_append(NULL, header) : NULL;
-    char *url = alv_format("http://%s%s", address, path);
-    curl_easy_reset(used);
-    curl_easy_setopt(used, CURLOPT_URL, url);
-    curl_easy_setopt(used, CURLOPT_PROXY, "");
-    curl_easy_setopt(used, CURLOPT_PATH_AS_IS, 1L);
-    curl_easy_setopt(used, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(used, CURLOPT_TIMEOUT_MS, 20000L);
-    curl_easy_setopt(used, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(used, CURLOPT_WRITEFUNCTION, http_call_body);
-    curl_easy_setopt(used, CURLOPT_WRITEDATA, &result.body);
-    curl_easy_setopt(used, CURLOPT_HEADERFUNCTION, http_call_header);
-    curl_easy_setopt(used, CURLOPT_HEADERDATA, &result);
-    if (strcmp(method, "HEAD") == 0)
-        curl_easy_setopt(used, CURLOPT_NOBODY, 1L);
-    else
-        curl_easy_setopt(used, CURLOPT_CUSTOMREQUEST, method);
-    http_call_perform(used, &result);
-    alv_free(url);
+    alv_http_result result =
+        http_call_send(curl != NULL ? curl : own, &nobody, method, address, path, header);
     curl_easy_cleanup(own);
-    curl_slist_free_all(headers);
+    return result;
+}
+
+alv_http_result alv_http_call_as(const alv_http_identity *identity, const char *method,
+                                 const char *address, const char *path, const char *header)
+{
+    CURL *curl = curl_easy_init();
+    alv_http_result result = http_call_send(curl, identity, method, address, path, header);
+    curl_easy_cleanup(curl);
     return result;
 }
 

@@ -18,6 +18,9 @@ typedef struct alv_http_result {
     char content_type[64];
     char allow[64];
     char cache_control[32];
+    char authenticate[64]; /* WWW-Authenticate */
+    char policy[128];      /* Content-Security-Policy */
+    bool is_nosniff;
     int retry_after_s;
     long connects; /* new connections this request needed */
     double total_ms;
@@ -28,6 +31,17 @@ typedef struct alv_http_result {
 /* Sends METHOD http://address/path; `header` may be NULL. `curl` NULL = a connection of its own. */
 alv_http_result alv_http_call(CURL *curl, const char *method, const char *address, const char *path,
                               const char *header);
+
+/* What a client trusts and shows: PEM files; NULL = nothing. */
+typedef struct alv_http_identity {
+    const char *ca; /* NULL = plain HTTP */
+    const char *certificate;
+    const char *key;
+} alv_http_identity;
+
+/* The same, over a connection of its own. */
+alv_http_result alv_http_call_as(const alv_http_identity *identity, const char *method,
+                                 const char *address, const char *path, const char *header);
 void alv_http_result_done(alv_http_result *result);
 
 /* A string member of the JSON body, "" when there is none. */

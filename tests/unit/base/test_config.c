@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -254,8 +255,9 @@ static void unknown__keys_are_refused_with_the_nearest(void **state)
     check_apply_refused("kafka.=1", "f:1: unknown key 'kafka.' (settings of librdkafka are written "
                                     "kafka.NAME)");
     check_apply_refused("Lanes=1", "f:1: unknown key 'Lanes': did you mean 'lanes'?");
-    check_apply_refused("http.tls.key=1", "f:1: unknown key 'http.tls.key' (settings of librdkafka "
-                                          "are written kafka.NAME)");
+    check_apply_refused("sasl.jaas.config=1",
+                        "f:1: unknown key 'sasl.jaas.config' (settings of librdkafka are written "
+                        "kafka.NAME)");
 }
 
 static void values__that_do_not_fit_are_refused_with_their_bounds(void **state)
@@ -354,9 +356,9 @@ static void http__is_not_opened_to_others_by_accident(void **state)
     (void)state;
     check_finish_refused(
         "http.listen=0.0.0.0:8090",
-        "f:1: http.listen=0.0.0.0:8090: http.tls.* and http.auth.token are not yet "
-        "available; listen on a loopback address, or write http.auth=none to let "
-        "everybody in");
+        "f:1: http.listen=0.0.0.0:8090: others can reach this address: set http.tls.client.ca "
+        "(with http.tls.cert and http.tls.key) or http.auth.token.file, or write "
+        "http.auth=none to let everybody in");
     static const char *const open[] = {"10.0.0.5:80", "node1:80", "[fe80::1]:80", "127.1:80"};
     static const char *const local[] = {"127.0.0.1:80", "localhost:0", "[::1]:80", "127.8.8.8:80"};
     for (size_t i = 0; i < 4; i++) {
@@ -555,6 +557,84 @@ static void describe__has_a_row_for_each_key(void **state)
     alv_config_free(config);
 }
 
+#define TOKEN "0123456789-abcdef"
+
+static void http__a_token_or_client_certificates_open_other_addresses(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "http.listen=0.0.0.0:8090\nhttp.auth.token=" TOKEN,
+        "http.listen=0.0.0.0:8090\nhttp.tls.cert=c\nhttp.tls.key=k\nhttp.tls.client.ca=a",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        alv_config *config = alv_config_new();
+        apply(config, texts[i]);
+        finish(config);
+        alv_config_free(config);
+    }
+    /* A server's certificate says nothing about clients. */
+    alv_error err = ALV_ERROR_NONE;
+    alv_config *config = alv_config_new();
+    apply(config, "http.listen=0.0.0.0:8090\nhttp.tls.cert=c\nhttp.tls.key=k");
+    assert_int_equal(alv_config_finish(config, &err), ALV_REJECT);
+    alv_config_free(config);
+}
+
+static void http__halves_of_settings_are_refused(void **state)
+{
+    (void)state;
+    check_finish_refused("http.tls.cert=c", "f:1: http.tls.cert: needs http.tls.key as well");
+    check_finish_refused("http.tls.key=k", "f:1: http.tls.key: needs http.tls.cert as well");
+    check_finish_refused("http.tls.client.ca=a", "f:1: http.tls.client.ca: needs http.tls.cert "
+                                                 "and http.tls.key as well");
+    check_finish_refused("http.auth=none\nhttp.auth.token=" TOKEN,
+                         "f:1: http.auth=none: contradicts http.auth.token and "
+                         "http.tls.client.ca");
+}
+
+static void http__a_token_must_be_fit_for_a_header(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"short", "0123456789 abcdef", "0123456789abcde\xc3\xa9",
+                                         "0123456789\"abcdef"};
+    for (size_t i = 0; i < sizeof tokens / sizeof tokens[0]; i++) {
+        char text[128];
+        (void)snprintf(text, sizeof text, "http.auth.token=%s", tokens[i]);
+        check_finish_refused(text, "f:1: http.auth.token: must be 16 to 512 characters out of "
+                                   "A-Z a-z 0-9 - . _ ~ + / =");
+    }
+}
+
+static void http__a_token_comes_from_a_file_and_is_never_shown(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/alluvium-test-token.XXXXXX";
+    char text[256];
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, TOKEN "\n", sizeof TOKEN), sizeof TOKEN);
+    assert_int_equal(close(fd), 0);
+    (void)snprintf(text, sizeof text, "http.auth.token.file=%s", path);
+    alv_config *config = alv_config_new();
+    apply(config, text);
+    finish(config);
+    finish(config); /* a second time, as a node does when its address is known */
+    assert_string_equal(alv_config_settings(config)->http_auth_token, TOKEN);
+    alv_bytes shown = ALV_BYTES_EMPTY;
+    alv_config_print(config, false, &shown);
+    alv_config_print(config, true, &shown);
+    alv_bytes_append(&shown, "", 1);
+    assert_null(strstr(shown.data, TOKEN));
+    assert_non_null(strstr(shown.data, "http.auth.token=***  # computed"));
+    assert_non_null(strstr(shown.data, path));
+    alv_bytes_done(&shown);
+    alv_config_free(config);
+    assert_int_equal(unlink(path), 0);
+    char message[256];
+    (void)snprintf(message, sizeof message,
+                   "f:1: http.auth.token.file=%s: No such file or directory", path);
+    check_finish_refused(text, message);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -580,6 +660,10 @@ int main(void)
         cmocka_unit_test(print__hides_secrets_of_kafka),
         cmocka_unit_test(print__writes_json_with_types),
         cmocka_unit_test(describe__has_a_row_for_each_key),
+        cmocka_unit_test(http__a_token_or_client_certificates_open_other_addresses),
+        cmocka_unit_test(http__halves_of_settings_are_refused),
+        cmocka_unit_test(http__a_token_must_be_fit_for_a_header),
+        cmocka_unit_test(http__a_token_comes_from_a_file_and_is_never_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
