@@ -59,6 +59,17 @@ static_assert(ALV_IDEMPOTENCY_KEY_BYTES_MAX > ALV_KEY_BYTES_MAX + 64, "<entity k
 #define ALV_TRANSACTION_TIMEOUT_MS 10000
 #define ALV_MESSAGE_TIMEOUT_MS 9000
 #define ALV_KAFKA_CALL_MS 10000 /* admin calls, watermark queries, committed offsets */
+/* What a transaction's offsets may take to be accepted, usually a few ms. Longer than this, and the lane
+ * would be held for silent; its shards are better off in a new attempt. */
+#define ALV_OFFSETS_CALL_MS 5000
+static_assert(ALV_OFFSETS_CALL_MS < ALV_LANE_SILENT_MS,
+              "a lane that waits for its offsets is alive");
+/* Destroying a producer's handle, usually a few ms. */
+#define ALV_EPOCH_CLOSE_MS 3000
+/* Calls that hang and were left behind, in the whole process: each keeps its handle with some six threads
+ * and less than a MiB. Brokers end idle connections after ten minutes, which is what they wait for at the
+ * latest. */
+#define ALV_CALLERS_LEFT_MAX 16
 static_assert(ALV_MESSAGE_TIMEOUT_MS < ALV_TRANSACTION_TIMEOUT_MS,
               "librdkafka: message.timeout.ms must stay below transaction.timeout.ms");
 

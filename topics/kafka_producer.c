@@ -6,6 +6,7 @@
  *
  *   where it failed         outcome     why it is certain, or not
  *   flush, send_offsets     ABORTED     nothing can commit before EndTxn is sent
+ *   send_offsets hangs      ABORTED     the same, and the call that was left behind will not send it
  *   commit: _INCONSISTENT   ABORTED     librdkafka refused, because a record was not delivered
  *   commit: anything else   UNKNOWN     EndTxn may have been sent, may arrive, may have been obeyed
  *
@@ -25,32 +26,20 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/limits.h"
-#include "topics/kafka_internal.h"
+#include "topics/kafka_epoch_internal.h"
 
 /* How long close tries to end an open transaction. */
 #define CLOSE_ABORT_MS 1000
-/* Calling init_transactions again makes librdkafka ask the coordinator at once; by itself it pauses 500 ms
- * while the coordinator is still ending the last transaction. */
-#define INIT_SLICE_MS 10
 /* One turn of waiting while the queue is full. */
 #define QUEUE_FULL_POLL_MS 20
-
-typedef struct producer_written {
-    int64_t *ends; /* by shard */
-    int32_t shard_count;
-    bool is_incomplete; /* some record was written at an offset that the broker did not tell */
-} producer_written;
 
 typedef struct kafka_producer {
     alv_producer base;
     const alv_kafka *log;
-    alv_kafka_client client;
+    int lane;
     char *transactional_id;
-    alv_kafka_targets targets;
-    producer_written written[ALV_TOPIC_COUNT];
-    int64_t failed; /* records of the open transaction that were not delivered */
-    rd_kafka_resp_err_t failed_code;
-    bool is_open; /* between begin and the end of a transaction */
+    alv_kafka_epoch *epoch; /* NULL until it is renewed */
+    bool is_open;           /* between begin and the end of a transaction */
     int64_t begun_at_ms;
 } kafka_producer;
 
@@ -59,64 +48,24 @@ static int64_t producer_now_ms(void)
     return alv_monotonic_us(alv_clock_system()) / 1000;
 }
 
+static rd_kafka_t *producer_rk(const kafka_producer *producer)
+{
+    return producer->epoch->client.rk;
+}
+
 static void producer_taint(kafka_producer *producer)
 {
-    atomic_store(&producer->client.indefinite, true);
-}
-
-/* ---- what was written ------------------------------------------------------------------------ */
-
-static void written_reset(producer_written *written)
-{
-    for (int32_t i = 0; i < written->shard_count; i++) {
-        written->ends[i] = ALV_OFFSET_NONE;
-    }
-    written->is_incomplete = false;
-}
-
-static void written_note(producer_written *written, int32_t shard, int64_t offset)
-{
-    if (offset < 0) {
-        written->is_incomplete = true;
-        return;
-    }
-    if (shard >= written->shard_count) {
-        int32_t count = shard + 16;
-        written->ends = alv_realloc(written->ends, (size_t)count * sizeof(*written->ends));
-        for (int32_t i = written->shard_count; i < count; i++) {
-            written->ends[i] = ALV_OFFSET_NONE;
-        }
-        written->shard_count = count;
-    }
-    if (offset >= written->ends[shard]) {
-        written->ends[shard] = offset + 1;
-    }
-}
-
-/* Runs on the producer's own thread, inside poll, flush, commit or abort. */
-static void producer_on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
-{
-    (void)rk;
-    kafka_producer *producer = ((alv_kafka_client *)opaque)->owner;
-    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        written_note(&producer->written[alv_kafka_targets_topic(message)], message->partition,
-                     message->offset);
-        return;
-    }
-    producer->failed++;
-    producer->failed_code = message->err;
-    /* Also after a definite refusal: librdkafka then drains and bumps epochs in the background, and
-     * a purge that comes late can hit the next transaction. Purged in the queue: never sent. */
-    if (message->err != RD_KAFKA_RESP_ERR__PURGE_QUEUE) {
-        producer_taint(producer);
-    }
+    alv_kafka_epoch_taint(producer->epoch);
 }
 
 static int64_t producer_written_end(const alv_producer *base, alv_topic topic, int32_t shard)
 {
     const kafka_producer *producer = (const kafka_producer *)base;
     ALV_ASSERT(topic < ALV_TOPIC_COUNT);
-    const producer_written *written = &producer->written[topic];
+    if (producer->epoch == NULL) {
+        return ALV_OFFSET_NONE;
+    }
+    const alv_kafka_written *written = &producer->epoch->written[topic];
     if (written->is_incomplete || shard < 0 || shard >= written->shard_count) {
         return ALV_OFFSET_NONE;
     }
@@ -140,11 +89,11 @@ static alv_status producer_fatal_status(const kafka_producer *producer, rd_kafka
 static alv_status producer_fatal(kafka_producer *producer, alv_error *err)
 {
     char text[256];
-    if (producer->client.rk == NULL) {
+    if (producer->epoch == NULL) {
         return alv_fail(err, ALV_RETRY, "producer %s is closed until it is renewed",
                         producer->transactional_id);
     }
-    rd_kafka_resp_err_t code = rd_kafka_fatal_error(producer->client.rk, text, sizeof(text));
+    rd_kafka_resp_err_t code = rd_kafka_fatal_error(producer_rk(producer), text, sizeof(text));
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         return ALV_OK;
     }
@@ -186,20 +135,17 @@ static alv_status producer_begin(alv_producer *base, alv_error *err)
     if (status != ALV_OK) {
         return status;
     }
-    if (atomic_load(&producer->client.indefinite)) {
+    if (atomic_load(&producer->epoch->client.indefinite)) {
         return alv_fail(err, ALV_RETRY, "producer %s must be renewed first",
                         producer->transactional_id);
     }
     ALV_ASSERT(!producer->is_open);
-    rd_kafka_error_t *error = rd_kafka_begin_transaction(producer->client.rk);
+    rd_kafka_error_t *error = rd_kafka_begin_transaction(producer_rk(producer));
     if (error != NULL) {
         status = producer_status(producer, error);
         return producer_fail(status == ALV_ABORT ? ALV_RETRY : status, error, err);
     }
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
-        written_reset(&producer->written[topic]);
-    }
-    producer->failed = 0;
+    alv_kafka_epoch_reset(producer->epoch);
     producer->is_open = true;
     producer->begun_at_ms = producer_now_ms();
     return ALV_OK;
@@ -226,8 +172,8 @@ static alv_status producer_produce(alv_producer *base, const alv_produce *record
     ALV_ASSERT(producer->is_open);
     int64_t deadline_ms = producer->begun_at_ms + ALV_MESSAGE_TIMEOUT_MS;
     for (;;) {
-        rd_kafka_resp_err_t code = alv_kafka_targets_produce(&producer->targets, producer->log,
-                                                             producer->client.rk, record, NULL);
+        rd_kafka_resp_err_t code = alv_kafka_targets_produce(
+            &producer->epoch->targets, producer->log, producer_rk(producer), record, NULL);
         if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
             return ALV_OK;
         }
@@ -238,7 +184,7 @@ static alv_status producer_produce(alv_producer *base, const alv_produce *record
             producer_taint(producer);
             return alv_kafka_fail(err, ALV_ABORT, code, "the producer's queue stays full");
         }
-        rd_kafka_poll(producer->client.rk, QUEUE_FULL_POLL_MS);
+        rd_kafka_poll(producer_rk(producer), QUEUE_FULL_POLL_MS);
     }
 }
 
@@ -246,7 +192,7 @@ static alv_status producer_flush(alv_producer *base, alv_error *err)
 {
     kafka_producer *producer = (kafka_producer *)base;
     ALV_ASSERT(producer->is_open);
-    rd_kafka_resp_err_t code = rd_kafka_flush(producer->client.rk, ALV_MESSAGE_TIMEOUT_MS);
+    rd_kafka_resp_err_t code = rd_kafka_flush(producer_rk(producer), ALV_MESSAGE_TIMEOUT_MS);
     alv_status status = producer_fatal(producer, err);
     if (status != ALV_OK) {
         return status == ALV_FENCED ? ALV_FENCED : ALV_ABORT;
@@ -256,10 +202,10 @@ static alv_status producer_flush(alv_producer *base, alv_error *err)
         return alv_kafka_fail(err, ALV_ABORT, code, "records are not acknowledged: %s",
                               rd_kafka_err2str(code));
     }
-    if (producer->failed > 0) {
-        return alv_kafka_fail(err, ALV_ABORT, producer->failed_code,
-                              "%lld records were not delivered: %s", (long long)producer->failed,
-                              rd_kafka_err2str(producer->failed_code));
+    if (producer->epoch->failed > 0) {
+        return alv_kafka_fail(
+            err, ALV_ABORT, producer->epoch->failed_code, "%lld records were not delivered: %s",
+            (long long)producer->epoch->failed, rd_kafka_err2str(producer->epoch->failed_code));
     }
     return ALV_OK;
 }
@@ -295,15 +241,15 @@ static rd_kafka_topic_partition_list_t *producer_offsets(const kafka_producer *p
             list, producer->log->names[ALV_TOPIC_COMMANDS], offsets[i].shard);
         item->offset = offsets[i].offset;
         item->metadata_size = strlen(metadata);
-        item->metadata = rd_kafka_mem_malloc(producer->client.rk, item->metadata_size);
+        item->metadata = rd_kafka_mem_malloc(producer_rk(producer), item->metadata_size);
         memcpy(item->metadata, metadata, item->metadata_size);
     }
     alv_free(metadata);
     return list;
 }
 
-/* Cooperative rebalances bump the generation without any callback, so it is asked for each time. */
-/* The group's metadata of a consumer that is a member. A broker takes offsets without member and generation
+/* Cooperative rebalances bump the generation without any callback, so it is asked for each time.
+ * The group's metadata of a consumer that is a member. A broker takes offsets without member and generation
  * from anybody while the group is empty, so a consumer that has just lost its membership must not be
  * asked for them (I3): its id is compared before and after, and never comes back once it has changed. */
 static rd_kafka_consumer_group_metadata_t *producer_group(alv_consumer *consumer)
@@ -327,56 +273,39 @@ static rd_kafka_consumer_group_metadata_t *producer_group(alv_consumer *consumer
     return group;
 }
 
-static alv_status producer_send_offsets(kafka_producer *producer, alv_consumer *consumer,
-                                        const alv_shard_offset *offsets, size_t count,
-                                        const char *owner, alv_error *err)
+/* The call has not returned: its epoch is left behind. */
+static void producer_give_up(kafka_producer *producer, const char *what, alv_error *err)
 {
-    rd_kafka_consumer_group_metadata_t *group = producer_group(consumer);
-    if (group == NULL) {
-        return alv_fail(err, ALV_ABORT, "the consumer is not a member of its group");
-    }
-    rd_kafka_topic_partition_list_t *list = producer_offsets(producer, offsets, count, owner);
-    int64_t deadline_ms = producer_now_ms() + ALV_MESSAGE_TIMEOUT_MS;
-    rd_kafka_error_t *error = NULL;
-    for (;;) { /* with identical arguments, as librdkafka asks */
-        int64_t left_ms = deadline_ms - producer_now_ms();
-        error = rd_kafka_send_offsets_to_transaction(producer->client.rk, list, group,
-                                                     left_ms > 0 ? (int)left_ms : 0);
-        if (error == NULL || !rd_kafka_error_is_retriable(error) || left_ms <= 0) {
-            break;
-        }
-        rd_kafka_error_destroy(error);
-        rd_kafka_poll(producer->client.rk, 1);
-    }
-    rd_kafka_topic_partition_list_destroy(list);
-    rd_kafka_consumer_group_metadata_destroy(group);
-    if (error == NULL) {
-        return ALV_OK;
-    }
-    return producer_fail(producer_status(producer, error), error, err);
+    alv_kafka_epoch_close(producer->epoch);
+    producer->epoch = NULL;
+    producer->is_open = false;
+    (void)alv_fail(err, ALV_RETRY, "%s of %s hangs", what, producer->transactional_id);
 }
 
-/* init, commit and abort go on in the background when their time is up, and are resumed by calling them
- * again, every `slice_ms` at the latest. NULL when done, else the last error. */
-static rd_kafka_error_t *producer_end(kafka_producer *producer,
-                                      rd_kafka_error_t *(*end)(rd_kafka_t *, int), int slice_ms,
-                                      int timeout_ms)
+/* What the end of a commit means; the table at the top of this file. Takes ended.error. */
+static alv_commit_outcome producer_outcome(kafka_producer *producer, alv_kafka_ended ended,
+                                           alv_error *err)
 {
-    int64_t deadline_ms = producer_now_ms() + timeout_ms;
-    for (;;) {
-        int64_t left_ms = deadline_ms - producer_now_ms();
-        int64_t wait_ms = left_ms < slice_ms ? left_ms : slice_ms;
-        rd_kafka_error_t *error = end(producer->client.rk, wait_ms > 0 ? (int)wait_ms : 0);
-        if (error == NULL || !rd_kafka_error_is_retriable(error)) {
-            return error;
-        }
-        producer_taint(producer);
-        if (left_ms <= 0) {
-            return error;
-        }
-        rd_kafka_error_destroy(error);
-        rd_kafka_poll(producer->client.rk, 1);
+    if (!ended.has_returned) {
+        producer_give_up(producer, ended.may_have_ended ? "commit" : "sending the offsets", err);
+        return ended.may_have_ended ? ALV_COMMIT_UNKNOWN : ALV_COMMIT_ABORTED;
     }
+    if (ended.error == NULL) {
+        producer->is_open = false;
+        return ALV_COMMIT_DONE;
+    }
+    if (!ended.may_have_ended) {
+        (void)producer_fail(producer_status(producer, ended.error), ended.error, err);
+        return ALV_COMMIT_ABORTED;
+    }
+    if (rd_kafka_error_txn_requires_abort(ended.error) &&
+        rd_kafka_error_code(ended.error) == RD_KAFKA_RESP_ERR__INCONSISTENT) {
+        (void)producer_fail(ALV_ABORT, ended.error, err);
+        return ALV_COMMIT_ABORTED;
+    }
+    producer_taint(producer);
+    (void)producer_fail(ALV_RETRY, ended.error, err);
+    return ALV_COMMIT_UNKNOWN;
 }
 
 static alv_commit_outcome producer_commit(alv_producer *base, alv_consumer *consumer,
@@ -384,33 +313,24 @@ static alv_commit_outcome producer_commit(alv_producer *base, alv_consumer *cons
                                           const char *owner, alv_error *err)
 {
     kafka_producer *producer = (kafka_producer *)base;
-    alv_status status = producer_flush(base, err);
-    if (status == ALV_OK && count > 0) {
-        status = producer_send_offsets(producer, consumer, offsets, count, owner, err);
-    }
-    if (status != ALV_OK) {
+    rd_kafka_topic_partition_list_t *list = NULL;
+    rd_kafka_consumer_group_metadata_t *group = NULL;
+    if (producer_flush(base, err) != ALV_OK) {
         return ALV_COMMIT_ABORTED;
     }
-
-    rd_kafka_error_t *error = producer_end(producer, rd_kafka_commit_transaction,
-                                           ALV_TRANSACTION_TIMEOUT_MS, ALV_TRANSACTION_TIMEOUT_MS);
-    if (error == NULL) {
-        producer->is_open = false;
-        return ALV_COMMIT_DONE;
+    if (count > 0) {
+        group = producer_group(consumer);
+        if (group == NULL) {
+            (void)alv_fail(err, ALV_ABORT, "the consumer is not a member of its group");
+            return ALV_COMMIT_ABORTED;
+        }
+        list = producer_offsets(producer, offsets, count, owner);
     }
-    if (rd_kafka_error_txn_requires_abort(error) &&
-        rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR__INCONSISTENT) {
-        (void)producer_fail(ALV_ABORT, error, err);
-        return ALV_COMMIT_ABORTED;
-    }
-    producer_taint(producer);
-    (void)producer_fail(ALV_RETRY, error, err);
-    return ALV_COMMIT_UNKNOWN;
+    return producer_outcome(producer, alv_kafka_epoch_commit(producer->epoch, list, group), err);
 }
 
-static alv_status producer_abort(alv_producer *base, alv_error *err)
+static alv_status producer_abort_within(kafka_producer *producer, int timeout_ms, alv_error *err)
 {
-    kafka_producer *producer = (kafka_producer *)base;
     if (!producer->is_open) {
         return ALV_OK;
     }
@@ -418,69 +338,68 @@ static alv_status producer_abort(alv_producer *base, alv_error *err)
     if (status != ALV_OK) {
         return status;
     }
-    rd_kafka_error_t *error = producer_end(producer, rd_kafka_abort_transaction,
-                                           ALV_TRANSACTION_TIMEOUT_MS, ALV_TRANSACTION_TIMEOUT_MS);
-    if (error == NULL) {
+    alv_kafka_ended ended = alv_kafka_epoch_abort(producer->epoch, timeout_ms);
+    if (!ended.has_returned) {
+        producer_give_up(producer, "abort", err);
+        return ALV_RETRY;
+    }
+    if (ended.error == NULL) {
         producer->is_open = false;
         return ALV_OK;
     }
     producer_taint(producer);
-    status = rd_kafka_error_is_fatal(error)
-                 ? producer_fatal_status(producer, rd_kafka_error_code(error))
+    status = rd_kafka_error_is_fatal(ended.error)
+                 ? producer_fatal_status(producer, rd_kafka_error_code(ended.error))
                  : ALV_RETRY;
-    return producer_fail(status, error, err);
+    return producer_fail(status, ended.error, err);
+}
+
+static alv_status producer_abort(alv_producer *base, alv_error *err)
+{
+    return producer_abort_within((kafka_producer *)base, ALV_TRANSACTION_TIMEOUT_MS, err);
 }
 
 static bool producer_tainted(const alv_producer *base)
 {
     const kafka_producer *producer = (const kafka_producer *)base;
-    return producer->client.rk == NULL || atomic_load(&producer->client.indefinite);
+    return producer->epoch == NULL || atomic_load(&producer->epoch->client.indefinite);
 }
 
 /* ---- open, renew, close ---------------------------------------------------------------------- */
 
 static void producer_drop(kafka_producer *producer)
 {
-    if (producer->client.rk != NULL) {
-        alv_kafka_targets_done(&producer->targets);
-    }
-    alv_kafka_client_close(&producer->client);
+    alv_kafka_epoch_close(producer->epoch);
+    producer->epoch = NULL;
     producer->is_open = false;
 }
 
 static alv_status producer_init(kafka_producer *producer, alv_error *err)
 {
-    rd_kafka_error_t *error =
-        producer_end(producer, rd_kafka_init_transactions, INIT_SLICE_MS, ALV_KAFKA_CALL_MS);
-    if (error == NULL) {
+    alv_kafka_ended ended = alv_kafka_epoch_init(producer->epoch);
+    if (!ended.has_returned) {
+        return alv_fail(err, ALV_RETRY, "init of %s hangs", producer->transactional_id);
+    }
+    if (ended.error == NULL) {
         /* Retries until here belong to no transaction, and nothing older can follow any more. */
-        atomic_store(&producer->client.indefinite, false);
+        atomic_store(&producer->epoch->client.indefinite, false);
         return ALV_OK;
     }
-    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+    rd_kafka_resp_err_t code = rd_kafka_error_code(ended.error);
     bool is_final = code == RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED ||
                     code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ||
                     code == RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT ||
                     code == RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE;
-    return producer_fail(is_final ? ALV_FATAL : ALV_RETRY, error, err);
+    return producer_fail(is_final ? ALV_FATAL : ALV_RETRY, ended.error, err);
 }
 
 static alv_status producer_renew(alv_producer *base, alv_error *err)
 {
     kafka_producer *producer = (kafka_producer *)base;
     producer_drop(producer);
-    rd_kafka_conf_t *conf = NULL;
-    alv_status status = alv_kafka_conf_new(producer->log->config, ALV_KAFKA_PRODUCER,
-                                           &producer->client, &conf, err);
-    if (status != ALV_OK) {
-        return status;
-    }
-    alv_kafka_conf_set(conf, "transactional.id", producer->transactional_id);
-    rd_kafka_conf_set_dr_msg_cb(conf, producer_on_delivery);
-    alv_kafka_stats_configure(conf, producer->log->config);
-    status = alv_kafka_client_open(&producer->client, ALV_KAFKA_PRODUCER, conf, err);
+    alv_status status = alv_kafka_epoch_open(producer->log, producer->transactional_id,
+                                             producer->lane, &producer->epoch, err);
     if (status == ALV_OK) {
-        alv_kafka_stats_add(&producer->client, "producer");
         status = producer_init(producer, err);
     }
     if (status != ALV_OK) {
@@ -492,8 +411,8 @@ static alv_status producer_renew(alv_producer *base, alv_error *err)
 static void producer_serve(alv_producer *base)
 {
     kafka_producer *producer = (kafka_producer *)base;
-    if (producer->client.rk != NULL) {
-        rd_kafka_poll(producer->client.rk, 0);
+    if (producer->epoch != NULL) {
+        rd_kafka_poll(producer_rk(producer), 0);
     }
 }
 
@@ -501,17 +420,8 @@ static void producer_serve(alv_producer *base)
 static void producer_close(alv_producer *base)
 {
     kafka_producer *producer = (kafka_producer *)base;
-    if (producer->is_open && producer_fatal(producer, NULL) == ALV_OK) {
-        rd_kafka_error_t *error =
-            producer_end(producer, rd_kafka_abort_transaction, CLOSE_ABORT_MS, CLOSE_ABORT_MS);
-        if (error != NULL) {
-            rd_kafka_error_destroy(error);
-        }
-    }
+    (void)producer_abort_within(producer, CLOSE_ABORT_MS, NULL);
     producer_drop(producer);
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
-        alv_free(producer->written[topic].ends);
-    }
     alv_free(producer->transactional_id);
     alv_free(producer);
 }
@@ -534,13 +444,10 @@ alv_status alv_kafka_producer_open(alv_log_port *log, int lane, alv_producer **o
     kafka_producer *producer = alv_alloc(sizeof(*producer));
     producer->base.ops = &producer_ops;
     producer->log = (const alv_kafka *)log;
+    producer->lane = lane;
     const alv_settings *settings = producer->log->settings;
     producer->transactional_id =
         alv_format("%s-%s-%d", settings->application_id, settings->node_id, lane);
-    char *suffix = alv_format("%d", lane);
-    alv_kafka_client_init(&producer->client, producer->log->config, suffix, producer);
-    alv_free(suffix);
-
     alv_status status = producer_renew(&producer->base, err);
     if (status != ALV_OK) {
         producer_close(&producer->base);

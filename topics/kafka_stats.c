@@ -23,20 +23,24 @@ static alv_kafka_client *stats_clients;
 
 /* ---- the handles ----------------------------------------------------------------------------- */
 
-/* On the thread that polls. The text is ours when the result is 1. */
+/* On the thread that polls. The text is ours when the result is 1; nobody asks for those of a handle that is
+ * not in the list. */
 static int stats_take(rd_kafka_t *rk, char *json, size_t size, void *opaque)
 {
     (void)rk;
     (void)size;
     alv_kafka_client *client = opaque;
     pthread_mutex_lock(&stats_lock);
-    char *last = client->stats;
-    client->stats = json;
+    bool is_listed = client->stats_kind != NULL;
+    char *last = is_listed ? client->stats : NULL;
+    if (is_listed) {
+        client->stats = json;
+    }
     pthread_mutex_unlock(&stats_lock);
     if (last != NULL) {
         rd_kafka_mem_free(NULL, last);
     }
-    return 1;
+    return is_listed ? 1 : 0;
 }
 
 void alv_kafka_stats_configure(rd_kafka_conf_t *conf, const alv_config *config)
