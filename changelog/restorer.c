@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "base/assert.h"
+#include "base/fault.h"
 #include "base/logger.h"
 #include "topics/schema.h"
 
@@ -197,7 +198,10 @@ alv_status alv_restorer_apply(alv_restore *restore, alv_store *store, const alv_
     }
     restore->records += (int64_t)count;
     restore->position.at_ms = now_ms;
-    return store->ops->apply(store, restore->shard, writes, write_count, &restore->position, err);
+    alv_status status =
+        store->ops->apply(store, restore->shard, writes, write_count, &restore->position, err);
+    alv_fault_reach(ALV_FAULT_IN_RESTORE);
+    return status;
 }
 
 void alv_restorer_advance(alv_restore *restore, int64_t changelog, int64_t ledger)

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include "api/twin.h"
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/fault.h"
 #include "base/logger.h"
 #include "behaviors/builtin.h"
 #include "cli/cli.h"
@@ -342,6 +344,14 @@ static int run_node(const alv_cli_options *common, alv_config *config)
     alv_log_set_thread("main");
     catch_signals();
     run_log_start(&run);
+    const char *fault = getenv("ALLUVIUM_FAULT"); /* of tests: see base/fault.h */
+    alv_error err = ALV_ERROR_NONE;
+    if (alv_fault_arm(fault, &err) != ALV_OK) {
+        return alv_cli_fail_error(common, &err, "unset ALLUVIUM_FAULT");
+    }
+    if (fault != NULL) {
+        alv_log(ALV_LOG_WARN, "fault-armed", "place=%s msg=\"this process will end there\"", fault);
+    }
     int status = run_all(&run);
     (void)pthread_mutex_destroy(&run.lock);
     return status;

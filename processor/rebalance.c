@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/fault.h"
 #include "base/logger.h"
 #include "processor/lane_internal.h"
 
@@ -155,6 +156,7 @@ void alv_rebalance_restored(alv_lane *lane, const lane_message *message)
     if (shard == NULL || shard->ticket != message->ticket) {
         return; /* revoked meanwhile, or asked again */
     }
+    alv_fault_reach(ALV_FAULT_AFTER_RESTORE);
     if (message->status == ALV_OK) {
         rebalance_activate(lane, shard, &message->restore);
     } else {
@@ -240,6 +242,7 @@ void alv_rebalance_revoked(void *payload, const int32_t *shards, size_t count, b
         alv_log(ALV_LOG_WARN, "assignment-lost", "shards=%zu", count);
     }
     rebalance_finish_work(lane, lost);
+    alv_fault_reach(ALV_FAULT_IN_REVOKE);
     for (size_t i = 0; i < count; i++) {
         ALV_ASSERT(shards[i] >= 0 && shards[i] < lane->options.shard_count);
         alv_shard *shard = lane->shards[shards[i]];

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/fault.h"
 #include "base/logger.h"
 #include "topics/schema.h"
 
@@ -263,9 +264,12 @@ static void transaction_finish(alv_transaction *transaction)
 {
     int64_t begin_us = alv_monotonic_us(transaction->options.clock);
     transaction_set_state(transaction, ALV_TRANSACTION_COMMITTED);
+    alv_fault_reach(ALV_FAULT_BEFORE_FINISH);
     for (size_t i = 0; i < transaction->touched_count; i++) {
         transaction_finish_shard(transaction, transaction->touched[i]);
+        alv_fault_reach(ALV_FAULT_IN_FINISH);
     }
+    alv_fault_reach(ALV_FAULT_AFTER_FINISH);
     transaction_took(transaction, &transaction->options.meter->finish, begin_us);
     transaction_reset(transaction);
 }
@@ -299,9 +303,11 @@ static alv_status transaction_send(alv_transaction *transaction, alv_consumer *c
 {
     alv_producer *producer = transaction->producer;
     int64_t begin_us = alv_monotonic_us(transaction->options.clock);
+    alv_fault_reach(ALV_FAULT_BEFORE_SEND);
     alv_commit_outcome outcome =
         producer->ops->commit(producer, consumer, transaction->offsets, transaction->touched_count,
                               transaction->owner, err);
+    alv_fault_reach(ALV_FAULT_AFTER_SEND);
     switch (outcome) {
     case ALV_COMMIT_DONE:
         transaction_took(transaction, &transaction->options.meter->send, begin_us);
@@ -323,7 +329,9 @@ alv_status alv_transaction_commit(alv_transaction *transaction, alv_consumer *co
 {
     ALV_ASSERT(transaction->state == ALV_TRANSACTION_OPEN);
     int64_t begin_us = alv_monotonic_us(transaction->options.clock);
+    alv_fault_reach(ALV_FAULT_BEFORE_PREPARE);
     alv_status status = transaction_prepare(transaction, err);
+    alv_fault_reach(ALV_FAULT_AFTER_PREPARE);
     if (status == ALV_OK) {
         transaction_took(transaction, &transaction->options.meter->prepare, begin_us);
         return transaction_send(transaction, consumer, err);

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/limits.h"
 #include "base/logger.h"
 
@@ -125,6 +126,9 @@ static void epoch_call(void *payload)
     int step = ALV_KAFKA_STEP_OFFSETS;
     if (call->error == NULL &&
         atomic_compare_exchange_strong(&call->step, &step, ALV_KAFKA_STEP_END)) {
+        if (call->offsets != NULL) {
+            alv_fault_reach(ALV_FAULT_BEFORE_END);
+        }
         call->error = call_end(epoch);
     }
     if (call->offsets != NULL) {

@@ -20,9 +20,10 @@
 #include "tests/support/wait.h"
 
 #define CHAOS_TICK_MS 10
-#define CHAOS_STOP_TIMEOUT_MS 90000 /* the brokers may be away meanwhile */
-#define CHAOS_SETTLE_TIMEOUT_MS 120000
-#define CHAOS_STALE_AFTER_MS 20000 /* how long a node may take to learn that it is no owner */
+#define CHAOS_STOP_TIMEOUT_MS 90000    /* the brokers may be away meanwhile */
+#define CHAOS_SETTLE_TIMEOUT_MS 300000 /* brokers start one after the other on a busy machine */
+#define CHAOS_ARMED_MS 30000           /* until an armed node has stopped, and goes on, at most */
+#define CHAOS_STALE_AFTER_MS 20000     /* how long a node may take to learn that it is no owner */
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
@@ -43,9 +44,21 @@ static void slot_start(alv_chaos *chaos, alv_chaos_slot *slot)
                                     NULL};
     if (slot->start_empty) {
         alv_cluster_remove(slot->node->state_dir);
+        slot->start_empty = false;
     }
+    slot->node->fault = slot->fault[0] != '\0' ? slot->fault : NULL;
     alv_cluster_start_node(slot->node, settings);
     alv_free(bootstrap);
+}
+
+/* An armed node that ended by SIGKILL did what it was armed for. */
+static bool slot_has_struck(alv_chaos *chaos, alv_chaos_slot *slot)
+{
+    if (slot->fault[0] == '\0' || slot->node->process.exit_status != -SIGKILL) {
+        return false;
+    }
+    chaos->strikes[slot->place]++;
+    return true;
 }
 
 /* Starts what should run and does not, once it has ended. Fails when a node ended by itself, unless
@@ -54,7 +67,8 @@ static void slot_turn(alv_chaos *chaos, alv_chaos_slot *slot)
 {
     alv_process *process = &slot->node->process;
     if (process->pid != 0 && alv_process_wait(process, 0)) {
-        bool was_asked = slot->stopping && process->exit_status == 0;
+        bool was_asked =
+            (slot->stopping && process->exit_status == 0) || slot_has_struck(chaos, slot);
         if (!was_asked && chaos->options.supervise && process->exit_status > 0) {
             chaos->restarts++;
         } else if (!was_asked) {
@@ -62,6 +76,7 @@ static void slot_turn(alv_chaos *chaos, alv_chaos_slot *slot)
                      slot->stopping ? "when it was asked to stop" : "by itself");
         }
         slot->stopping = false;
+        slot->fault[0] = '\0';
     }
     if (slot->stopping && alv_wait_expired(slot->stop_deadline)) {
         alv_process_signal(process, SIGABRT); /* a core tells where it hangs */
@@ -79,6 +94,7 @@ static void slot_stop(alv_chaos_slot *slot)
         slot->stopping = true;
         slot->stop_deadline = alv_wait_deadline(CHAOS_STOP_TIMEOUT_MS);
         alv_process_signal(&slot->node->process, SIGTERM);
+        alv_process_signal(&slot->node->process, SIGCONT); /* it may have stopped itself */
     }
 }
 
@@ -86,7 +102,19 @@ static void slot_kill(alv_chaos_slot *slot)
 {
     slot->should_run = false;
     slot->stopping = false;
+    slot->fault[0] = '\0';
     alv_process_kill(&slot->node->process);
+}
+
+/* Dies now, and starts as one that will die again, or stand still, at a chosen place. */
+static void slot_arm(alv_chaos_slot *slot, const alv_chaos_event *event)
+{
+    slot_kill(slot);
+    slot->place = ALV_CHAOS_ARM_PLACE(event->ms);
+    (void)snprintf(slot->fault, sizeof(slot->fault), "%s:%d:%s", alv_fault_name(slot->place),
+                   ALV_CHAOS_ARM_TIMES(event->ms),
+                   event->act == ALV_CHAOS_ARM_KILL ? "kill" : "stop");
+    slot->should_run = true;
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */
@@ -107,6 +135,10 @@ static void chaos_act_on_node(alv_chaos *chaos, const alv_chaos_event *event)
         break;
     case ALV_CHAOS_STOP_NODE:
         slot_stop(slot);
+        break;
+    case ALV_CHAOS_ARM_KILL:
+    case ALV_CHAOS_ARM_STOP:
+        slot_arm(slot, event);
         break;
     case ALV_CHAOS_PAUSE_NODE:
         alv_process_signal(&slot->node->process, SIGSTOP);
@@ -141,8 +173,9 @@ static void chaos_act(alv_chaos *chaos, const alv_chaos_event *event)
     if (event->act == ALV_CHAOS_LOAD) {
         alv_chaos_load_set_rate(chaos->load, (int)(chaos->options.rate * event->ms / 100));
     } else if (event->act <= ALV_CHAOS_START_EMPTY) {
-        if (event->act == ALV_CHAOS_PAUSE_NODE) {
-            alv_chaos_reader_allow_stale(chaos->reader, event->ms + CHAOS_STALE_AFTER_MS);
+        if (event->act == ALV_CHAOS_PAUSE_NODE || event->act == ALV_CHAOS_ARM_STOP) {
+            int64_t stopped_ms = event->act == ALV_CHAOS_PAUSE_NODE ? event->ms : CHAOS_ARMED_MS;
+            alv_chaos_reader_allow_stale(chaos->reader, stopped_ms + CHAOS_STALE_AFTER_MS);
         }
         chaos_act_on_node(chaos, event);
     } else if (event->act <= ALV_CHAOS_START_POSTGRES) {
@@ -199,11 +232,25 @@ static bool chaos_is_quiet(const alv_chaos *chaos)
     return quiet;
 }
 
+/* Nodes that are still armed start again as usual ones. */
+static void chaos_disarm(alv_chaos *chaos)
+{
+    for (int i = 0; i <= chaos->options.nodes; i++) {
+        alv_chaos_slot *slot = &chaos->slots[i];
+        if (slot->fault[0] != '\0') {
+            bool should_run = slot->should_run;
+            slot_kill(slot);
+            slot->should_run = should_run;
+        }
+    }
+}
+
 /* Everybody is back, everything is sent. The schedule has ended all that it has begun. */
 static void chaos_settle(alv_chaos *chaos)
 {
     int64_t deadline = alv_wait_deadline(CHAOS_SETTLE_TIMEOUT_MS);
     chaos_disturb(chaos, ALV_DISTURB_CALM, 0);
+    chaos_disarm(chaos);
     do {
         chaos_turn(chaos);
         if (alv_wait_expired(deadline)) {

@@ -10,13 +10,13 @@
 #include "tests/support/cluster.h"
 #include "tests/support/tcp_proxy.h"
 
-#define ALV_CHAOS_BROKERS_MAX 3
-
 /* A node as the director wants it. */
 typedef struct alv_chaos_slot {
     alv_cluster_node *node;
     bool should_run;
     bool start_empty;
+    char fault[64]; /* armed with it; empty = not armed */
+    alv_fault place;
     bool stopping; /* SIGTERM is on its way */
     int64_t stop_deadline;
 } alv_chaos_slot;
@@ -36,8 +36,9 @@ struct alv_chaos {
     size_t event_count;
     size_t event_next;
     int64_t counts[ALV_CHAOS_ACTS];
-    int64_t restarts; /* of nodes that ended by themselves */
-    int64_t run_ms;   /* all runs together */
+    int64_t restarts;                 /* of nodes that ended by themselves */
+    int64_t strikes[ALV_FAULT_COUNT]; /* by place: nodes that died there */
+    int64_t run_ms;                   /* all runs together */
     int runs_asked;
     int runs_passed;
 };

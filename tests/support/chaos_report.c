@@ -25,6 +25,8 @@ static const struct {
     {"  resolved: committed", "event=transaction-resolved", "committed=1"},
     {"  resolved: not committed", "event=transaction-resolved", "committed=0"},
     {"producers renewed", "event=producer-renewed", ""},
+    {"calls left behind", "event=producer-left-behind", ""},
+    {"lanes that joined again", "event=rejoining", ""},
     {"fenced", "event=transaction-not-committed", "fenced"},
     {"shards stopped", "event=shard-stopped", ""},
     {"stores failed", "event=store-failed", ""},
@@ -79,6 +81,10 @@ void alv_chaos_print_counts(alv_chaos *chaos)
     }
     if (chaos->restarts > 0) {
         printf(" restarted-after-error=%" PRId64, chaos->restarts);
+    }
+    printf("\nchaos: died at:");
+    for (int i = ALV_FAULT_NONE + 1; i < ALV_FAULT_COUNT; i++) {
+        printf(" %s=%" PRId64, alv_fault_name((alv_fault)i), chaos->strikes[i]);
     }
     for (int i = 0; i <= chaos->options.nodes; i++) {
         report_scan(chaos->slots[i].node->log_path, counts);

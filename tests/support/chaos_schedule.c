@@ -18,6 +18,8 @@ static const char *const act_names[ALV_CHAOS_ACTS] = {
     [ALV_CHAOS_STOP_NODE] = "stop-node",
     [ALV_CHAOS_PAUSE_NODE] = "pause-node",
     [ALV_CHAOS_RESUME_NODE] = "resume-node",
+    [ALV_CHAOS_ARM_KILL] = "arm-kill",
+    [ALV_CHAOS_ARM_STOP] = "arm-stop",
     [ALV_CHAOS_START_NODE] = "start-node",
     [ALV_CHAOS_START_EMPTY] = "start-node-empty",
     [ALV_CHAOS_KILL_BROKER] = "kill-broker",
@@ -66,6 +68,8 @@ static const schedule_action actions[] = {
     {6, ON_NODE, ALV_CHAOS_KILL_NODE, ALV_CHAOS_START_EMPTY, 0, 8000},
     {12, ON_NODE, ALV_CHAOS_PAUSE_NODE, ALV_CHAOS_RESUME_NODE, 200, 5000},
     {8, ON_NODE, ALV_CHAOS_PAUSE_NODE, ALV_CHAOS_RESUME_NODE, 6500, 15000},
+    {14, ON_NODE, ALV_CHAOS_ARM_KILL, ALV_CHAOS_START_NODE, 3000, 9000},
+    {8, ON_NODE, ALV_CHAOS_ARM_STOP, ALV_CHAOS_RESUME_NODE, 6500, 15000},
     {8, ON_NODE, ALV_CHAOS_STOP_NODE, ALV_CHAOS_START_NODE, 100, 6000},
     {6, ON_EXTRA, ALV_CHAOS_START_NODE, ALV_CHAOS_STOP_NODE, 5000, 20000},
     {4, ON_EXTRA, ALV_CHAOS_START_EMPTY, ALV_CHAOS_KILL_NODE, 2000, 15000},
@@ -174,6 +178,11 @@ static int64_t schedule_argument(draft *schedule, const schedule_action *action,
     if (action->begin == ALV_CHAOS_NET_DELAY) {
         return schedule_between(schedule, 5, 600);
     }
+    if (action->begin == ALV_CHAOS_ARM_KILL || action->begin == ALV_CHAOS_ARM_STOP) {
+        int64_t fault = schedule_between(schedule, ALV_FAULT_NONE + 1, ALV_FAULT_COUNT - 1);
+        bool is_rare = fault == ALV_FAULT_IN_REVOKE || fault == ALV_FAULT_AFTER_RESTORE;
+        return ALV_CHAOS_ARM(fault, schedule_between(schedule, 1, is_rare ? 2 : 60));
+    }
     if (action->begin == ALV_CHAOS_LOAD) {
         return schedule_between(schedule, 0, 2) * 150; /* nothing, a bit more, much more */
     }
@@ -228,7 +237,10 @@ void alv_chaos_event_print(const alv_chaos_event *event, FILE *out)
 {
     fprintf(out, "%8.3f s  %-16s %d", (double)event->at_ms / 1000, act_names[event->act],
             event->target + 1);
-    if (event->ms != 0) {
+    if (event->act == ALV_CHAOS_ARM_KILL || event->act == ALV_CHAOS_ARM_STOP) {
+        fprintf(out, "  %s:%d", alv_fault_name(ALV_CHAOS_ARM_PLACE(event->ms)),
+                ALV_CHAOS_ARM_TIMES(event->ms));
+    } else if (event->ms != 0) {
         fprintf(out, "  %" PRId64, event->ms);
     }
     fputc('\n', out);

@@ -14,12 +14,16 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/fault.h"
+
 /* `target` is a node or a broker, from 0; `ms` as said. */
 typedef enum alv_chaos_act {
     ALV_CHAOS_KILL_NODE,     /* SIGKILL */
     ALV_CHAOS_STOP_NODE,     /* SIGTERM */
     ALV_CHAOS_PAUSE_NODE,    /* SIGSTOP, for ms */
     ALV_CHAOS_RESUME_NODE,   /* SIGCONT */
+    ALV_CHAOS_ARM_KILL,      /* killed and started; dies at a place of base/fault.h, see ms */
+    ALV_CHAOS_ARM_STOP,      /* the same; stands still there, as with SIGSTOP */
     ALV_CHAOS_START_NODE,    /* with the state it left */
     ALV_CHAOS_START_EMPTY,   /* with nothing: its disk is new */
     ALV_CHAOS_KILL_BROKER,   /* SIGKILL */
@@ -39,6 +43,11 @@ typedef enum alv_chaos_act {
 } alv_chaos_act;
 
 const char *alv_chaos_act_name(alv_chaos_act act);
+
+/* `ms` of an ALV_CHAOS_ARM_...: a place, and the how-manieth time there. */
+#define ALV_CHAOS_ARM(fault, times) ((int64_t)(fault)*1000 + (times))
+#define ALV_CHAOS_ARM_PLACE(ms) ((alv_fault)((ms) / 1000))
+#define ALV_CHAOS_ARM_TIMES(ms) ((int)((ms) % 1000))
 
 typedef struct alv_chaos_event {
     int64_t at_ms; /* since the beginning of the run */

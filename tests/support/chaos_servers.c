@@ -9,10 +9,19 @@ void alv_chaos_servers_init(alv_chaos_servers *servers, alv_cluster *cluster)
     *servers = (alv_chaos_servers){.cluster = cluster};
 }
 
+static alv_chaos_server *servers_find(alv_chaos_servers *servers, const alv_chaos_event *event)
+{
+    bool is_broker = event->act < ALV_CHAOS_STOP_POSTGRES;
+    int number = is_broker ? event->target : ALV_CHAOS_BROKERS_MAX;
+    ALV_ASSERT(number >= 0 && number < ALV_CHAOS_SERVERS_MAX);
+    return &servers->each[number];
+}
+
 void alv_chaos_servers_ask(alv_chaos_servers *servers, const alv_chaos_event *event)
 {
-    ALV_ASSERT(servers->asked - servers->done < ALV_CHAOS_SERVERS_QUEUE);
-    servers->queue[servers->asked++ % ALV_CHAOS_SERVERS_QUEUE] = *event;
+    alv_chaos_server *server = servers_find(servers, event);
+    ALV_ASSERT(server->asked - server->done < ALV_CHAOS_SERVERS_QUEUE);
+    server->queue[server->asked++ % ALV_CHAOS_SERVERS_QUEUE] = *event;
 }
 
 /* The shell command for an act; the caller frees it. $0 is dev/stack, $1 the folder of the stack. */
@@ -37,42 +46,54 @@ static char *servers_script(const alv_chaos_event *event)
     return alv_format("exec \"$0\" %s %d --dir \"$1\"", verb, event->target + 1);
 }
 
-static void servers_start(alv_chaos_servers *servers)
+static void servers_start(const alv_cluster *cluster, alv_chaos_server *server)
 {
-    const alv_cluster *cluster = servers->cluster;
-    char *script = servers_script(&servers->queue[servers->done % ALV_CHAOS_SERVERS_QUEUE]);
+    char *script = servers_script(&server->queue[server->done % ALV_CHAOS_SERVERS_QUEUE]);
     char *tool = alv_format("%s/dev/stack", cluster->root);
     char *directory = alv_cluster_path(cluster, "stack");
     char *log = alv_cluster_path(cluster, "stack.log");
     const char *const argv[] = {"sh", "-c", script, tool, directory, NULL};
-    alv_process_start(&servers->process, argv, (alv_process_files){.out = log, .err = log});
+    alv_process_start(&server->process, argv, (alv_process_files){.out = log, .err = log});
     alv_free(script);
     alv_free(tool);
     alv_free(directory);
     alv_free(log);
 }
 
-void alv_chaos_servers_turn(alv_chaos_servers *servers)
+static void servers_turn_one(alv_chaos_servers *servers, alv_chaos_server *server)
 {
-    if (servers->process.pid != 0 && alv_process_wait(&servers->process, 0)) {
-        const alv_chaos_event *event = &servers->queue[servers->done++ % ALV_CHAOS_SERVERS_QUEUE];
-        if (servers->process.exit_status != 0 && servers->failure[0] == '\0') {
+    if (server->process.pid != 0 && alv_process_wait(&server->process, 0)) {
+        const alv_chaos_event *event = &server->queue[server->done++ % ALV_CHAOS_SERVERS_QUEUE];
+        if (server->process.exit_status != 0 && servers->failure[0] == '\0') {
             (void)snprintf(servers->failure, sizeof(servers->failure),
                            "%s %d: exit status %d, see stack.log", alv_chaos_act_name(event->act),
-                           event->target + 1, servers->process.exit_status);
+                           event->target + 1, server->process.exit_status);
         }
     }
-    if (servers->process.pid == 0 && servers->done != servers->asked) {
-        servers_start(servers);
+    if (server->process.pid == 0 && server->done != server->asked) {
+        servers_start(servers->cluster, server);
+    }
+}
+
+void alv_chaos_servers_turn(alv_chaos_servers *servers)
+{
+    for (int i = 0; i < ALV_CHAOS_SERVERS_MAX; i++) {
+        servers_turn_one(servers, &servers->each[i]);
     }
 }
 
 bool alv_chaos_servers_idle(const alv_chaos_servers *servers)
 {
-    return servers->done == servers->asked;
+    bool idle = true;
+    for (int i = 0; i < ALV_CHAOS_SERVERS_MAX; i++) {
+        idle = idle && servers->each[i].done == servers->each[i].asked;
+    }
+    return idle;
 }
 
 void alv_chaos_servers_done(alv_chaos_servers *servers)
 {
-    alv_process_done(&servers->process);
+    for (int i = 0; i < ALV_CHAOS_SERVERS_MAX; i++) {
+        alv_process_done(&servers->each[i].process);
+    }
 }

@@ -256,9 +256,10 @@ void alv_cluster_start_node(alv_cluster_node *node, const char *const *settings)
         alv_format("state.dir=%s", node->state_dir),
         alv_format("http.listen=%s", node->address),
     };
-    const char *argv[CLUSTER_ARGUMENTS_MAX] = {node->cluster->binary, "node", "-c",
-                                               node->cluster->config_path};
-    int count = 4;
+    char *fault = alv_format("ALLUVIUM_FAULT=%s", node->fault != NULL ? node->fault : "");
+    const char *argv[CLUSTER_ARGUMENTS_MAX] = {"env",  fault, node->cluster->binary,
+                                               "node", "-c",  node->cluster->config_path};
+    int count = 6;
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
         argv[count++] = "-X";
         argv[count++] = own[i];
@@ -269,7 +270,8 @@ void alv_cluster_start_node(alv_cluster_node *node, const char *const *settings)
         argv[count++] = *settings;
     }
     alv_process_files files = {.out = node->log_path, .err = node->log_path};
-    alv_process_start(&node->process, argv, files);
+    alv_process_start(&node->process, node->fault != NULL ? argv : argv + 2, files);
+    alv_free(fault);
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
         alv_free(own[i]);
     }

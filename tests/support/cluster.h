@@ -29,6 +29,7 @@ typedef struct alv_cluster_node {
     char address[32]; /* of its HTTP API */
     char *state_dir;
     char *log_path;
+    const char *fault; /* ALLUVIUM_FAULT of the next start (base/fault.h); borrowed, NULL = none */
     alv_process process;
 } alv_cluster_node;
 
