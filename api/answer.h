@@ -9,6 +9,7 @@
 #define ALV_API_ANSWER_H
 
 #include <jansson.h>
+#include <stdint.h>
 
 #include "base/bytes.h"
 #include "base/status.h"

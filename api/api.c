@@ -49,6 +49,29 @@ static alv_status api_start_peers(alv_api *api, alv_error *err)
     return alv_peers_start(&peers, &api->peers, err);
 }
 
+/* Over a log of its own: the node's is opened only when its lanes start. */
+static alv_status api_start_desk(alv_api *api, alv_error *err)
+{
+    const alv_api_options *options = &api->options;
+    if (options->log == NULL && options->members == NULL) {
+        alv_status status = alv_kafka_open(options->config, &api->log, err);
+        if (status != ALV_OK) {
+            return status;
+        }
+    }
+    const alv_desk_options desk = {
+        .node_id = options->settings->node_id,
+        .log = api->log != NULL ? api->log : options->log,
+        .registry = options->registry,
+        .clock = options->clock,
+        .peers = api->peers,
+        .client = api->client,
+        .floor = api->floor,
+        .shard_count = alv_directory_shard_count(options->directory),
+    };
+    return alv_desk_start(&desk, &api->desk, err);
+}
+
 static alv_status api_start_ask(alv_api *api, alv_error *err)
 {
     const alv_api_options *options = &api->options;
@@ -60,6 +83,7 @@ static alv_status api_start_ask(alv_api *api, alv_error *err)
         .clock = options->clock,
         .peers = api->peers,
         .client = api->client,
+        .floor = api->floor,
     };
     return alv_ask_start(&ask, &api->ask, err);
 }
@@ -155,6 +179,9 @@ static alv_status api_start_all(alv_api *api, alv_error *err)
                                        ALV_HTTP_FORWARD_TIMEOUT_MS, &api->client, err);
     }
     if (status == ALV_OK) {
+        status = api_start_desk(api, err);
+    }
+    if (status == ALV_OK) {
         status = api_start_ask(api, err);
     }
     if (status == ALV_OK) {
@@ -174,6 +201,7 @@ alv_status alv_api_start(const alv_api_options *options, alv_api **out, alv_erro
     alv_api *api = alv_alloc(sizeof *api);
     api->options = *options;
     api_make_boot(api);
+    api->floor = alv_read_floor_new(alv_directory_shard_count(options->directory));
     alv_status status = api_start_all(api, err);
     if (status != ALV_OK) {
         alv_api_stop(api);
@@ -205,18 +233,27 @@ const char *alv_api_boot(const alv_api *api)
     return api->boot;
 }
 
+void alv_api_replied(alv_api *api, alv_reply_box *box)
+{
+    alv_desk_replied(api->desk, box);
+}
+
 void alv_api_peers_changed(alv_api *api)
 {
     alv_peers_refresh_soon(api->peers);
 }
 
-/* The order: 1. no new work; 2. what waits and what is forwarded is answered, peers are told goodbye
- * and watches end, so that no exchange is deferred and no stream open any more; 3. the answers go out and
- * the server ends; 4. nobody is left to use the rest. */
+/* The order: 1. no new commands, and replies to those under way are waited for, which come over HTTP;
+ * 2. no new work; 3. what waits and what is forwarded is answered, peers are told goodbye
+ * and watches end, so that no exchange is deferred and no stream open any more; 4. the answers go out and the server ends;
+ * 5. nobody is left to use the rest. */
 void alv_api_stop(alv_api *api)
 {
     if (api == NULL) {
         return;
+    }
+    if (api->desk != NULL) {
+        alv_desk_stop(api->desk);
     }
     if (api->server != NULL) {
         alv_http_server_refuse(api->server);
@@ -236,6 +273,11 @@ void alv_api_stop(alv_api *api)
     alv_http_server_stop(api->server);
     alv_ask_free(api->ask);
     alv_http_client_free(api->client);
+    alv_desk_free(api->desk);
+    if (api->log != NULL) {
+        api->log->ops->close(api->log);
+    }
+    alv_read_floor_free(api->floor);
     alv_peer_monitor_free(api->monitor);
     alv_watch_hub_free(api->watch);
     alv_peers_free(api->peers);

@@ -1,6 +1,8 @@
 /* api.h — the HTTP API of a node: starts and stops what stands behind it.
  *
  *     GET /v1/entities/{key}   state of an entity, from whichever node owns it
+ *     POST /v1/entities/{key}/commands   a command, answered once it is committed
+ *     POST /v1/replies         for the other nodes: see desk.h
  *     GET /v1/watch            committed changes as they come, of all shards
  *     GET /v1/shards           what this node knows of every shard
  *     GET /v1/cluster          the nodes of the group, who is heard, who would take over
@@ -10,8 +12,8 @@
  *     GET /metrics             for Prometheus: see metrics.h
  *
  * Why:    programs and peers ask a node over HTTP; a request may come to any node.
- * Thread: start, stop: main. The rest as each says. It runs six threads: the server's, http-ask,
- *         http-client, peers, watch and (with failover.evict) peer-monitor.
+ * Thread: start, stop: main. The rest as each says. It runs seven threads: the server's, http-ask,
+ *         http-desk, http-client, peers, watch and (with failover.evict) peer-monitor.
  * Owns:   its threads and sockets. What it is given is borrowed and must outlive it.
  * Fails:  ALV_REJECT: http.listen cannot be used; ALV_FATAL.
  * Limits: http_limits.h.
@@ -29,6 +31,7 @@
 #include "processor/directory.h"
 #include "processor/meter.h"
 #include "processor/registry.h"
+#include "processor/reply_box.h"
 #include "statestore/store.h"
 #include "topics/log_port.h"
 
@@ -36,7 +39,8 @@ typedef struct alv_api alv_api;
 
 typedef struct alv_api_options {
     const alv_settings *settings;
-    const alv_config *config; /* for asking Kafka about the group; unused when `members` is set */
+    const alv_config *config; /* for asking Kafka about the group and sending commands */
+    alv_log_port *log;        /* where commands go instead; NULL with `members` set: nowhere */
     alv_store *store;
     const alv_directory *directory;
     const alv_registry *registry;
@@ -52,7 +56,7 @@ typedef struct alv_api_options {
     bool (*checkpoints)(void *payload, alv_checkpointer_status *out_status, int64_t *out_positions);
     void *checkpoints_payload;
 
-    alv_peers_source members; /* NULL = ask Kafka */
+    alv_peers_source members; /* NULL = ask Kafka, and send commands there */
     void *members_payload;
 
     /* With failover.evict: a node was found dead; and that verdict is over. On the monitor's
@@ -85,11 +89,15 @@ const char *alv_api_advertise(const alv_api *api);
  * @thread any */
 const char *alv_api_boot(const alv_api *api);
 
+/* Takes the content of `box`, as alv_lane_options.replied says. @thread lane @blocks no */
+void alv_api_replied(alv_api *api, alv_reply_box *box);
+
 /* Shards have moved: ask the group soon who holds what. @thread any @blocks no */
 void alv_api_peers_changed(alv_api *api);
 
 /* Answers what is under way (what waits gets 503), ends the threads, frees everything. Nobody may
- * call alv_api_peers_changed any more. Blocks up to ALV_HTTP_DRAIN_MS + ALV_PEERS_CALL_MS. NULL is
+ * call alv_api_peers_changed or alv_api_replied any more. Blocks up to ALV_HTTP_COMMANDS_DRAIN_MS +
+ * ALV_HTTP_DRAIN_MS + ALV_PEERS_CALL_MS. NULL is
  * fine. */
 void alv_api_stop(alv_api *api);
 

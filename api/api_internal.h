@@ -9,10 +9,12 @@
 
 #include "api/api.h"
 #include "api/ask.h"
+#include "api/desk.h"
 #include "api/http_client.h"
 #include "api/http_server.h"
 #include "api/peer_monitor.h"
 #include "api/peers.h"
+#include "api/read_floor.h"
 #include "api/watch_hub.h"
 
 struct alv_api {
@@ -23,6 +25,9 @@ struct alv_api {
     alv_group_view *group; /* NULL when the members come from elsewhere */
     alv_peers *peers;
     alv_http_client *client;
+    alv_log_port *log; /* opened here; NULL when it is the caller's, or there is none */
+    alv_read_floor *floor;
+    alv_desk *desk;
     alv_ask *ask;
     alv_peer_monitor *monitor; /* NULL without failover.evict */
     alv_watch_hub *watch;

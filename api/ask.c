@@ -25,6 +25,7 @@ typedef struct ask_request {
     int32_t shard;
     bool forwarded; /* to us, by another node */
     bool deferred;
+    int64_t floor; /* answers that are older do not count (I4) */
     int64_t hold_until_us;
     char asked[256];          /* the owner's address that was tried last; empty at first */
     int64_t ask_again_us;     /* when that address may be tried again */
@@ -50,6 +51,9 @@ typedef enum ask_step {
 
 static void ask_finish(ask_request *request, alv_answer *answer)
 {
+    if (answer->position > 0) {
+        alv_read_floor_raise(request->ask->options.floor, request->shard, answer->position);
+    }
     alv_exchange_answer(request->exchange, answer);
     alv_bytes_done(&request->key);
     alv_free(request);
@@ -122,6 +126,7 @@ static alv_status ask_read(const ask_request *request, alv_answer *answer, alv_e
     } else if (status == ALV_OK) {
         alv_answer_set_problem(answer, 404, "there is no entity %.*s", (int)key.size, key.data);
     }
+    answer->position = status == ALV_OK ? position.changelog : 0;
     alv_bytes_done(&state);
     return status;
 }
@@ -138,12 +143,13 @@ static bool ask_is_active(const ask_request *request)
 }
 
 /* False when the shard was taken away while it was read: what was read may be a store that is being
- * wiped or restored for its next time here. */
+ * wiped or restored for its next time here. Also when it is older than what was shown before: then the
+ * shard has long been elsewhere, and this node will hear of it. */
 static bool ask_answer_here(const ask_request *request, alv_answer *answer)
 {
     alv_error err = ALV_ERROR_NONE;
     alv_status status = ask_read(request, answer, &err);
-    if (!ask_is_active(request)) {
+    if (!ask_is_active(request) || (status == ALV_OK && answer->position < request->floor)) {
         alv_answer_done(answer);
         return false;
     }
@@ -176,7 +182,8 @@ static void ask_forwarded(void *payload, alv_status status, alv_answer *answer,
 {
     ask_request *request = payload;
     alv_ask *ask = request->ask;
-    bool failed = status != ALV_OK || answer->status == 503;
+    bool is_old = answer->position > 0 && answer->position < request->floor;
+    bool failed = status != ALV_OK || answer->status == 503 || is_old;
     int64_t now_us = ask_now_us(ask);
     if (failed) {
         alv_peers_refresh_soon(ask->options.peers);
@@ -185,6 +192,10 @@ static void ask_forwarded(void *payload, alv_status status, alv_answer *answer,
         alv_answer_done(answer);
         request->ask_again_us = now_us + ALV_HTTP_FORWARD_AGAIN_MS * 1000;
         ask_hold(request);
+    } else if (is_old) {
+        alv_answer_set_problem(answer, 503, "what %s has of shard %d is older than what was shown",
+                               request->asked, (int)request->shard);
+        ask_finish(request, answer);
     } else if (status == ALV_OK) {
         ask_finish(request, answer);
     } else {
@@ -384,6 +395,7 @@ void alv_ask_entity(alv_ask *ask, alv_exchange *exchange, alv_view encoded_key)
     }
     request->shard = alv_partitioner_shard(alv_bytes_view(&request->key),
                                            alv_directory_shard_count(ask->options.directory));
+    request->floor = alv_read_floor_get(ask->options.floor, request->shard);
     if (ask_proceed(request)) {
         return;
     }

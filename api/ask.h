@@ -14,8 +14,9 @@
  *                              stopped                   503
  *                              being restored            wait
  *   not here, and the request  was forwarded to us       503 (the sender knows what to do)
- *                              its owner is known        forward: pass its answer on;
- *                                                        none or 503: ask for peers again, wait
+ *                              its owner is known        forward: pass its answer on; none, 503 or
+ *                                                        one that is too old (read_floor.h): ask for
+ *                                                        peers again, wait
  *                              nobody, or we are said to,
  *                              or its node is silent     ask for peers again, wait
  */
@@ -25,6 +26,7 @@
 #include "api/exchange.h"
 #include "api/http_client.h"
 #include "api/peers.h"
+#include "api/read_floor.h"
 #include "base/clock.h"
 #include "processor/directory.h"
 #include "processor/registry.h"
@@ -43,6 +45,7 @@ typedef struct alv_ask_options {
     const alv_clock *clock;
     alv_peers *peers;
     alv_http_client *client;
+    alv_read_floor *floor;
 } alv_ask_options;
 
 /* ALV_FATAL. */

@@ -124,6 +124,24 @@ static_assert(ALV_HTTP_STREAM_BYTES_MAX > 2 * ALV_PEER_LINE_BYTES_MAX, "a line f
 #define ALV_PEERS_GAP_MS 100
 #define ALV_PEERS_CALL_MS 2000
 
+/* Commands that wait for their reply at a time; more get 429. How long each waits: longer than a message
+ * may take to be written (so its fate is known by then) and a failover to be over. */
+#define ALV_HTTP_COMMANDS_MAX 1024
+#define ALV_HTTP_COMMAND_WAIT_MS 10000
+static_assert(ALV_HTTP_COMMAND_WAIT_MS > ALV_MESSAGE_TIMEOUT_MS, "written or not: we know");
+
+/* Replies on their way to another node: bytes per request, tries, and what may wait in all. A member is
+ * remembered for longer than anybody waits. */
+#define ALV_HTTP_REPLIES_BYTES_MAX (2 * 1024 * 1024)
+#define ALV_HTTP_REPLIES_AGAIN_MS 50
+#define ALV_HTTP_REPLIES_WAITING_MAX 256
+#define ALV_PEERS_REMEMBER_MS 60000
+static_assert(ALV_HTTP_REPLIES_BYTES_MAX > ALV_STATE_BYTES_MAX + 4096, "every reply can be sent");
+static_assert(ALV_PEERS_REMEMBER_MS > ALV_HTTP_COMMAND_WAIT_MS, "who waits is remembered");
+
+/* A clean stop waits this long for replies to commands that other nodes execute. */
+#define ALV_HTTP_COMMANDS_DRAIN_MS 2000
+
 /* A clean stop waits this long for answers that are on their way to slow clients. */
 #define ALV_HTTP_DRAIN_MS 1000
 static_assert(ALV_HTTP_DRAIN_MS < ALV_STOP_TIMEOUT_MS, "the API is a small part of a stop");

@@ -23,6 +23,13 @@ typedef struct peers_picture {
     int32_t *owners; /* of each shard: index into `lanes`, or PEERS_NOBODY */
 } peers_picture;
 
+/* A node with an address, as it was heard of last. */
+typedef struct peers_node {
+    char node_id[256];
+    char address[ALV_PEER_ADDRESS_BYTES];
+    int64_t seen_ms;
+} peers_node;
+
 struct alv_peers {
     alv_peers_options options;
     pthread_t thread;
@@ -32,6 +39,8 @@ struct alv_peers {
     alv_backoff backoff;
     pthread_mutex_t lock; /* leaf; guards what follows */
     peers_picture *picture;
+    peers_node nodes[ALV_PEER_NODES_MAX];
+    size_t node_count;
     char **silent; /* node ids */
     size_t silent_count;
 };
@@ -128,23 +137,65 @@ static void picture_inherit(peers_picture *picture, const peers_picture *last, i
     }
 }
 
+/* ---- nodes ----------------------------------------------------------------------------------- */
+
+static size_t peers_find_node(const alv_peers *peers, alv_view node_id)
+{
+    size_t i = 0;
+    while (i < peers->node_count &&
+           !alv_view_equal(alv_view_of(peers->nodes[i].node_id), node_id)) {
+        i++;
+    }
+    return i;
+}
+
+/* The place of the one that was heard of longest ago. */
+static size_t peers_oldest_node(const alv_peers *peers)
+{
+    size_t oldest = 0;
+    for (size_t i = 1; i < peers->node_count; i++) {
+        oldest = peers->nodes[i].seen_ms < peers->nodes[oldest].seen_ms ? i : oldest;
+    }
+    return oldest;
+}
+
+/* With the lock held. */
+static void peers_remember(alv_peers *peers, const alv_peer *lane, int64_t now_ms)
+{
+    if (lane->address[0] == '\0') {
+        return;
+    }
+    size_t at = peers_find_node(peers, alv_view_of(lane->node_id));
+    if (at == peers->node_count) {
+        at = at < ALV_PEER_NODES_MAX ? peers->node_count++ : peers_oldest_node(peers);
+    }
+    peers_node *node = &peers->nodes[at];
+    memcpy(node->node_id, lane->node_id, sizeof node->node_id);
+    memcpy(node->address, lane->address, sizeof node->address);
+    node->seen_ms = now_ms;
+}
+
 /* ---- the thread ------------------------------------------------------------------------------ */
+
+static int64_t peers_now_ms(const alv_peers *peers)
+{
+    return alv_monotonic_us(peers->options.clock) / 1000;
+}
 
 static void peers_show(alv_peers *peers, const alv_members *members)
 {
     int32_t shard_count = peers->options.shard_count;
     peers_picture *picture = picture_of(members, shard_count);
     picture_inherit(picture, peers->picture, shard_count); /* only this thread replaces it */
+    int64_t now_ms = peers_now_ms(peers);
     peers_lock(peers);
     peers_picture *last = peers->picture;
     peers->picture = picture;
+    for (size_t i = 0; i < picture->lane_count; i++) {
+        peers_remember(peers, &picture->lanes[i], now_ms);
+    }
     peers_unlock(peers);
     picture_free(last);
-}
-
-static int64_t peers_now_ms(const alv_peers *peers)
-{
-    return alv_monotonic_us(peers->options.clock) / 1000;
 }
 
 /* Asks once; returns how long not to ask again, whoever wishes it. A failure is logged when it
@@ -260,6 +311,19 @@ bool alv_peers_owner(alv_peers *peers, int32_t shard, alv_peer *out)
     }
     peers_unlock(peers);
     return owner != PEERS_NOBODY;
+}
+
+bool alv_peers_address(alv_peers *peers, alv_view node_id, char out[ALV_PEER_ADDRESS_BYTES])
+{
+    int64_t since_ms = peers_now_ms(peers) - ALV_PEERS_REMEMBER_MS;
+    peers_lock(peers);
+    size_t at = peers_find_node(peers, node_id);
+    bool known = at < peers->node_count && peers->nodes[at].seen_ms >= since_ms;
+    if (known) {
+        memcpy(out, peers->nodes[at].address, ALV_PEER_ADDRESS_BYTES);
+    }
+    peers_unlock(peers);
+    return known;
 }
 
 size_t alv_peers_list(alv_peers *peers, alv_peer *out, size_t capacity)

@@ -38,9 +38,11 @@ typedef struct alv_peers_options {
 } alv_peers_options;
 
 /* A lane of some node, maybe of this one. */
+#define ALV_PEER_ADDRESS_BYTES 256
 typedef struct alv_peer {
     char node_id[256];
-    char address[256]; /* host:port of its API; empty when it has none that can be used */
+    char address
+        [ALV_PEER_ADDRESS_BYTES]; /* host:port of its API; empty when it has none that can be used */
     int32_t lane;
     bool silent; /* its node is not heard; filled by alv_peers_owner alone */
 } alv_peer;
@@ -50,6 +52,11 @@ alv_status alv_peers_start(const alv_peers_options *options, alv_peers **out, al
 
 /* The lane that holds `shard`; false when nobody is known to. @thread any @blocks no */
 bool alv_peers_owner(alv_peers *peers, int32_t shard, alv_peer *out);
+
+/* The address of a node that is a member, or was within ALV_PEERS_REMEMBER_MS: one that is stopping has
+ * left the group and still waits for answers. False when it has none or is not known; ask for a refresh
+ * then. @thread any @blocks no */
+bool alv_peers_address(alv_peers *peers, alv_view node_id, char out[ALV_PEER_ADDRESS_BYTES]);
 
 /* Copies up to `capacity` lanes of the group into `out`; the number there are. @thread any */
 size_t alv_peers_list(alv_peers *peers, alv_peer *out, size_t capacity);

@@ -7,6 +7,7 @@
 #include "api/api_internal.h"
 #include "api/guard.h"
 #include "api/health.h"
+#include "api/http_limits.h"
 #include "api/http_meter.h"
 #include "api/metrics.h"
 #include "api/peer_list.h"
@@ -19,6 +20,17 @@
 static void route_entity(alv_api *api, alv_exchange *exchange, alv_view key)
 {
     alv_ask_entity(api->ask, exchange, key);
+}
+
+static void route_command(alv_api *api, alv_exchange *exchange, alv_view key)
+{
+    alv_desk_command(api->desk, exchange, key);
+}
+
+static void route_replies(alv_api *api, alv_exchange *exchange, alv_view none)
+{
+    (void)none;
+    alv_desk_take_replies(api->desk, exchange);
 }
 
 static void route_shards(alv_api *api, alv_exchange *exchange, alv_view none)
@@ -90,6 +102,8 @@ static void route_metrics(alv_api *api, alv_exchange *exchange, alv_view none)
 
 static const alv_route routes_table[] = {
     {"GET", "/v1/entities/{key}", route_entity, 0},
+    {"POST", "/v1/entities/{key}/commands", route_command, ALV_COMMAND_BYTES_MAX},
+    {"POST", "/v1/replies", route_replies, ALV_HTTP_REPLIES_BYTES_MAX},
     {"GET", "/v1/watch", route_watch, 0},
     {"GET", "/v1/shards", route_shards, 0},
     {"GET", "/v1/cluster", route_cluster, 0},

@@ -51,6 +51,10 @@ static_assert(ALV_IDEMPOTENCY_KEY_BYTES_MAX > ALV_KEY_BYTES_MAX + 64, "<entity k
  * that nobody else is given its shards without it being told. */
 #define ALV_LANE_SILENT_MS 6000
 
+/* Replies that wait for the commit of their transaction; a lane that holds more commits at once. One
+ * reply is bounded like a state. */
+#define ALV_REPLY_BOX_BYTES_MAX (8 * 1024 * 1024)
+
 /* Inboxes between threads. Senders that find one full wait (see inbox.h): the receiver is behind. */
 #define ALV_INBOX_MESSAGES_MAX 4096
 

@@ -222,6 +222,7 @@ static alv_status replicator_use_survey(alv_replicator *replicator, replicator_j
         alv_restorer_plan(replicator->options.store, replicator->options.settings, job->shard,
                           survey, replicator_now_ms(replicator), &job->restore, err);
     if (status == ALV_OK) {
+        replicator_unassign(replicator, job->shard); /* of a job that was released a moment ago */
         status = replicator_assign(replicator, job, err);
     }
     job->reading = status == ALV_OK;

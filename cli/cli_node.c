@@ -148,6 +148,15 @@ static void run_assignment_changed(void *payload)
     }
 }
 
+/* On lane threads, as above. Without an API nobody waits here; another node may. */
+static void run_replied(void *payload, alv_reply_box *box)
+{
+    node_run *run = payload;
+    if (run->api != NULL) {
+        alv_api_replied(run->api, box);
+    }
+}
+
 static void run_log_start(const node_run *run)
 {
     const alv_settings *settings = run->settings;
@@ -173,6 +182,7 @@ static alv_status run_open_node(node_run *run, alv_error *err)
         .registry = run->registry,
         .clock = alv_clock_system(),
         .assignment_changed = run_assignment_changed,
+        .replied = run_replied,
         .payload = run,
     };
     return alv_node_open(&options, &run->node, err);

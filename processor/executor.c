@@ -110,6 +110,7 @@ static alv_status executor_bury(execution *run, alv_reason reason, const alv_err
         alv_dead_letter_build(executor->dead_letter, run->record, run->headers, run->header_count,
                               executor->commands_topic, reason, why->text);
     executor->counters.buried[reason]++;
+    alv_executor_reply_dead(run, reason, why);
     alv_status status = run->producer->ops->produce(run->producer, letter, err);
     if (status == ALV_REJECT) {
         alv_error_clear(err);
@@ -141,8 +142,7 @@ static alv_view *executor_header(execution *run, const char *name)
     return NULL;
 }
 
-/* Who set correlation-id and reply-to waits for a reply on the replies topic, under the correlation
- * id. */
+/* Who set correlation-id and reply-to waits for a reply, under the correlation id. */
 static void executor_read_headers(execution *run)
 {
     alv_log_port *log = run->executor->options.log;
@@ -156,37 +156,7 @@ static void executor_read_headers(execution *run)
     if (run->reply_to.data == NULL || run->correlation_id.size > ALV_KEY_BYTES_MAX) {
         run->correlation_id = ALV_VIEW_NONE;
     }
-}
-
-static alv_status executor_produce_reply(execution *run, const json_t *reply, alv_error *err)
-{
-    alv_bytes *scratch = &run->executor->scratch;
-    alv_bytes_clear(scratch);
-    alv_codec_encode(reply, scratch);
-    alv_header reply_to = {.name = ALV_HEADER_REPLY_TO, .value = run->reply_to};
-    alv_produce record = {.topic = ALV_TOPIC_REPLIES,
-                          .shard = -1,
-                          .key = run->correlation_id,
-                          .value = alv_bytes_view(scratch),
-                          .headers = &reply_to,
-                          .header_count = 1};
-    return run->producer->ops->produce(run->producer, &record, err);
-}
-
-/* A reply too large to be written must not stop the shard: the caller learns that it was. */
-static alv_status executor_reply(execution *run, const json_t *reply, alv_error *err)
-{
-    if (run->correlation_id.data == NULL || reply == NULL) {
-        return ALV_OK;
-    }
-    alv_status status = executor_produce_reply(run, reply, err);
-    if (status == ALV_REJECT) {
-        alv_error_clear(err);
-        json_t *excuse = json_pack("{s:s}", "error", "the reply is too large");
-        status = executor_produce_reply(run, excuse, err);
-        json_decref(excuse);
-    }
-    return status;
+    alv_executor_find_waiting_node(run);
 }
 
 /* What the command sends out, now that it is known to have taken hold (or to be rejected). One that was
@@ -207,7 +177,7 @@ static alv_status executor_send(execution *run, alv_error *err)
                                      .reply = run->reply};
         status = alv_outbox_answer(run->producer, &outcome, err);
     }
-    return status == ALV_OK ? executor_reply(run, run->reply, err) : status;
+    return status == ALV_OK ? alv_executor_reply(run, err) : status;
 }
 
 /* ---- the handler ------------------------------------------------------------------------------- */
@@ -405,6 +375,7 @@ static void execution_init(execution *run, alv_executor *executor, alv_shard *sh
     run->decoded = (alv_decoded){NULL, NULL};
     run->correlation_id = ALV_VIEW_NONE;
     run->reply_to = ALV_VIEW_NONE;
+    run->waiting_node = ALV_VIEW_NONE;
     run->from = ALV_VIEW_NONE;
     run->on_reply = ALV_VIEW_NONE;
     run->idempotency_key = ALV_VIEW_NONE;
@@ -463,6 +434,7 @@ void alv_executor_free(alv_executor *executor)
     alv_cache_free(executor->cache);
     alv_effects_free(executor->effects);
     alv_dead_letter_free(executor->dead_letter);
+    alv_reply_box_done(&executor->replies);
     alv_bytes_done(&executor->scratch);
     alv_free(executor);
 }
@@ -470,6 +442,11 @@ void alv_executor_free(alv_executor *executor)
 alv_cache *alv_executor_cache(alv_executor *executor)
 {
     return executor->cache;
+}
+
+alv_reply_box *alv_executor_replies(alv_executor *executor)
+{
+    return &executor->replies;
 }
 
 const alv_executor_counters *alv_executor_counters_get(const alv_executor *executor)

@@ -13,6 +13,7 @@
 #include "processor/command.h"
 #include "processor/crash_mark.h"
 #include "processor/registry.h"
+#include "processor/reply_box.h"
 #include "processor/shard.h"
 #include "topics/log_port.h"
 
@@ -39,6 +40,9 @@ alv_executor *alv_executor_new(const alv_executor_options *options);
 void alv_executor_free(alv_executor *executor);
 
 alv_cache *alv_executor_cache(alv_executor *executor);
+
+/* Replies of the open transaction that nodes wait for; the lane hands them on or clears them. */
+alv_reply_box *alv_executor_replies(alv_executor *executor);
 
 /* Borrowed; as of now. */
 const alv_executor_counters *alv_executor_counters_get(const alv_executor *executor);

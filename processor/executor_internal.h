@@ -1,5 +1,5 @@
-/* executor_internal.h — what executor.c (the way of a command) and executor_ledger.c (what was answered before,
- * timers) share.
+/* executor_internal.h — what executor.c (the way of a command), executor_reply.c (who waits for a reply) and
+ * executor_ledger.c (what was answered before, timers) share.
  */
 #ifndef ALV_PROCESSOR_EXECUTOR_INTERNAL_H
 #define ALV_PROCESSOR_EXECUTOR_INTERNAL_H
@@ -16,6 +16,7 @@ struct alv_executor {
     alv_cache *cache;
     alv_effects *effects;
     alv_dead_letter *dead_letter;
+    alv_reply_box replies;
     alv_bytes scratch; /* encoded states on their way in, replies on their way out */
     char commands_topic[ALV_TOPIC_NAME_BYTES];
     alv_executor_counters counters;
@@ -33,7 +34,8 @@ typedef struct execution {
     alv_decoded decoded;
     alv_view correlation_id; /* data NULL = nobody waits for a reply */
     alv_view reply_to;
-    alv_view from; /* these four: data NULL = there is no such header */
+    alv_view waiting_node; /* data NULL = the reply goes through the topic */
+    alv_view from;         /* these four: data NULL = there is no such header */
     alv_view on_reply;
     alv_view idempotency_key;
     bool is_repeated; /* the command was executed before: `reply` and `accepted` are of that time */
@@ -43,6 +45,17 @@ typedef struct execution {
     alv_header headers[ALV_HEADERS_MAX];
     size_t header_count;
 } execution;
+
+/* executor_reply.c */
+
+/* Sets `waiting_node` when reply-to names one. The headers have been read. */
+void alv_executor_find_waiting_node(execution *run);
+
+/* Tells whoever waits what became of the command; nothing leaves before the commit (I4). */
+alv_status alv_executor_reply(execution *run, alv_error *err);
+
+/* Tells the node that waits, if one does, that the command is a dead letter. */
+void alv_executor_reply_dead(execution *run, alv_reason reason, const alv_error *why);
 
 /* executor_ledger.c */
 

@@ -43,12 +43,32 @@ static void lane_after_end(alv_lane *lane)
     }
 }
 
+/* The commands are committed: now, and not before, those who wait may know (I1, I4, I7). Shards are all
+ * still here: what leaves takes its replies along, see alv_rebalance_revoked. */
+static void lane_reply(alv_lane *lane)
+{
+    alv_reply_box *box = alv_executor_replies(lane->executor);
+    if (box->count == 0) {
+        return;
+    }
+    for (size_t i = 0; i < box->count; i++) {
+        const alv_shard *shard = lane->shards[alv_reply_box_get(box, i).shard];
+        ALV_ASSERT(shard != NULL && !shard->touched);
+        alv_reply_box_set_position(box, i, &shard->reached);
+    }
+    if (lane->options.replied != NULL) {
+        lane->options.replied(lane->options.payload, box);
+    }
+    alv_reply_box_clear(box);
+}
+
 void alv_lane_rollback(alv_lane *lane)
 {
     if (alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_OPEN) {
         alv_transaction_rollback(lane->transaction);
         alv_lane_meter_dropped(&lane->meter, alv_executor_counters_get(lane->executor));
     }
+    alv_reply_box_clear(alv_executor_replies(lane->executor));
     lane_after_end(lane);
 }
 
@@ -60,7 +80,11 @@ static alv_status lane_react(alv_lane *lane, alv_status status, const alv_error 
         alv_lane_meter_committed(&lane->meter, counters, alv_now_ms(lane->options.clock));
         alv_executor_set_careful(lane->executor, false);
         alv_backoff_succeeded(&lane->retrying);
+        lane_reply(lane);
         return ALV_OK;
+    }
+    if (alv_transaction_state_get(lane->transaction) != ALV_TRANSACTION_UNCERTAIN) {
+        alv_reply_box_clear(alv_executor_replies(lane->executor));
     }
     lane_after_end(lane);
     if (alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_IDLE) {
@@ -237,7 +261,8 @@ static bool lane_is_full(const alv_lane *lane, size_t index)
 {
     const alv_settings *settings = lane->options.settings;
     size_t commands = alv_transaction_commands(lane->transaction);
-    if ((int64_t)commands >= settings->commit_commands_max) {
+    if ((int64_t)commands >= settings->commit_commands_max ||
+        alv_executor_replies(lane->executor)->bytes.size > ALV_REPLY_BOX_BYTES_MAX) {
         return true;
     }
     return index % LANE_CLOCK_EVERY == 0 && commands > 0 &&

@@ -29,6 +29,7 @@
 #include "processor/directory.h"
 #include "processor/meter.h"
 #include "processor/registry.h"
+#include "processor/reply_box.h"
 #include "statestore/store.h"
 #include "topics/log_port.h"
 
@@ -47,6 +48,10 @@ typedef struct alv_lane_options {
     alv_checkpointer *checkpointer; /* NULL = no checkpoints */
     alv_crash_mark *crash_mark;     /* NULL = crashes are not counted */
     alv_meter *meter;
+
+    /* Replies of commands that are committed and stored, for nodes that wait (I7); whoever is told takes
+     * the content of the box, else it is cleared. On the lane's thread; must not block. NULL = nobody. */
+    void (*replied)(void *payload, alv_reply_box *box);
 
     /* On the lane's thread; must not block. */
     void (*assignment_changed)(void *payload);

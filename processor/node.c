@@ -202,6 +202,14 @@ static void node_assignment_changed(void *payload)
     node_ring();
 }
 
+static void node_replied(void *payload, alv_reply_box *box)
+{
+    alv_node *node = payload;
+    if (node->options.replied != NULL) {
+        node->options.replied(node->options.payload, box);
+    }
+}
+
 static alv_status node_start_replicator(alv_node *node, alv_error *err)
 {
     const alv_replicator_options options = {.log = node->log,
@@ -252,6 +260,7 @@ static void node_start_lanes(alv_node *node)
                                           .checkpointer = node->checkpointer,
                                           .crash_mark = node->crash_mark,
                                           .meter = node->meter,
+                                          .replied = node_replied,
                                           .assignment_changed = node_assignment_changed,
                                           .ended = node_lane_ended,
                                           .payload = node};

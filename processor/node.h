@@ -19,6 +19,7 @@
 #include "processor/directory.h"
 #include "processor/meter.h"
 #include "processor/registry.h"
+#include "processor/reply_box.h"
 #include "topics/kafka.h"
 #include "topics/log_port.h"
 
@@ -31,6 +32,9 @@ typedef struct alv_node_options {
 
     /* Called on lane threads after every change of assignment; must not block. May be NULL. */
     void (*assignment_changed)(void *payload);
+
+    /* As alv_lane_options.replied. May be NULL. */
+    void (*replied)(void *payload, alv_reply_box *box);
     void *payload;
 } alv_node_options;
 

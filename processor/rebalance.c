@@ -206,6 +206,7 @@ static void rebalance_release(alv_lane *lane, alv_shard *shard)
 {
     if (shard->active) {
         alv_transaction_forget(lane->transaction, shard);
+        alv_reply_box_drop_shard(alv_executor_replies(lane->executor), shard->number);
         rebalance_leave_active(lane, shard);
     }
     if (shard->claimed) {

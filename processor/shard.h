@@ -21,6 +21,7 @@ typedef struct alv_shard {
     int64_t committed_offset; /* the next command by what is certainly committed */
 
     alv_position position; /* what the store has */
+    alv_position reached;  /* what the last commit led to; the store has less when it failed */
     alv_overlay overlay;   /* what the open transaction changed */
     int64_t commands;      /* executed in the open transaction */
     bool claimed;          /* its row in the directory, and so its store, are this lane's */

@@ -239,6 +239,7 @@ static void transaction_finish_shard(alv_transaction *transaction, alv_shard *sh
     alv_status status = store->ops->apply(store, shard->number, shard->overlay.writes,
                                           shard->overlay.write_count, &position, &err);
     int64_t commands = shard->commands;
+    shard->reached = position;
     shard->committed_offset = shard->next_offset;
     shard->commands = 0;
     shard->touched = false;

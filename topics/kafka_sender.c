@@ -16,6 +16,7 @@ typedef struct kafka_sender {
     const alv_kafka *log;
     alv_kafka_client client;
     alv_kafka_targets targets;
+    rd_kafka_queue_t *queue; /* where serve waits */
 } kafka_sender;
 
 /* Travels with a record and comes back in its delivery report. */
@@ -51,6 +52,10 @@ static void sender_on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message
         return;
     }
     alv_status status = sender_status(message->err);
+    if (status == ALV_RETRY &&
+        rd_kafka_message_status(message) != RD_KAFKA_MSG_STATUS_NOT_PERSISTED) {
+        status = ALV_ABORT;
+    }
     ticket->sent(ticket->payload, status, message->partition,
                  status == ALV_OK && message->offset >= 0 ? message->offset : ALV_OFFSET_NONE,
                  status == ALV_OK ? NULL : rd_kafka_err2str(message->err));
@@ -95,6 +100,12 @@ static void sender_serve(alv_sender *base, int timeout_ms)
     rd_kafka_poll(((kafka_sender *)base)->client.rk, timeout_ms);
 }
 
+/* A yield that nobody waits for makes one later serve return early, which does no harm. */
+static void sender_wake(alv_sender *base)
+{
+    rd_kafka_queue_yield(((kafka_sender *)base)->queue);
+}
+
 static alv_status sender_flush(alv_sender *base, int timeout_ms, alv_error *err)
 {
     kafka_sender *sender = (kafka_sender *)base;
@@ -113,6 +124,7 @@ static void sender_close(alv_sender *base)
     kafka_sender *sender = (kafka_sender *)base;
     (void)rd_kafka_flush(sender->client.rk, CLOSE_FLUSH_MS);
     alv_kafka_targets_done(&sender->targets);
+    rd_kafka_queue_destroy(sender->queue);
     alv_kafka_client_close(&sender->client);
     alv_free(sender);
 }
@@ -120,6 +132,7 @@ static void sender_close(alv_sender *base)
 static const alv_sender_ops sender_ops = {
     .send = sender_send,
     .serve = sender_serve,
+    .wake = sender_wake,
     .flush = sender_flush,
     .close = sender_close,
 };
@@ -142,6 +155,7 @@ alv_status alv_kafka_sender_open(alv_log_port *log, const char *name, alv_sender
         alv_free(sender);
         return status;
     }
+    sender->queue = rd_kafka_queue_get_main(sender->client.rk);
     *out = &sender->base;
     return ALV_OK;
 }

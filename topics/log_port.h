@@ -211,7 +211,9 @@ struct alv_reader {
 
 /* ---- sender ---------------------------------------------------------------------------------- */
 
-/* Called on the sender's thread inside `serve` or `flush`, once per sent record. */
+/* Called on the sender's thread inside `serve`, `flush` or `close`, once per sent record. ALV_OK: it is
+ * in the log; ALV_REJECT: the log will never take it; ALV_RETRY: it was not written; ALV_ABORT: nobody
+ * knows whether it was. */
 typedef void (*alv_sent)(void *payload, alv_status status, int32_t shard, int64_t offset,
                          const char *error_text);
 
@@ -222,6 +224,9 @@ typedef struct alv_sender_ops {
 
     /* Runs callbacks of records that were acknowledged; waits up to `timeout_ms` for the first. */
     void (*serve)(alv_sender *sender, int timeout_ms);
+
+    /* Ends a serve that waits. Any thread. */
+    void (*wake)(alv_sender *sender);
 
     /* Waits until all is acknowledged or `timeout_ms` have passed: ALV_RETRY. */
     alv_status (*flush)(alv_sender *sender, int timeout_ms, alv_error *err);

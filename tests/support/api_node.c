@@ -21,11 +21,15 @@ static void api_node_handle(const json_t *state, const alv_command *command, int
     (void)effects;
 }
 
-static const alv_command_row api_node_rows[] = {{.name = "touch", .handler = api_node_handle}};
+static const alv_command_row api_node_rows[] = {
+    {.name = "touch", .handler = api_node_handle},
+    {.name = "add",
+     .handler = api_node_handle,
+     .fields = {ALV_REQUIRED("amount", ALV_FIELD_POSITIVE)}}};
 static const alv_behavior api_node_user = {ALV_BEHAVIOR_HEAD, .type = "user",
-                                           .commands = api_node_rows, .command_count = 1};
+                                           .commands = api_node_rows, .command_count = 2};
 static const alv_behavior api_node_transfer = {ALV_BEHAVIOR_HEAD, .type = "transfer",
-                                               .commands = api_node_rows, .command_count = 1};
+                                               .commands = api_node_rows, .command_count = 2};
 
 static bool api_node_ready(void *payload, char *why, size_t size)
 {
@@ -39,6 +43,7 @@ static void api_node_start(alv_api_node *node, alv_fake_group *group)
 {
     alv_api_options options = {
         .settings = &node->settings,
+        .log = node->log,
         .store = node->store,
         .directory = node->directory,
         .registry = node->registry,
@@ -66,9 +71,16 @@ static void api_node_fill(alv_api_node *node)
 
 void alv_api_node_open(alv_api_node *node, const char *node_id, alv_fake_group *group)
 {
+    alv_api_node_open_sending(node, node_id, group, NULL);
+}
+
+void alv_api_node_open_sending(alv_api_node *node, const char *node_id, alv_fake_group *group,
+                               alv_log_port *log)
+{
     *node = (alv_api_node){.settings = {.node_id = node_id,
                                         .http_listen = "127.0.0.1:0",
-                                        .tombstone_retention_ms = API_NODE_RETENTION_MS}};
+                                        .tombstone_retention_ms = API_NODE_RETENTION_MS},
+                           .log = log};
     api_node_fill(node);
     api_node_start(node, group);
 }

@@ -30,6 +30,7 @@ typedef struct alv_api_node {
     alv_directory *directory;
     alv_registry *registry;
     alv_api *api;
+    alv_log_port *log;     /* where its commands go; NULL = nowhere */
     const char *not_ready; /* why /readyz says no; NULL = ready */
 } alv_api_node;
 
@@ -39,6 +40,10 @@ void alv_api_node_open(alv_api_node *node, const char *node_id, alv_fake_group *
 /* The same with other settings, which are copied; node_id and http_listen must be among them. */
 void alv_api_node_open_with(alv_api_node *node, const alv_settings *settings,
                             alv_fake_group *group);
+
+/* The same, with a log that takes commands; borrowed. */
+void alv_api_node_open_sending(alv_api_node *node, const char *node_id, alv_fake_group *group,
+                               alv_log_port *log);
 
 /* The same, with failover.evict. */
 void alv_api_node_open_watching(alv_api_node *node, const char *node_id, alv_fake_group *group,

@@ -137,6 +137,33 @@ alv_http_result alv_http_call_as(const alv_http_identity *identity, const char *
     return result;
 }
 
+alv_http_result alv_http_post(CURL *curl, const char *address, const char *path, const char *body,
+                              const char *const *headers)
+{
+    alv_http_result result = {.status = 0};
+    CURL *own = curl == NULL ? curl_easy_init() : NULL;
+    CURL *used = curl != NULL ? curl : own;
+    struct curl_slist *list = NULL;
+    bool typed = false;
+    for (size_t i = 0; headers != NULL && headers[i] != NULL; i++) {
+        list = curl_slist_append(list, headers[i]);
+        typed = typed || strncasecmp(headers[i], "Content-Type:", 13) == 0;
+    }
+    if (!typed)
+        list = curl_slist_append(list, "Content-Type: application/json");
+    char *url = alv_format("http://%s%s", address, path);
+    curl_easy_reset(used);
+    curl_easy_setopt(used, CURLOPT_URL, url);
+    curl_easy_setopt(used, CURLOPT_HTTPHEADER, list);
+    curl_easy_setopt(used, CURLOPT_POSTFIELDS, body);
+    http_call_set_up(used, "POST", &result);
+    http_call_perform(used, &result);
+    alv_free(url);
+    curl_easy_cleanup(own);
+    curl_slist_free_all(list);
+    return result;
+}
+
 void alv_http_result_done(alv_http_result *result)
 {
     alv_bytes_done(&result->body);

@@ -8,11 +8,31 @@
 #include "behaviors/builtin.h"
 #include "statestore/codec.h"
 #include "topics/partitioner.h"
+#include "topics/schema.h"
 
 static void world_assignment_changed(void *payload)
 {
     alv_sim_world *world = payload;
     world->assignment_changes++;
+}
+
+static bool world_is_early(alv_sim_world *world, const alv_result *reply)
+{
+    alv_position stored = ALV_POSITION_START;
+    alv_status status = world->memory->ops->position(world->memory, reply->shard, &stored, NULL);
+    ALV_ASSERT(status == ALV_OK);
+    return alv_sim_log_committed(world->log, reply->shard) <= reply->offset ||
+           stored.commands <= reply->offset || !alv_position_covers(&stored, &reply->position);
+}
+
+static void world_replied(void *payload, alv_reply_box *box)
+{
+    alv_sim_world *world = payload;
+    for (size_t i = 0; i < box->count; i++) {
+        alv_result reply = alv_reply_box_get(box, i);
+        alv_reply_box_add(&world->replies, &reply);
+        world->replies_early += world_is_early(world, &reply);
+    }
 }
 
 static void world_lane_ended(void *payload, const alv_error *error)
@@ -56,6 +76,7 @@ static void world_start(alv_sim_world *world)
                                    .replicator = world->replicator,
                                    .crash_mark = world->crash_mark,
                                    .meter = world->meter,
+                                   .replied = world_replied,
                                    .assignment_changed = world_assignment_changed,
                                    .ended = world_lane_ended,
                                    .payload = world};
@@ -111,6 +132,7 @@ void alv_sim_world_init_with(alv_sim_world *world, const char *const *assignment
 void alv_sim_world_done(alv_sim_world *world)
 {
     world_stop(world);
+    alv_reply_box_done(&world->replies);
     world->store->ops->close(world->store);
     alv_sim_log_free(world->log);
     alv_registry_free(world->registry);
@@ -168,6 +190,18 @@ void alv_sim_world_pass(alv_sim_world *world, int64_t ms)
 {
     alv_manual_clock_advance(&world->clock, ms);
     alv_sim_log_set_time(world->log, alv_now_ms(&world->clock.clock));
+}
+
+int32_t alv_sim_world_send_waiting(alv_sim_world *world, const char *key, const char *command,
+                                   const char *id)
+{
+    const alv_header headers[] = {
+        {ALV_HEADER_REPLY_TO, ALV_VIEW(ALV_REPLY_TO_NODE "node-b")},
+        {ALV_HEADER_CORRELATION_ID, alv_view_of(id)},
+    };
+    int32_t shard = alv_partitioner_shard(alv_view_of(key), ALV_SIM_SHARDS);
+    (void)alv_sim_log_append(world->log, ALV_TOPIC_COMMANDS, shard, key, command, headers, 2);
+    return shard;
 }
 
 static int64_t world_balance(alv_view encoded)

@@ -27,6 +27,8 @@ typedef struct alv_sim_world {
     alv_crash_mark *crash_mark; /* borrowed */
     alv_lane *lane;
     int assignment_changes;
+    alv_reply_box replies; /* all that the lane handed on, in order */
+    int replies_early;     /* of these, before commit and store had what they tell (I4, I7) */
 } alv_sim_world;
 
 /* `assignments` ("key=value", NULL-terminated list, may be NULL) go into the configuration. */
@@ -52,6 +54,10 @@ void alv_sim_world_crash(alv_sim_world *world, size_t applies);
 
 /* Sends a command to the shard its key belongs to; the shard. */
 int32_t alv_sim_world_send(alv_sim_world *world, const char *key, const char *command);
+
+/* The same for a node that waits for the reply under `id`. */
+int32_t alv_sim_world_send_waiting(alv_sim_world *world, const char *key, const char *command,
+                                   const char *id);
 
 /* The "balance" of a user in the store (-1 = no such entity) and by the changelog's last record. */
 int64_t alv_sim_world_stored_balance(alv_sim_world *world, const char *key);

@@ -277,6 +277,22 @@ static void restore__that_is_released_does_not_answer(void **state)
     assert_int_equal(f->ticket, 2);
 }
 
+/* A shard may leave and come back between two looks of the replicator at its table. */
+static void restore__of_a_shard_that_was_let_go_of_a_moment_ago(void **state)
+{
+    fixture *f = *state;
+    log_states(f, 0, 10);
+    set_standby(f, true);
+    turns(f, 5);
+    alv_replicator_release(f->replicator, 0);
+    log_states(f, 10, 12);
+    restore(f, 1);
+    turns(f, 5);
+    assert_int_equal(f->answers, 1);
+    assert_int_equal(f->status, ALV_OK);
+    assert_stored(f, "m:1", "{\"n\":11}");
+}
+
 /* ---- standbys ------------------------------------------------------------------------------------ */
 
 static void standby__follows_the_changelog(void **state)
@@ -383,6 +399,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(restore__refuses_a_ledger_that_holds_something_else, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(restore__that_is_released_does_not_answer, setup, teardown),
+        cmocka_unit_test_setup_teardown(restore__of_a_shard_that_was_let_go_of_a_moment_ago, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(standby__follows_the_changelog, setup, teardown),
         cmocka_unit_test_setup_teardown(standby__is_promoted_without_reading_twice, setup,
                                         teardown),
