@@ -66,6 +66,8 @@ static void metrics_commands(const alv_meter *meter, alv_exposition *page)
     metrics_counter(page, "alluvium_commands_repeated_total",
                     "Commands answered as before, because their idempotency key was known.",
                     &meter->repeated);
+    metrics_counter(page, "alluvium_timers_fired_total",
+                    "Timers that fired; they count as commands too.", &meter->timers);
     alv_exposition_family(page, COUNTER, "alluvium_dead_letters_total",
                           "Records that could not be processed, by reason.");
     for (int reason = ALV_REASON_NONE + 1; reason < ALV_REASON_COUNT; reason++) {

@@ -1,9 +1,11 @@
 #include "behaviors/builtin.h"
 
+#include "behaviors/transfer.h"
 #include "behaviors/user.h"
 
 static const alv_behavior *const builtin_behaviors[] = {
     &alv_user_behavior,
+    &alv_transfer_behavior,
 };
 
 alv_status alv_builtin_register(alv_registry *registry, alv_error *err)

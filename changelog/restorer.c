@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/fault.h"
 #include "base/logger.h"
+#include "statestore/ledger.h"
 #include "topics/schema.h"
 
 /* How long one wait for a stable offset may hold up the other restores. */
@@ -173,34 +174,101 @@ static void restorer_pass(alv_position *position, const alv_record *record)
     *offset = record->offset + 1;
 }
 
+/* Room for what a batch of records becomes: each at most one write, an index entry that goes and one that
+ * comes. */
+typedef struct restorer_writes {
+    alv_store_write items[3 * ALV_RESTORE_RECORDS_MAX];
+    size_t count;
+    alv_bytes index_keys; /* keys of index entries, back to back, */
+    alv_bytes former;     /* scratch */
+} restorer_writes;
+
+/* An entry of the index of timers; `keys` moves while it grows, so the pointer is set at the end. */
+static void restorer_add_index(restorer_writes *writes, int64_t due_ms, alv_view entity_key,
+                               bool put)
+{
+    size_t begin = writes->index_keys.size;
+    alv_store_timer_key(due_ms, entity_key, &writes->index_keys);
+    writes->items[writes->count++] =
+        (alv_store_write){.kind = ALV_STORE_TIMER,
+                          .key = {NULL, writes->index_keys.size - begin},
+                          .value = put ? ALV_VIEW("") : ALV_VIEW_NONE};
+}
+
+/* The index follows the ledger. An entry that is left over does no harm (it is a hint), so a record that comes
+ * twice within a batch need not be thought of. */
+static alv_status restorer_index(alv_store *store, const alv_record *record,
+                                 restorer_writes *writes, alv_error *err)
+{
+    bool found = false;
+    alv_status status = store->ops->get(store, record->shard, ALV_STORE_LEDGER, record->key, &found,
+                                        &writes->former, err);
+    if (status != ALV_OK) {
+        return status;
+    }
+    int64_t before_ms =
+        found ? alv_ledger_peek_due(alv_bytes_view(&writes->former)) : ALV_DUE_NEVER;
+    int64_t due_ms = alv_ledger_peek_due(record->value);
+    if (before_ms != due_ms && before_ms != ALV_DUE_NEVER) {
+        restorer_add_index(writes, before_ms, record->key, false);
+    }
+    if (due_ms != ALV_DUE_NEVER) {
+        restorer_add_index(writes, due_ms, record->key, true);
+    }
+    return ALV_OK;
+}
+
+static alv_status restorer_take(alv_restore *restore, alv_store *store, const alv_record *record,
+                                restorer_writes *writes, alv_error *err)
+{
+    ALV_ASSERT(record->shard == restore->shard);
+    restorer_pass(&restore->position, record);
+    if (restorer_is_position(record)) {
+        return restorer_take_position(restore, record, err);
+    }
+    if (record->key.data == NULL) {
+        return ALV_OK;
+    }
+    bool is_changelog = record->topic == ALV_TOPIC_CHANGELOG;
+    writes->items[writes->count++] =
+        (alv_store_write){.kind = is_changelog ? ALV_STORE_STATE : ALV_STORE_LEDGER,
+                          .key = record->key,
+                          .value = record->value};
+    return is_changelog ? ALV_OK : restorer_index(store, record, writes, err);
+}
+
+static void restorer_place_index(restorer_writes *writes)
+{
+    const char *at = writes->index_keys.data;
+    for (size_t i = 0; i < writes->count; i++) {
+        if (writes->items[i].kind == ALV_STORE_TIMER) {
+            writes->items[i].key.data = at;
+            at += writes->items[i].key.size;
+        }
+    }
+}
+
 alv_status alv_restorer_apply(alv_restore *restore, alv_store *store, const alv_record *records,
                               size_t count, int64_t now_ms, alv_error *err)
 {
-    alv_store_write writes[ALV_RESTORE_RECORDS_MAX];
-    size_t write_count = 0;
+    restorer_writes writes;
+    writes.count = 0;
+    writes.index_keys = writes.former = ALV_BYTES_EMPTY;
     ALV_ASSERT(count <= ALV_RESTORE_RECORDS_MAX);
-    for (size_t i = 0; i < count; i++) {
-        const alv_record *record = &records[i];
-        ALV_ASSERT(record->shard == restore->shard);
-        restorer_pass(&restore->position, record);
-        if (restorer_is_position(record)) {
-            alv_status status = restorer_take_position(restore, record, err);
-            if (status != ALV_OK) {
-                return status;
-            }
-        } else if (record->key.data != NULL) {
-            bool is_changelog = record->topic == ALV_TOPIC_CHANGELOG;
-            writes[write_count++] =
-                (alv_store_write){.kind = is_changelog ? ALV_STORE_STATE : ALV_STORE_LEDGER,
-                                  .key = record->key,
-                                  .value = record->value};
-        }
+    alv_status status = ALV_OK;
+    for (size_t i = 0; status == ALV_OK && i < count; i++) {
+        status = restorer_take(restore, store, &records[i], &writes, err);
     }
-    restore->records += (int64_t)count;
-    restore->position.at_ms = now_ms;
-    alv_status status =
-        store->ops->apply(store, restore->shard, writes, write_count, &restore->position, err);
-    alv_fault_reach(ALV_FAULT_IN_RESTORE);
+    if (status == ALV_OK) {
+        restorer_place_index(&writes);
+        restore->records += (int64_t)count;
+        restore->position.at_ms = now_ms;
+        status = store->ops->apply(store, restore->shard, writes.items, writes.count,
+                                   &restore->position, err);
+        alv_fault_reach(ALV_FAULT_IN_RESTORE);
+    }
+    alv_bytes_done(&writes.index_keys);
+    alv_bytes_done(&writes.former);
     return status;
 }
 

@@ -40,6 +40,8 @@ void alv_effects_begin(alv_effects *effects, bool reply_wanted)
     effects_drop_reply(effects);
     effects->reply_wanted = reply_wanted;
     effects->rejected = false;
+    effects->has_timers = false;
+    effects->deletes = false;
 }
 
 void alv_effects_free(alv_effects *effects)
@@ -163,6 +165,7 @@ void alv_replace(alv_effects *effects, json_t *state)
 
 void alv_delete(alv_effects *effects)
 {
+    effects->deletes = true;
     effects_add(effects, EFFECT_DELETE, 0, NULL);
 }
 

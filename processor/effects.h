@@ -51,16 +51,23 @@ void alv_effects_apply(alv_effects *effects, const alv_behavior *behavior, const
 typedef enum alv_output_kind {
     ALV_OUTPUT_COMMAND,
     ALV_OUTPUT_EVENT,
+    ALV_OUTPUT_TIMER_SET,
+    ALV_OUTPUT_TIMER_CANCEL,
 } alv_output_kind;
 
 /* Encoded as it is to be written; borrowed until the next begin. Views that do not apply are absent. */
 typedef struct alv_output {
     alv_output_kind kind;
-    alv_view key; /* of the entity that a command is for */
+    alv_view key; /* of the entity that a command is for; NUL-terminated name of a timer */
     alv_view value;
+    int64_t due_ms; /* of a timer that is set */
     alv_view idempotency_key;
     alv_view on_reply; /* NUL-terminated */
 } alv_output;
+
+/* Whether timers are set or cancelled; whether the entity is deleted, at least for a while. */
+bool alv_effects_has_timers(const alv_effects *effects);
+bool alv_effects_deletes(const alv_effects *effects);
 
 /* In the order in which they were asked for; none after a rejection. */
 size_t alv_effects_output_count(const alv_effects *effects);

@@ -33,6 +33,7 @@ typedef struct effect_output {
     effect_text value;
     effect_text idempotency_key;
     effect_text on_reply;
+    int64_t due_ms;
 } effect_output;
 
 struct alv_effects {
@@ -45,6 +46,8 @@ struct alv_effects {
     size_t output_capacity;
     alv_bytes texts; /* of the outputs, each with a NUL behind it */
     json_t *reply;   /* owned; NULL = none, or not built */
+    bool has_timers; /* some output sets or cancels one */
+    bool deletes;    /* some item is a deletion */
     bool reply_wanted;
     bool rejected;
     char rejection[ALV_REJECTION_BYTES_MAX];

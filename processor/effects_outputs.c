@@ -1,4 +1,4 @@
-/* effects_outputs.c — commands and events that a handler asked for, as they will be written.
+/* effects_outputs.c — commands, events and timers that a handler asked for, as they will be written.
  *
  * They are encoded at once: what is too large or no JSON is refused while the handler can still be
  * rejected, and nothing of jansson's has to be kept.
@@ -117,6 +117,31 @@ void alv_emit(alv_effects *effects, const char *key, json_t *command, const char
     outputs_add(effects, &output);
 }
 
+void alv_timer_set(alv_effects *effects, const char *name, int64_t due_ms, json_t *command)
+{
+    static const char what[] = "the command of a timer";
+    if (name == NULL) {
+        alv_reject(effects, "a timer has no name");
+    }
+    outputs_check_command(effects, what, command);
+    effect_output output = {.kind = ALV_OUTPUT_TIMER_SET, .due_ms = due_ms};
+    output.key = outputs_keep_name(effects, "the name of a timer", name, ALV_NAME_BYTES_MAX);
+    output.value = outputs_keep_value(effects, what, command);
+    outputs_add(effects, &output);
+    effects->has_timers = true;
+}
+
+void alv_timer_cancel(alv_effects *effects, const char *name)
+{
+    if (name == NULL) {
+        alv_reject(effects, "a timer has no name");
+    }
+    effect_output output = {.kind = ALV_OUTPUT_TIMER_CANCEL};
+    output.key = outputs_keep_name(effects, "the name of a timer", name, ALV_NAME_BYTES_MAX);
+    outputs_add(effects, &output);
+    effects->has_timers = true;
+}
+
 void alv_publish(alv_effects *effects, json_t *event)
 {
     effect_output output = {.kind = ALV_OUTPUT_EVENT};
@@ -125,6 +150,16 @@ void alv_publish(alv_effects *effects, json_t *event)
 }
 
 /* ---- what the executor asks ------------------------------------------------------------------ */
+
+bool alv_effects_has_timers(const alv_effects *effects)
+{
+    return effects->has_timers && !effects->rejected;
+}
+
+bool alv_effects_deletes(const alv_effects *effects)
+{
+    return effects->deletes && !effects->rejected;
+}
 
 size_t alv_effects_output_count(const alv_effects *effects)
 {
@@ -144,6 +179,7 @@ alv_output alv_effects_output(const alv_effects *effects, size_t index)
     return (alv_output){.kind = output->kind,
                         .key = outputs_view(effects, output->key),
                         .value = outputs_view(effects, output->value),
+                        .due_ms = output->due_ms,
                         .idempotency_key = outputs_view(effects, output->idempotency_key),
                         .on_reply = outputs_view(effects, output->on_reply)};
 }

@@ -59,7 +59,7 @@ static alv_status executor_load(execution *run, alv_reason *out_reason, alv_erro
     return ALV_OK;
 }
 
-static alv_status executor_find(execution *run, alv_reason *out_reason, alv_error *err)
+alv_status alv_executor_find(execution *run, alv_reason *out_reason, alv_error *err)
 {
     *out_reason = ALV_REASON_NONE;
     if (run->record->key.data != NULL) {
@@ -180,131 +180,45 @@ static alv_status executor_send(execution *run, alv_error *err)
     return status == ALV_OK ? alv_executor_reply(run, err) : status;
 }
 
-/* ---- the handler ------------------------------------------------------------------------------- */
-
-static void executor_apply(execution *run, json_t **state)
-{
-    alv_entity *entity = run->entity;
-    alv_effects_apply(run->executor->effects, entity->behavior, entity->key,
-                      entity->key + entity->id_at, state);
-}
-
-/* Careful mode: the effects are tried on a copy first. */
-static alv_reason executor_apply_carefully(execution *run, alv_error *err)
-{
-    json_t *copy = json_deep_copy(run->entity->state);
-    executor_apply(run, &copy);
-    size_t size = copy == NULL ? 0 : alv_codec_size(copy);
-    if (size > ALV_STATE_BYTES_MAX) {
-        json_decref(copy);
-        (void)alv_fail(err, ALV_REJECT, "the state would have %zu bytes, at most %d are allowed",
-                       size, ALV_STATE_BYTES_MAX);
-        return ALV_REASON_STATE_TOO_LARGE;
-    }
-    json_decref(run->entity->state);
-    run->entity->state = copy;
-    return ALV_REASON_NONE;
-}
-
-/* An outcome must find a command of this behavior when it comes back. */
-static void executor_check_outputs(execution *run)
-{
-    alv_effects *effects = run->executor->effects;
-    for (size_t i = 0; i < alv_effects_output_count(effects); i++) {
-        alv_view on_reply = alv_effects_output(effects, i).on_reply;
-        if (on_reply.data != NULL &&
-            alv_registry_row(run->entity->behavior, on_reply.data) == NULL) {
-            alv_reject(effects, "no command of this behavior takes the reply: %s", on_reply.data);
-        }
-    }
-}
-
-/* NUL-terminated for the handler; NULL when the header is not there or nothing an entity could write. */
-static const char *executor_header_text(alv_view value, size_t size_max, char *out)
-{
-    if (value.data == NULL || value.size == 0 || value.size > size_max ||
-        !alv_utf8_valid(value.data, value.size)) {
-        return NULL;
-    }
-    memcpy(out, value.data, value.size);
-    out[value.size] = '\0';
-    return out;
-}
-
-static void executor_call_handler(execution *run)
-{
-    alv_executor *executor = run->executor;
-    const alv_entity *entity = run->entity;
-    char from[ALV_KEY_BYTES_MAX + 1];
-    char idempotency_key[ALV_IDEMPOTENCY_KEY_BYTES_MAX + 1];
-    const alv_command command = {
-        .name = run->decoded.row->name,
-        .key = entity->key,
-        .id = entity->key + entity->id_at,
-        .body = run->decoded.body,
-        .from = executor_header_text(run->from, ALV_KEY_BYTES_MAX, from),
-        .idempotency_key = executor_header_text(run->idempotency_key, ALV_IDEMPOTENCY_KEY_BYTES_MAX,
-                                                idempotency_key)};
-    bool reply_wanted = run->correlation_id.data != NULL || run->on_reply.data != NULL ||
-                        run->idempotency_key.data != NULL;
-    alv_effects_begin(executor->effects, reply_wanted);
-    run->decoded.row->handler(entity->state, &command, run->record->timestamp_ms,
-                              executor->effects);
-    executor->counters.commands++;
-    executor_check_outputs(run);
-}
-
-/* What a handler asked for takes hold. */
-static alv_reason executor_take_hold(execution *run, alv_error *err)
-{
-    alv_executor *executor = run->executor;
-    alv_entity *entity = run->entity;
-    if (!alv_effects_changes(executor->effects, entity->state != NULL)) {
-        return ALV_REASON_NONE;
-    }
-    if (executor->careful) {
-        alv_reason reason = executor_apply_carefully(run, err);
-        if (reason != ALV_REASON_NONE) {
-            return reason;
-        }
-    } else {
-        executor_apply(run, &entity->state);
-    }
-    alv_overlay_note(&run->shard->overlay, entity);
-    return ALV_REASON_NONE;
-}
-
-/* Runs the handler; its effects take hold unless it rejected. */
-static alv_reason executor_handle(execution *run, alv_error *err)
-{
-    alv_executor *executor = run->executor;
-    executor_call_handler(run);
-    run->accepted = alv_effects_rejection(executor->effects) == NULL;
-    executor->counters.rejected += !run->accepted;
-    alv_reason reason = run->accepted ? executor_take_hold(run, err) : ALV_REASON_NONE;
-    run->reply = alv_effects_reply(executor->effects);
-    if (reason == ALV_REASON_NONE && run->idempotency_key.data != NULL) {
-        alv_executor_remember(run);
-    }
-    return reason;
-}
-
 /* ---- one command ------------------------------------------------------------------------------- */
 
-/* A command that has killed the process again and again is not tried once more. */
-static bool executor_is_poison(const execution *run)
+/* One that is not understood must not be ignored: the command could take effect twice. */
+static bool executor_check_idempotency_key(alv_view key)
 {
-    const alv_crash_mark *mark = run->executor->options.crash_mark;
-    return mark != NULL && alv_crash_mark_is_poison(mark, run->shard->number, run->record->offset);
+    return key.data == NULL ||
+           (key.size > 0 && key.size <= ALV_IDEMPOTENCY_KEY_BYTES_MAX &&
+            memchr(key.data, '\0', key.size) == NULL && alv_utf8_valid(key.data, key.size));
 }
 
-static void executor_mark(const execution *run)
+/* What the headers say against executing it. */
+static alv_reason executor_check_headers(const execution *run, alv_error *err)
+{
+    if (run->answered.data != NULL) {
+        (void)alv_fail(err, ALV_REJECT, "the entity that emitted it was told that it failed");
+        return ALV_REASON_ALREADY_ANSWERED;
+    }
+    if (!executor_check_idempotency_key(run->idempotency_key)) {
+        (void)alv_fail(err, ALV_REJECT, "the idempotency key %s has %zu bytes",
+                       alv_text_quote(run->idempotency_key).text, run->idempotency_key.size);
+        return ALV_REASON_BAD_IDEMPOTENCY_KEY;
+    }
+    return ALV_REASON_NONE;
+}
+
+/* A command that has killed the process again and again is not tried once more; any other is noted as being
+ * in hand. */
+static alv_reason executor_mark(const execution *run, alv_error *err)
 {
     const alv_executor_options *options = &run->executor->options;
-    if (options->crash_mark != NULL) {
-        alv_crash_mark_set(options->crash_mark, options->lane, run->shard->number,
-                           run->record->offset);
+    if (options->crash_mark == NULL) {
+        return ALV_REASON_NONE;
     }
+    if (alv_crash_mark_is_poison(options->crash_mark, run->shard->number, run->mark)) {
+        (void)alv_fail(err, ALV_REJECT, "it killed this process %d times", ALV_CRASHES_MAX);
+        return ALV_REASON_CRASHED_NODE;
+    }
+    alv_crash_mark_set(options->crash_mark, options->lane, run->shard->number, run->mark);
+    return ALV_REASON_NONE;
 }
 
 static void executor_unmark(const execution *run)
@@ -315,62 +229,70 @@ static void executor_unmark(const execution *run)
     }
 }
 
-/* One that is not understood must not be ignored: the command could take effect twice. */
-static bool executor_check_idempotency_key(alv_view key)
-{
-    return key.data == NULL ||
-           (key.size > 0 && key.size <= ALV_IDEMPOTENCY_KEY_BYTES_MAX &&
-            memchr(key.data, '\0', key.size) == NULL && alv_utf8_valid(key.data, key.size));
-}
-
-/* From the record to the collected effects. On ALV_OK `out_reason` says whether it must be buried. */
-static alv_status executor_execute(execution *run, alv_reason *out_reason, alv_error *err)
+/* Finds the entity, and the answer if the command was executed before. On ALV_OK `out_reason` says whether it
+ * must be buried. */
+static alv_status executor_prepare(execution *run, alv_reason *out_reason, alv_error *err)
 {
     executor_read_headers(run);
-    if (run->answered.data != NULL) {
-        *out_reason = ALV_REASON_ALREADY_ANSWERED;
-        (void)alv_fail(err, ALV_REJECT, "the entity that emitted it was told that it failed");
+    *out_reason = executor_check_headers(run, err);
+    if (*out_reason == ALV_REASON_NONE) {
+        *out_reason = executor_mark(run, err);
+    }
+    if (*out_reason != ALV_REASON_NONE) {
         return ALV_OK;
     }
-    if (executor_is_poison(run)) {
-        *out_reason = ALV_REASON_CRASHED_NODE;
-        (void)alv_fail(err, ALV_REJECT, "it killed this process %d times", ALV_CRASHES_MAX);
-        return ALV_OK;
-    }
-    if (!executor_check_idempotency_key(run->idempotency_key)) {
-        *out_reason = ALV_REASON_BAD_IDEMPOTENCY_KEY;
-        (void)alv_fail(err, ALV_REJECT, "the idempotency key %s has %zu bytes",
-                       alv_text_quote(run->idempotency_key).text, run->idempotency_key.size);
-        return ALV_OK;
-    }
-    executor_mark(run);
-    alv_status status = executor_find(run, out_reason, err);
+    alv_status status = alv_executor_find(run, out_reason, err);
     if (status != ALV_OK || *out_reason != ALV_REASON_NONE) {
         return status;
     }
     alv_cache_touch(run->executor->cache, run->entity, run->now_ms);
     if (run->idempotency_key.data != NULL) {
         status = alv_executor_read_ledger(run, out_reason, err);
-        if (status != ALV_OK || *out_reason != ALV_REASON_NONE || alv_executor_recall(run)) {
-            return status;
+        if (status == ALV_OK && *out_reason == ALV_REASON_NONE) {
+            alv_executor_recall(run);
         }
     }
+    return status;
+}
+
+static alv_status executor_execute(execution *run, alv_reason *out_reason, alv_error *err)
+{
     *out_reason = alv_command_decode(run->entity->behavior, run->record->value, &run->decoded, err);
-    if (*out_reason == ALV_REASON_NONE) {
-        *out_reason = executor_handle(run, err);
+    return *out_reason == ALV_REASON_NONE ? alv_executor_handle(run, out_reason, err) : ALV_OK;
+}
+
+/* What came of it goes out; the execution is over. */
+static alv_status executor_conclude(execution *run, alv_status status, alv_reason reason,
+                                    const alv_error *why, alv_error *err)
+{
+    if (status != ALV_OK) {
+        status = alv_fail_from(err, status, why->source, why->code, "%s", why->text);
+    } else if (reason != ALV_REASON_NONE) {
+        status = executor_bury(run, reason, why, err);
+    } else {
+        status = executor_send(run, err);
     }
-    return ALV_OK;
+    alv_decoded_done(&run->decoded);
+    if (run->is_repeated) {
+        json_decref(run->reply);
+    }
+    alv_cache_evict(run->executor->cache);
+    executor_unmark(run);
+    return status;
 }
 
 /* `headers` is left alone: clearing it would cost more than the command. */
-static void execution_init(execution *run, alv_executor *executor, alv_shard *shard,
-                           alv_producer *producer, const alv_record *record, int64_t now_ms)
+void alv_execution_init(execution *run, alv_executor *executor, alv_shard *shard,
+                        alv_producer *producer, const alv_record *record, int64_t now_ms)
 {
     run->executor = executor;
     run->shard = shard;
     run->producer = producer;
     run->record = record;
     run->now_ms = now_ms;
+    run->mark = record->offset;
+    run->timer = NULL;
+    run->due_ms = 0;
     run->entity = NULL;
     run->decoded = (alv_decoded){NULL, NULL};
     run->correlation_id = ALV_VIEW_NONE;
@@ -380,6 +302,7 @@ static void execution_init(execution *run, alv_executor *executor, alv_shard *sh
     run->on_reply = ALV_VIEW_NONE;
     run->idempotency_key = ALV_VIEW_NONE;
     run->answered = ALV_VIEW_NONE;
+    run->changes_timers = false;
     run->is_repeated = false;
     run->accepted = false;
     run->reply = NULL;
@@ -391,24 +314,26 @@ alv_status alv_executor_run(alv_executor *executor, alv_shard *shard, alv_produc
 {
     ALV_ASSERT(shard->touched && record->shard == shard->number);
     execution run;
-    execution_init(&run, executor, shard, producer, record, now_ms);
+    alv_execution_init(&run, executor, shard, producer, record, now_ms);
     alv_reason reason = ALV_REASON_NONE;
     alv_error why = ALV_ERROR_NONE;
-    alv_status status = executor_execute(&run, &reason, &why);
-    if (status != ALV_OK) {
-        status = alv_fail_from(err, status, why.source, why.code, "%s", why.text);
-    } else if (reason != ALV_REASON_NONE) {
-        status = executor_bury(&run, reason, &why, err);
-    } else {
-        status = executor_send(&run, err);
+    alv_status status = executor_prepare(&run, &reason, &why);
+    if (status == ALV_OK && reason == ALV_REASON_NONE && !run.is_repeated) {
+        status = executor_execute(&run, &reason, &why);
     }
-    alv_decoded_done(&run.decoded);
-    if (run.is_repeated) {
-        json_decref(run.reply);
+    return executor_conclude(&run, status, reason, &why, err);
+}
+
+alv_status alv_executor_carry_out(execution *run, alv_error *err)
+{
+    ALV_ASSERT(run->entity != NULL);
+    alv_status status = ALV_OK;
+    alv_error why = ALV_ERROR_NONE;
+    alv_reason reason = executor_mark(run, &why);
+    if (reason == ALV_REASON_NONE) {
+        status = executor_execute(run, &reason, &why);
     }
-    alv_cache_evict(executor->cache);
-    executor_unmark(&run);
-    return status;
+    return executor_conclude(run, status, reason, &why, err);
 }
 
 /* ---- life -------------------------------------------------------------------------------------- */
@@ -436,6 +361,7 @@ void alv_executor_free(alv_executor *executor)
     alv_dead_letter_free(executor->dead_letter);
     alv_reply_box_done(&executor->replies);
     alv_bytes_done(&executor->scratch);
+    alv_bytes_done(&executor->timer_text);
     alv_free(executor);
 }
 

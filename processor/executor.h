@@ -34,6 +34,7 @@ typedef struct alv_executor_counters {
     int64_t rejected; /* refused by their handler */
     int64_t repeated; /* not executed: answered as the first command with that idempotency key */
     int64_t buried[ALV_REASON_COUNT]; /* dead letters, by reason */
+    int64_t timers;                   /* fired; they count as commands too */
 } alv_executor_counters;
 
 alv_executor *alv_executor_new(const alv_executor_options *options);
@@ -58,5 +59,10 @@ void alv_executor_set_careful(alv_executor *executor, bool careful);
  * store failed; `shard->failed` is set. In all cases but the first the transaction must be aborted. */
 alv_status alv_executor_run(alv_executor *executor, alv_shard *shard, alv_producer *producer,
                             const alv_record *record, int64_t now_ms, alv_error *err);
+
+/* Executes the timers of an entity that the index says has some, if they are due at `until_ms`; `now_ms` is
+ * their handlers' now. Fails as alv_executor_run. */
+alv_status alv_executor_fire(alv_executor *executor, alv_shard *shard, alv_producer *producer,
+                             const alv_due *due, int64_t until_ms, int64_t now_ms, alv_error *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* executor_internal.h — what executor.c (the way of a command), executor_reply.c (who waits for a reply) and
- * executor_ledger.c (what was answered before, timers) share.
+/* executor_internal.h — what the files of the executor share: executor.c (the way of a command), executor_handle.c,
+ * executor_reply.c (who waits for a reply), executor_ledger.c (answers kept), executor_timers.c.
  */
 #ifndef ALV_PROCESSOR_EXECUTOR_INTERNAL_H
 #define ALV_PROCESSOR_EXECUTOR_INTERNAL_H
@@ -19,6 +19,7 @@ struct alv_executor {
     alv_reply_box replies;
     alv_bytes scratch; /* encoded states on their way in, replies on their way out */
     char commands_topic[ALV_TOPIC_NAME_BYTES];
+    alv_bytes timer_text; /* name and command of the timer in hand */
     alv_executor_counters counters;
     bool careful;
 };
@@ -30,6 +31,9 @@ typedef struct execution {
     alv_producer *producer;
     const alv_record *record;
     int64_t now_ms;
+    int64_t mark; /* what the crash mark says: an offset, or something of the kind for a timer */
+    const char *timer; /* its name when it is one; NULL else */
+    int64_t due_ms;
     alv_entity *entity;
     alv_decoded decoded;
     alv_view correlation_id; /* data NULL = nobody waits for a reply */
@@ -38,6 +42,7 @@ typedef struct execution {
     alv_view from;         /* these four: data NULL = there is no such header */
     alv_view on_reply;
     alv_view idempotency_key;
+    bool changes_timers; /* the ledger was read, and the effects go into it */
     bool is_repeated; /* the command was executed before: `reply` and `accepted` are of that time */
     bool accepted;
     json_t *reply;     /* owned when it is repeated, else borrowed from the effects; may be NULL */
@@ -57,17 +62,44 @@ alv_status alv_executor_reply(execution *run, alv_error *err);
 /* Tells the node that waits, if one does, that the command is a dead letter. */
 void alv_executor_reply_dead(execution *run, alv_reason reason, const alv_error *why);
 
+/* executor.c */
+
+void alv_execution_init(execution *run, alv_executor *executor, alv_shard *shard,
+                        alv_producer *producer, const alv_record *record, int64_t now_ms);
+
+/* The entity of the record's key, from the cache or the store. On ALV_OK *out_reason may ask for a dead letter.
+ * ALV_RETRY: the store failed. */
+alv_status alv_executor_find(execution *run, alv_reason *out_reason, alv_error *err);
+
+/* The entity is there: decodes the command, runs its handler, sends what it asked for or a dead letter, and
+ * clears up. Fails as alv_executor_run. */
+alv_status alv_executor_carry_out(execution *run, alv_error *err);
+
+/* executor_handle.c */
+
+/* Runs the handler of the decoded command; its effects take hold, or *out_reason asks for a dead letter. ALV_RETRY:
+ * the store failed. */
+alv_status alv_executor_handle(execution *run, alv_reason *out_reason, alv_error *err);
+
 /* executor_ledger.c */
 
 /* Reads the entity's ledger unless that was done. ALV_RETRY: the store failed; on ALV_OK *out_reason may ask
  * for a dead letter. */
 alv_status alv_executor_read_ledger(execution *run, alv_reason *out_reason, alv_error *err);
 
-/* Whether the command was executed before: then `is_repeated`, `accepted` and `reply` are set. The ledger
- * has been read. */
-bool alv_executor_recall(execution *run);
+/* Sets `is_repeated`, `accepted` and `reply` when the command was executed before. The ledger has been
+ * read. */
+void alv_executor_recall(execution *run);
 
 /* Notes outcome and reply of the command under its idempotency key. */
 void alv_executor_remember(execution *run);
+
+/* executor_timers.c; the ledger has been read */
+
+/* Rejects the command when the timers it sets are too many. */
+void alv_executor_check_timers(execution *run);
+
+/* Changes the ledger as the effects ask; they have been applied to the state. */
+void alv_executor_change_timers(execution *run);
 
 #endif

@@ -48,14 +48,14 @@ static alv_answer_policy ledger_policy(const execution *run)
                                .retention_ms = settings->idempotency_retention_ms};
 }
 
-bool alv_executor_recall(execution *run)
+void alv_executor_recall(execution *run)
 {
     ALV_ASSERT(run->entity->ledger != NULL);
     alv_answer answer;
     alv_answer_policy policy = ledger_policy(run);
     if (!alv_ledger_find_answer(run->entity->ledger, run->idempotency_key,
                                 run->record->timestamp_ms, &policy, &answer)) {
-        return false;
+        return;
     }
     run->is_repeated = true;
     run->accepted = answer.accepted;
@@ -63,7 +63,6 @@ bool alv_executor_recall(execution *run)
                      ? NULL
                      : json_loadb(answer.reply.data, answer.reply.size, JSON_ALLOW_NUL, NULL);
     run->executor->counters.repeated++;
-    return true;
 }
 
 void alv_executor_remember(execution *run)

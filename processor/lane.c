@@ -286,6 +286,7 @@ static alv_status lane_execute(alv_lane *lane, alv_shard *shard, const alv_recor
     if (status == ALV_OK) {
         alv_shard_consumed(shard, record->offset);
         alv_lane_meter_note(&lane->meter, record->timestamp_ms);
+        alv_timers_pass(&shard->timers, record->timestamp_ms);
     }
     return status;
 }
@@ -327,7 +328,21 @@ static alv_status lane_execute_batch(alv_lane *lane, alv_error *err)
     return ALV_OK;
 }
 
-/* ---- 7. commit, 8. passivate, 9. publish ------------------------------------------------------------- */
+/* ---- 7. timers, 8. commit, 9. passivate, 10. publish ------------------------------------------------------------------------ */
+
+static alv_status lane_fire_timers(alv_lane *lane, alv_error *err)
+{
+    if (alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_UNCERTAIN) {
+        return ALV_OK;
+    }
+    alv_error why = ALV_ERROR_NONE;
+    alv_status status = alv_lane_fire_timers(lane, &why);
+    if (status != ALV_OK) {
+        status = lane_give_up(lane, lane->batch.count, status, &why);
+        return lane_fail(err, status, &why);
+    }
+    return ALV_OK;
+}
 
 static alv_status lane_commit_if_due(alv_lane *lane, alv_error *err)
 {
@@ -428,11 +443,18 @@ static void lane_silence(alv_lane *lane)
     }
 }
 
-/* How long poll may wait: not at all while a transaction is open, because an empty poll commits it. */
+/* How long poll may wait: not at all while a transaction is open, because an empty poll commits it, and not
+ * beyond the next timer. */
 static int lane_poll_timeout(const alv_lane *lane, int timeout_ms)
 {
-    bool open = alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_OPEN;
-    return open ? 0 : timeout_ms;
+    if (alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_OPEN) {
+        return 0;
+    }
+    int64_t next_ms = alv_lane_next_timer(lane);
+    if (next_ms <= lane->now_ms) {
+        return 0;
+    }
+    return next_ms - lane->now_ms < timeout_ms ? (int)(next_ms - lane->now_ms) : timeout_ms;
 }
 
 /* The consumer is of no use any more: its seat was taken, or its session ended while the brokers were
@@ -505,7 +527,11 @@ alv_status alv_lane_turn(alv_lane *lane, int timeout_ms, alv_error *err)
     }
     status = lane_poll(lane, timeout_ms, err);
     if (status == ALV_OK) {
+        alv_lane_timers_see_batch(lane);
         status = lane_execute_batch(lane, err);
+    }
+    if (status == ALV_OK && able) {
+        status = lane_fire_timers(lane, err);
     }
     if (status == ALV_OK) {
         status = lane_commit_if_due(lane, err);
@@ -618,6 +644,7 @@ void alv_lane_free(alv_lane *lane)
     alv_transaction_free(lane->transaction);
     alv_batch_done(&lane->batch);
     alv_lane_meter_done(&lane->meter);
+    alv_bytes_done(&lane->due.keys);
     alv_executor_free(lane->executor);
     alv_inbox_free(lane->inbox);
     pthread_mutex_destroy(&lane->wake_lock);

@@ -13,10 +13,11 @@
  *   4. start: tell the consumer from where to deliver shards that are new or were rewound
  *   5. poll: rebalances happen inside
  *   6. execute what was polled, committing when the transaction is full or old
- *   7. commit when the input is drained: low latency when there is little to do, large transactions
+ *   7. timers that are due fire, in the same transaction
+ *   8. commit when the input is drained: low latency when there is little to do, large transactions
  *      when there is much
- *   8. passivate idle entities, from time to time
- *   9. show what the cache holds and how far the commands reach, every second
+ *   9. passivate idle entities, from time to time
+ *   10. show what the cache holds and how far the commands reach, every second
  */
 #ifndef ALV_PROCESSOR_LANE_H
 #define ALV_PROCESSOR_LANE_H

@@ -1,4 +1,5 @@
-/* lane_internal.h — what lane.c (the loop) and rebalance.c (which shards, in which state) share.
+/* lane_internal.h — what lane.c (the loop), lane_timers.c and rebalance.c (which shards, in which state)
+ * share.
  *
  * Thread: the lane's, except where a field says otherwise.
  */
@@ -27,6 +28,7 @@ struct alv_lane {
     bool shard_failed;  /* a shard has `failed` set: look for it */
     uint64_t last_ticket;
     alv_batch batch;
+    alv_due_list due;    /* scratch */
     alv_backoff mending; /* opening, resolving, starting failed: when to try again */
     int rejoins;         /* consumers that were fenced or broken, since `rejoins_since_ms` */
     int64_t rejoins_since_ms;
@@ -69,6 +71,16 @@ void alv_rebalance_restored(alv_lane *lane, const lane_message *message);
 
 /* rebalance.c: shards whose store failed are restored again; nothing of them may be in a transaction. */
 void alv_rebalance_restart_failed(alv_lane *lane);
+
+/* lane_timers.c: what was polled says which shards have a backlog. */
+void alv_lane_timers_see_batch(alv_lane *lane);
+
+/* lane_timers.c: executes timers that are due, in the open transaction or a new one. After anything but ALV_OK
+ * the transaction must be rolled back. */
+alv_status alv_lane_fire_timers(alv_lane *lane, alv_error *err);
+
+/* lane_timers.c: when there is one to fire, ALV_DUE_NEVER when none is known. */
+int64_t alv_lane_next_timer(const alv_lane *lane);
 
 /* lane.c: commits what is open and deals with every outcome. Afterwards the transaction is IDLE or
  * UNCERTAIN. ALV_FATAL only. */

@@ -40,6 +40,7 @@ void alv_lane_meter_committed(alv_lane_meter *lane, const alv_executor_counters 
     meter_count(&meter->commands, now->commands, before->commands);
     meter_count(&meter->rejected, now->rejected, before->rejected);
     meter_count(&meter->repeated, now->repeated, before->repeated);
+    meter_count(&meter->timers, now->timers, before->timers);
     for (int reason = 0; reason < ALV_REASON_COUNT; reason++) {
         meter_count(&meter->dead_letters[reason], now->buried[reason], before->buried[reason]);
     }

@@ -32,6 +32,7 @@ typedef struct alv_meter {
     alv_counter commands; /* executed and committed, rejected ones included */
     alv_counter rejected;
     alv_counter repeated; /* answered as before: their idempotency key was known */
+    alv_counter timers;   /* fired; they count as commands too */
     alv_counter dead_letters[ALV_REASON_COUNT];
     alv_counter commits;
     alv_counter aborts;    /* transactions that were rolled back */

@@ -55,9 +55,11 @@ alv_status alv_outbox_send(alv_producer *producer, int32_t shard, alv_view from,
     alv_status status = ALV_OK;
     for (size_t i = 0; status == ALV_OK && i < count; i++) {
         alv_output output = alv_effects_output(effects, i);
-        status = output.kind == ALV_OUTPUT_EVENT
-                     ? outbox_send_event(producer, shard, from, &output, err)
-                     : outbox_send_command(producer, from, &output, err);
+        if (output.kind == ALV_OUTPUT_COMMAND) {
+            status = outbox_send_command(producer, from, &output, err);
+        } else if (output.kind == ALV_OUTPUT_EVENT) {
+            status = outbox_send_event(producer, shard, from, &output, err);
+        } /* timers are the ledger's */
     }
     return outbox_status(status);
 }

@@ -7,6 +7,7 @@ alv_shard *alv_shard_new(int32_t number)
 {
     alv_shard *shard = alv_alloc(sizeof *shard);
     shard->number = number;
+    alv_timers_start(&shard->timers, 0, 0, 0);
     alv_overlay_init(&shard->overlay);
     return shard;
 }
@@ -17,6 +18,7 @@ void alv_shard_free(alv_shard *shard)
         return;
     }
     alv_overlay_done(&shard->overlay);
+    alv_timers_done(&shard->timers);
     alv_free(shard);
 }
 
@@ -32,6 +34,7 @@ void alv_shard_rewind(alv_shard *shard, alv_cache *cache)
 {
     ALV_ASSERT(shard->committed_offset <= shard->next_offset);
     alv_overlay_drop(&shard->overlay, cache);
+    alv_timers_rewind(&shard->timers, shard->committed_offset, shard->next_offset);
     shard->next_offset = shard->committed_offset;
     shard->commands = 0;
     shard->touched = false;

@@ -9,6 +9,7 @@
 #ifndef ALV_PROCESSOR_SHARD_H
 #define ALV_PROCESSOR_SHARD_H
 
+#include "processor/timers.h"
 #include "statestore/overlay.h"
 #include "statestore/store.h"
 
@@ -23,6 +24,7 @@ typedef struct alv_shard {
     alv_position position; /* what the store has */
     alv_position reached;  /* what the last commit led to; the store has less when it failed */
     alv_overlay overlay;   /* what the open transaction changed */
+    alv_timers timers;     /* when to look for timers that are due */
     int64_t commands;      /* executed in the open transaction */
     bool claimed;          /* its row in the directory, and so its store, are this lane's */
     bool was_ahead;        /* the last survey saw fewer commands than were consumed */

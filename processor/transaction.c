@@ -243,6 +243,7 @@ static void transaction_finish_shard(alv_transaction *transaction, alv_shard *sh
     shard->committed_offset = shard->next_offset;
     shard->commands = 0;
     shard->touched = false;
+    alv_timers_commit(&shard->timers, shard->overlay.due_ms);
     if (status != ALV_OK) {
         alv_log_error(ALV_LOG_ERROR, "store-failed", &err, "shard=%" PRId32, shard->number);
         alv_overlay_drop(&shard->overlay, transaction->options.cache);
@@ -345,28 +346,34 @@ alv_status alv_transaction_commit(alv_transaction *transaction, alv_consumer *co
 
 /* The transaction was atomic, so all shards tell the same story; they are asked one by one because a
  * shard may have left the lane meanwhile. An offset that is neither where the transaction began nor
- * where it ended belongs to a later owner: what we know of that shard is worth nothing. */
+ * where it ended belongs to a later owner: what we know of that shard is worth nothing. A shard that
+ * consumed nothing (its timers fired) has no story to tell; when none has, the log must be read. */
 static alv_status transaction_settle(alv_transaction *transaction, alv_error *err)
 {
+    size_t moved = 0;
     size_t ours = 0;
     size_t foreign = 0;
     for (size_t i = 0; i < transaction->touched_count; i++) {
         const alv_shard *shard = transaction->touched[i];
         int64_t committed = transaction->offsets[i].offset;
-        ours += committed == shard->next_offset;
+        bool has_moved = shard->next_offset > shard->committed_offset;
+        moved += has_moved;
+        ours += has_moved && committed == shard->next_offset;
         foreign += committed > shard->next_offset;
     }
-    if (ours == transaction->touched_count) {
+    if (foreign == 0 && ours == moved && (moved > 0 || transaction->touched_count == 0)) {
         transaction_finish(transaction);
         return ALV_OK;
     }
-    if (foreign > 0 || ours > 0) {
+    if (foreign > 0 || ours > 0 || moved == 0) {
         for (size_t i = 0; i < transaction->touched_count; i++) {
             transaction->touched[i]->failed = true; /* restored before it goes on */
         }
     }
     transaction_rewind(transaction);
-    return alv_fail(err, ALV_ABORT, "the commit was not carried out");
+    return alv_fail(err, ALV_ABORT,
+                    moved == 0 ? "the log must be read to know what was committed"
+                               : "the commit was not carried out");
 }
 
 alv_status alv_transaction_resolve(alv_transaction *transaction, alv_consumer *consumer,

@@ -228,6 +228,20 @@ bool alv_ledger_set_timer(alv_ledger *ledger, const alv_timer *timer)
     return true;
 }
 
+alv_ledger *alv_ledger_dup_timers(const alv_ledger *ledger)
+{
+    alv_ledger *copy = alv_ledger_new();
+    for (size_t i = 0; i < ledger->timer_count; i++) {
+        const ledger_timer *timer = &ledger->timers[i];
+        const alv_timer same = {.name = timer->name,
+                                .due_ms = timer->due_ms,
+                                .command = {timer->command, timer->command_size}};
+        bool fits = alv_ledger_set_timer(copy, &same);
+        ALV_ASSERT(fits);
+    }
+    return copy;
+}
+
 bool alv_ledger_cancel_timer(alv_ledger *ledger, const char *name)
 {
     size_t index = ledger_find_timer(ledger, name);

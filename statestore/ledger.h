@@ -92,6 +92,9 @@ int64_t alv_ledger_due(const alv_ledger *ledger);
  * until the ledger changes. */
 bool alv_ledger_first_timer(const alv_ledger *ledger, alv_timer *out);
 
+/* A ledger with the same timers and no answers; the caller's. */
+alv_ledger *alv_ledger_dup_timers(const alv_ledger *ledger);
+
 /* Sets a timer, or replaces the one of that name. Copies. False, and nothing is changed, when the limits do
  * not allow it. */
 bool alv_ledger_set_timer(alv_ledger *ledger, const alv_timer *timer);

@@ -1,5 +1,7 @@
 #include "statestore/overlay.h"
 
+#include <string.h>
+
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/limits.h"
@@ -40,6 +42,16 @@ void alv_overlay_note_ledger(alv_overlay *overlay, alv_entity *entity)
     overlay_list(overlay, entity);
     overlay->ledger_count += !entity->ledger_changed;
     entity->ledger_changed = true;
+}
+
+void alv_overlay_note_stale(alv_overlay *overlay, int64_t due_ms, alv_view entity_key)
+{
+    alv_bytes key = ALV_BYTES_EMPTY;
+    alv_store_timer_key(due_ms, entity_key, &key);
+    alv_bytes_append(&overlay->stale, &key.size, sizeof key.size);
+    alv_bytes_append(&overlay->stale, key.data, key.size);
+    overlay->stale_count++;
+    alv_bytes_done(&key);
 }
 
 /* ---- encode ------------------------------------------------------------------------------------- */
@@ -97,10 +109,10 @@ static void overlay_encode_ledger(alv_overlay *overlay, const alv_entity *entity
     overlay->due_ms = due_ms < overlay->due_ms ? due_ms : overlay->due_ms;
 }
 
-/* One per changed state; per changed ledger itself, an entry of the index that goes and one that comes. */
+/* One per changed state; per changed ledger itself, an entry of the index that goes and one that comes; stale entries. */
 static void overlay_reserve_writes(alv_overlay *overlay)
 {
-    size_t needed = overlay->count + 3 * overlay->ledger_count;
+    size_t needed = overlay->count + 3 * overlay->ledger_count + overlay->stale_count;
     if (needed > overlay->write_capacity) {
         overlay->write_capacity =
             needed < 2 * overlay->write_capacity ? 2 * overlay->write_capacity : needed;
@@ -125,11 +137,25 @@ static void overlay_place(alv_overlay *overlay)
     ALV_ASSERT(data == overlay->encoded.data + overlay->encoded.size);
 }
 
+/* First of all, because an entry that is put anew must stay. */
+static void overlay_encode_stale(alv_overlay *overlay)
+{
+    const char *at = overlay->stale.data;
+    for (size_t i = 0; i < overlay->stale_count; i++) {
+        size_t size = 0;
+        memcpy(&size, at, sizeof size);
+        alv_bytes_append(&overlay->encoded, at + sizeof size, size);
+        overlay_add(overlay, ALV_STORE_TIMER, (alv_view){NULL, size}, ALV_VIEW_NONE);
+        at += sizeof size + size;
+    }
+}
+
 alv_status alv_overlay_encode(alv_overlay *overlay, alv_error *err)
 {
     alv_bytes_clear(&overlay->encoded);
     overlay_reserve_writes(overlay);
     overlay->due_ms = ALV_DUE_NEVER;
+    overlay_encode_stale(overlay);
     for (size_t i = 0; i < overlay->count; i++) {
         const alv_entity *entity = overlay->entities[i];
         ALV_ASSERT(entity->dirty);
@@ -154,6 +180,8 @@ static void overlay_reset(alv_overlay *overlay)
 {
     overlay->count = 0;
     overlay->ledger_count = 0;
+    overlay->stale_count = 0;
+    alv_bytes_clear(&overlay->stale);
     overlay->write_count = 0;
     alv_bytes_clear(&overlay->encoded);
     if (overlay->encoded.capacity > OVERLAY_KEEP_BYTES) {
@@ -207,5 +235,6 @@ void alv_overlay_done(alv_overlay *overlay)
     alv_free(overlay->entities);
     alv_free(overlay->writes);
     alv_bytes_done(&overlay->encoded);
+    alv_bytes_done(&overlay->stale);
     alv_overlay_init(overlay);
 }

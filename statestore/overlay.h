@@ -16,7 +16,9 @@ typedef struct alv_overlay {
     alv_entity **entities; /* changed, in the order of their first change */
     size_t count;
     size_t capacity;
-    size_t ledger_count;     /* how many of them have a changed ledger */
+    size_t ledger_count; /* how many of them have a changed ledger */
+    alv_bytes stale;     /* keys of index entries to delete, each with its size before it */
+    size_t stale_count;
     alv_bytes encoded;       /* states, ledgers and keys of the index, back to back */
     alv_store_write *writes; /* made by encode, entity by entity */
     size_t write_count;
@@ -32,6 +34,9 @@ void alv_overlay_note(alv_overlay *overlay, alv_entity *entity);
 
 /* The same for its ledger, which has been read. */
 void alv_overlay_note_ledger(alv_overlay *overlay, alv_entity *entity);
+
+/* Notes an entry of the index of timers that no ledger bears out: it is deleted with the next apply. */
+void alv_overlay_note_stale(alv_overlay *overlay, int64_t due_ms, alv_view entity_key);
 
 /* Encodes every changed entity as it is now. `writes` is then ready for publisher (states and ledgers)
  * and store (these and the index of timers), valid until the next note, finish or drop. ALV_REJECT: a state is larger than ALV_STATE_BYTES_MAX. */

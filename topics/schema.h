@@ -35,6 +35,9 @@
 #define ALV_HEADER_FROM "alluvium-from"         /* its key */
 #define ALV_HEADER_ON_REPLY "alluvium-on-reply" /* the command that takes the outcome back to it */
 
+/* Header of a dead letter that was no record but a timer: its name. */
+#define ALV_HEADER_TIMER "alluvium-timer"
+
 /* Header of a dead letter whose emitter was told that it was refused: it must not be executed any
  * more. Decimal, always "1". */
 #define ALV_HEADER_ANSWERED "alluvium-answered"

@@ -62,12 +62,17 @@ typedef struct alv_command {
 
     /* Its idempotency key, NULL when it has none. */
     const char *idempotency_key;
+
+    /* The timer that it is (see alv_timer_set), and when that was due; NULL when it is a command that
+     * somebody sent. Only the entity itself sets its timers, so a handler can trust this. */
+    const char *timer;
+    int64_t due_ms;
 } alv_command;
 
 /* ---- effects --------------------------------------------------------------------------------- */
 
 /* Collects what a handler asks for. Limits, beyond which the command is rejected: 4,096 changes of
- * the state; 256 emitted commands and events, of 256 KiB each and 2 MiB together; a member's name of
+ * the state; 256 emitted commands, events and timers, of 256 KiB each and 2 MiB together; a member's name of
  * 512 bytes; values nested 128 deep. The encoded state must stay below 1,000,000 bytes, or the
  * command goes to the dead letters. */
 typedef struct alv_effects alv_effects;
@@ -84,7 +89,7 @@ void alv_unset(alv_effects *effects, const char *field);
 void alv_replace(alv_effects *effects, json_t *state);
 
 /* Deletes the entity: its key gets a tombstone in the changelog; nothing happens when it is
- * absent. */
+ * absent. Its timers are cancelled, except those that the same handler sets. */
 void alv_delete(alv_effects *effects);
 
 /* Answers the caller, in the notation of json_pack. Built only when somebody waits for the answer,
@@ -109,6 +114,20 @@ void alv_reply(alv_effects *effects, const char *format, ...);
  * dead letter ("error" is then its reason, and the command is not executed any more). */
 void alv_emit(alv_effects *effects, const char *key, json_t *command, const char *idempotency_key,
               const char *on_reply);
+
+/* Sets a timer of this entity, or sets it anew: at `due_ms` (ms since the epoch; `now_ms` + a delay) or
+ * later, the entity executes `command`, an object with a member "type" that names a command of this
+ * behavior. Steals `command`, copies `name` (1 to 64 bytes).
+ * It is stored with the entity and fires once, whatever dies in between; late rather than never, and
+ * never before commands that were in the log when it was due. `now_ms` of its handler is the time at
+ * which it fires, so that time does not run backwards for an entity; command->due_ms is when it
+ * should have. One whose due time has passed fires soon. A handler of a timer that rejects changes
+ * nothing, and the timer is gone all the same.
+ * Limits: 64 pending timers per entity, 384 KiB of commands; beyond, the command is rejected. */
+void alv_timer_set(alv_effects *effects, const char *name, int64_t due_ms, json_t *command);
+
+/* Cancels a timer; nothing happens when none of that name is pending. */
+void alv_timer_cancel(alv_effects *effects, const char *name);
 
 /* Publishes a fact to the events topic, under this entity's key, in the same transaction. Steals
  * `event`, an object. Other than changes of the state, every event of a transaction is published. */

@@ -23,7 +23,7 @@ typedef struct sim_record {
     char *value; /* NUL-terminated for the tests' sake */
     size_t value_size;
     int64_t timestamp_ms;
-    alv_header *headers;
+    alv_header *headers; /* behind the last one is one without a name; they stay where they are */
     size_t header_count;
     sim_fate fate;
 } sim_record;
@@ -166,7 +166,7 @@ static void sim_deliver(const alv_sim_log *log, alv_topic topic, int32_t shard, 
                                                       .timestamp_ms = record->timestamp_ms,
                                                       .key = {record->key, record->key_size},
                                                       .value = {record->value, record->value_size},
-                                                      .handle = record};
+                                                      .handle = record->headers};
         }
     }
 }
@@ -642,10 +642,10 @@ static alv_status sim_open_reader(alv_log_port *port, const char *name, alv_read
 
 static size_t sim_headers(const alv_record *record, alv_header *out, size_t capacity)
 {
-    const sim_record *stored = record->handle;
-    size_t count = stored->header_count < capacity ? stored->header_count : capacity;
-    for (size_t i = 0; i < count; i++) {
-        out[i] = stored->headers[i];
+    const alv_header *headers = record->handle;
+    size_t count = 0;
+    for (; count < capacity && headers[count].name != NULL; count++) {
+        out[count] = headers[count];
     }
     return count;
 }
@@ -703,6 +703,11 @@ int64_t alv_sim_log_append(alv_sim_log *log, alv_topic topic, int32_t shard, con
     sim_record *record = sim_append(log, topic, shard, SIM_COMMITTED);
     sim_fill(record, alv_view_of(key), alv_view_of(value), log->now_ms, headers, header_count);
     return (int64_t)sim_partition_of(log, topic, shard)->count - 1;
+}
+
+void alv_sim_log_append_marker(alv_sim_log *log, alv_topic topic, int32_t shard)
+{
+    (void)sim_append(log, topic, shard, SIM_CONTROL);
 }
 
 void alv_sim_log_set_time(alv_sim_log *log, int64_t now_ms)

@@ -1,0 +1,142 @@
+/* executor_handle.c — runs a handler and lets what it asked for take hold, unless it rejected. */
+#include <string.h>
+
+#include "base/utf8.h"
+#include "processor/executor_internal.h"
+#include "statestore/codec.h"
+
+static void executor_apply(execution *run, json_t **state)
+{
+    alv_entity *entity = run->entity;
+    alv_effects_apply(run->executor->effects, entity->behavior, entity->key,
+                      entity->key + entity->id_at, state);
+}
+
+/* Careful mode: the effects are tried on a copy first. */
+static alv_reason executor_apply_carefully(execution *run, alv_error *err)
+{
+    json_t *copy = json_deep_copy(run->entity->state);
+    executor_apply(run, &copy);
+    size_t size = copy == NULL ? 0 : alv_codec_size(copy);
+    if (size > ALV_STATE_BYTES_MAX) {
+        json_decref(copy);
+        (void)alv_fail(err, ALV_REJECT, "the state would have %zu bytes, at most %d are allowed",
+                       size, ALV_STATE_BYTES_MAX);
+        return ALV_REASON_STATE_TOO_LARGE;
+    }
+    json_decref(run->entity->state);
+    run->entity->state = copy;
+    return ALV_REASON_NONE;
+}
+
+/* An outcome must find a command of this behavior when it comes back. */
+static void executor_check_outputs(execution *run)
+{
+    alv_effects *effects = run->executor->effects;
+    for (size_t i = 0; i < alv_effects_output_count(effects); i++) {
+        alv_view on_reply = alv_effects_output(effects, i).on_reply;
+        if (on_reply.data != NULL &&
+            alv_registry_row(run->entity->behavior, on_reply.data) == NULL) {
+            alv_reject(effects, "no command of this behavior takes the reply: %s", on_reply.data);
+        }
+    }
+}
+
+/* NUL-terminated for the handler; NULL when the header is not there or nothing an entity could write. */
+static const char *executor_header_text(alv_view value, size_t size_max, char *out)
+{
+    if (value.data == NULL || value.size == 0 || value.size > size_max ||
+        !alv_utf8_valid(value.data, value.size)) {
+        return NULL;
+    }
+    memcpy(out, value.data, value.size);
+    out[value.size] = '\0';
+    return out;
+}
+
+static void executor_call_handler(execution *run)
+{
+    alv_executor *executor = run->executor;
+    const alv_entity *entity = run->entity;
+    char from[ALV_KEY_BYTES_MAX + 1];
+    char idempotency_key[ALV_IDEMPOTENCY_KEY_BYTES_MAX + 1];
+    const alv_command command = {
+        .timer = run->timer,
+        .due_ms = run->due_ms,
+        .name = run->decoded.row->name,
+        .key = entity->key,
+        .id = entity->key + entity->id_at,
+        .body = run->decoded.body,
+        .from = executor_header_text(run->from, ALV_KEY_BYTES_MAX, from),
+        .idempotency_key = executor_header_text(run->idempotency_key, ALV_IDEMPOTENCY_KEY_BYTES_MAX,
+                                                idempotency_key)};
+    bool reply_wanted = run->correlation_id.data != NULL || run->on_reply.data != NULL ||
+                        run->idempotency_key.data != NULL;
+    alv_effects_begin(executor->effects, reply_wanted);
+    run->decoded.row->handler(entity->state, &command, run->record->timestamp_ms,
+                              executor->effects);
+    executor->counters.commands++;
+    executor_check_outputs(run);
+}
+
+/* Timers and deletions change the ledger, which is read for their sake. */
+static alv_status executor_prepare_timers(execution *run, alv_reason *out_reason, alv_error *err)
+{
+    alv_effects *effects = run->executor->effects;
+    bool deletes = alv_effects_deletes(effects) && run->entity->state != NULL;
+    if (!alv_effects_has_timers(effects) && !deletes) {
+        return ALV_OK;
+    }
+    alv_status status = alv_executor_read_ledger(run, out_reason, err);
+    if (status == ALV_OK && *out_reason == ALV_REASON_NONE) {
+        alv_executor_check_timers(run);
+        run->changes_timers = true;
+    }
+    return status;
+}
+
+/* The state as the handler wants it. */
+static alv_reason executor_change_state(execution *run, alv_error *err)
+{
+    alv_executor *executor = run->executor;
+    alv_entity *entity = run->entity;
+    if (!alv_effects_changes(executor->effects, entity->state != NULL)) {
+        return ALV_REASON_NONE;
+    }
+    if (executor->careful) {
+        alv_reason reason = executor_apply_carefully(run, err);
+        if (reason != ALV_REASON_NONE) {
+            return reason;
+        }
+    } else {
+        executor_apply(run, &entity->state);
+    }
+    alv_overlay_note(&run->shard->overlay, entity);
+    return ALV_REASON_NONE;
+}
+
+alv_status alv_executor_handle(execution *run, alv_reason *out_reason, alv_error *err)
+{
+    alv_executor *executor = run->executor;
+    executor_call_handler(run);
+    alv_status status = executor_prepare_timers(run, out_reason, err);
+    if (status != ALV_OK || *out_reason != ALV_REASON_NONE) {
+        return status;
+    }
+    run->accepted = alv_effects_rejection(executor->effects) == NULL;
+    executor->counters.rejected += !run->accepted;
+    if (run->accepted) {
+        *out_reason = executor_change_state(run, err);
+        if (*out_reason != ALV_REASON_NONE) {
+            return ALV_OK;
+        }
+        if (run->changes_timers) {
+            alv_executor_change_timers(run);
+        }
+    }
+    run->reply = alv_effects_reply(executor->effects);
+    if (run->idempotency_key.data != NULL) {
+        alv_executor_remember(run);
+    }
+    return ALV_OK;
+}
