@@ -190,6 +190,9 @@ static alv_status api_start_all(alv_api *api, alv_error *err)
     if (status == ALV_OK) {
         status = api_start_watch(api, err);
     }
+    if (status == ALV_OK) {
+        status = alv_gather_start(api, &api->gather, err);
+    }
     const alv_http_service service = {
         .body_max = api_body_max, .handle = api_handle, .payload = api};
     return status == ALV_OK ? alv_http_server_start(api->server, &service, err) : status;
@@ -264,6 +267,9 @@ void alv_api_stop(alv_api *api)
     if (api->client != NULL) {
         alv_http_client_stop(api->client);
     }
+    if (api->gather != NULL) {
+        alv_gather_stop(api->gather);
+    }
     if (api->monitor != NULL) {
         alv_peer_monitor_stop(api->monitor);
     }
@@ -272,6 +278,7 @@ void alv_api_stop(alv_api *api)
     }
     alv_http_server_stop(api->server);
     alv_ask_free(api->ask);
+    alv_gather_free(api->gather);
     alv_http_client_free(api->client);
     alv_desk_free(api->desk);
     if (api->log != NULL) {

@@ -4,8 +4,10 @@
  *     POST /v1/entities/{key}/commands   a command, answered once it is committed
  *     POST /v1/replies         for the other nodes: see desk.h
  *     GET /v1/watch            committed changes as they come, of all shards
- *     GET /v1/shards           what this node knows of every shard
+ *     GET /v1/shards           every shard of the cluster
+ *     POST /v1/shards/{n}/pause, /resume   stop and go for one shard
  *     GET /v1/cluster          the nodes of the group, who is heard, who would take over
+ *     GET /v1/node             what this node knows of itself and of every shard
  *     GET /v1/peers            the other nodes as this one hears them
  *     GET /v1/peers/stream     for the other nodes: see peer_monitor.h
  *     GET /healthz, /readyz    alive; ready to work
@@ -51,6 +53,11 @@ typedef struct alv_api_options {
     void *ready_payload;
 
     const alv_meter *meter; /* NULL = nothing is executed here */
+
+    /* As alv_node_set_paused. Any thread; must not block. NULL = nothing is executed here. */
+    bool (*set_paused)(void *payload, int32_t shard, bool paused,
+                       void (*done)(void *payload, alv_status status), void *done_payload);
+    void *set_paused_payload;
 
     /* As alv_node_checkpoints. Any thread; must not block. NULL = there are none. */
     bool (*checkpoints)(void *payload, alv_checkpointer_status *out_status, int64_t *out_positions);

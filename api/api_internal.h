@@ -10,6 +10,7 @@
 #include "api/api.h"
 #include "api/ask.h"
 #include "api/desk.h"
+#include "api/gather.h"
 #include "api/http_client.h"
 #include "api/http_server.h"
 #include "api/peer_monitor.h"
@@ -31,6 +32,7 @@ struct alv_api {
     alv_ask *ask;
     alv_peer_monitor *monitor; /* NULL without failover.evict */
     alv_watch_hub *watch;
+    alv_gather *gather;
     alv_http_server *server;
 };
 

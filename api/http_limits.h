@@ -142,6 +142,11 @@ static_assert(ALV_PEERS_REMEMBER_MS > ALV_HTTP_COMMAND_WAIT_MS, "who waits is re
 /* A clean stop waits this long for replies to commands that other nodes execute. */
 #define ALV_HTTP_COMMANDS_DRAIN_MS 2000
 
+/* Nodes that are asked about themselves answer within this, or are told as unknown; what they said is
+ * good for the next who asks within so long. */
+#define ALV_GATHER_TIMEOUT_MS 1000
+#define ALV_GATHER_CACHE_MS 250
+
 /* A clean stop waits this long for answers that are on their way to slow clients. */
 #define ALV_HTTP_DRAIN_MS 1000
 static_assert(ALV_HTTP_DRAIN_MS < ALV_STOP_TIMEOUT_MS, "the API is a small part of a stop");

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
+#include <microhttpd.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -154,4 +155,10 @@ long alv_http_security_connect_ms(const alv_http_security *security)
 {
     return strcmp(security->scheme, "https") == 0 ? ALV_HTTP_TLS_CONNECT_TIMEOUT_MS
                                                   : ALV_HTTP_CONNECT_TIMEOUT_MS;
+}
+
+void alv_http_versions_get(alv_http_versions *out)
+{
+    *out = (alv_http_versions){
+        .server = MHD_get_version(), .client = curl_version(), .tls = gnutls_check_version(NULL)};
 }

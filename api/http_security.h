@@ -36,4 +36,13 @@ void alv_http_security_apply(const alv_http_security *security, void *easy);
 /* How long connecting may take: with TLS there are more steps. */
 long alv_http_security_connect_ms(const alv_http_security *security);
 
+/* Versions of the libraries behind the API. Static texts. */
+typedef struct alv_http_versions {
+    const char *server; /* libmicrohttpd */
+    const char *client; /* libcurl, with its TLS library */
+    const char *tls;    /* GnuTLS, the server's */
+} alv_http_versions;
+
+void alv_http_versions_get(alv_http_versions *out);
+
 #endif

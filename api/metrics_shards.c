@@ -47,6 +47,12 @@ static bool shards_lag(const alv_shard_view *view, double *out)
     return view->state == ALV_SHARD_ACTIVE && view->commands_end != ALV_OFFSET_NONE;
 }
 
+static bool shards_is_paused(const alv_shard_view *view, double *out)
+{
+    *out = view->is_paused;
+    return view->state == ALV_SHARD_ACTIVE;
+}
+
 static bool shards_is_hot(const alv_shard_view *view, double *out)
 {
     *out = view->is_hot;
@@ -144,6 +150,9 @@ void alv_metrics_write_shards(const alv_api *api, alv_exposition *page)
     shards_family(api, page, GAUGE, "alluvium_shard_lag_records",
                   "Offsets of the command topic that are not consumed yet, as last seen.",
                   shards_lag);
+    shards_family(api, page, GAUGE, "alluvium_shard_paused",
+                  "1 while the commands of a shard wait until somebody resumes it.",
+                  shards_is_paused);
     shards_family(api, page, GAUGE, "alluvium_shard_standby_hot",
                   "Of a replica kept here: 1 when it follows the end of the changelog.",
                   shards_is_hot);

@@ -94,16 +94,53 @@ static int cluster_count_shards(const alv_api *api, const char *node_id)
     return owned;
 }
 
-static json_t *cluster_row(const alv_api *api, const peer_table *table, const alv_peer *lane)
+/* What the node said of itself; NULL when it did not answer. */
+static const json_t *cluster_said(const alv_gathered *round, const char *node_id)
 {
-    const alv_settings *settings = api->options.settings;
-    bool is_self = strcmp(lane->node_id, settings->node_id) == 0;
-    json_t *roles = is_self ? json_string(settings->node_roles != NULL ? settings->node_roles : "")
-                            : json_null();
-    return json_pack("{s:s, s:s, s:o, s:s, s:[], s:i}", "node", lane->node_id, "address",
-                     lane->address, "roles", roles, "state",
-                     cluster_state(api, table, lane->node_id), "lanes", "shards",
-                     cluster_count_shards(api, lane->node_id));
+    for (size_t i = 0; i < round->count; i++) {
+        if (strcmp(round->nodes[i].node_id, node_id) == 0) {
+            return round->nodes[i].view;
+        }
+    }
+    return NULL;
+}
+
+static json_t *cluster_copy(const json_t *said, const char *name)
+{
+    json_t *member = json_object_get(said, name);
+    return member != NULL ? json_deep_copy(member) : json_null();
+}
+
+static json_t *cluster_count_standbys(const json_t *said)
+{
+    int count = 0;
+    size_t i;
+    json_t *row;
+    json_array_foreach(json_object_get(said, "shards"), i, row)
+    {
+        count += json_is_string(json_object_get(row, "standby"));
+    }
+    return said != NULL ? json_integer(count) : json_null();
+}
+
+static json_t *cluster_silent_ms(const alv_api *api, const peer_table *table, const char *node_id)
+{
+    int64_t now_ms = alv_monotonic_us(api->options.clock) / 1000;
+    const alv_peer_view *peer = peer_table_find(table, node_id);
+    return peer == NULL || peer->heard_at_ms == 0 ? json_null()
+                                                  : json_integer(now_ms - peer->heard_at_ms);
+}
+
+static json_t *cluster_row(const alv_api *api, const peer_table *table, const json_t *said,
+                           const alv_peer *lane)
+{
+    return json_pack(
+        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:[], s:i, s:o, s:[]}", "node", lane->node_id,
+        "address", lane->address, "state", cluster_state(api, table, lane->node_id), "silent_ms",
+        cluster_silent_ms(api, table, lane->node_id), "version", cluster_copy(said, "version"),
+        "roles", cluster_copy(said, "roles"), "ready", cluster_copy(said, "ready"), "reason",
+        cluster_copy(said, "reason"), "lanes", "shards", cluster_count_shards(api, lane->node_id),
+        "standbys", cluster_count_standbys(said), "duties");
 }
 
 static int cluster_compare(const void *left, const void *right)
@@ -115,14 +152,14 @@ static int cluster_compare(const void *left, const void *right)
 }
 
 /* `lanes` is sorted, so those of a node follow each other. */
-static json_t *cluster_nodes(const alv_api *api, const peer_table *table, const alv_peer *lanes,
-                             size_t count)
+static json_t *cluster_nodes(const alv_api *api, const peer_table *table, const alv_gathered *round,
+                             const alv_peer *lanes, size_t count)
 {
     json_t *nodes = json_array();
     json_t *row = NULL;
     for (size_t i = 0; i < count; i++) {
         if (i == 0 || strcmp(lanes[i].node_id, lanes[i - 1].node_id) != 0) {
-            row = cluster_row(api, table, &lanes[i]);
+            row = cluster_row(api, table, cluster_said(round, lanes[i].node_id), &lanes[i]);
             (void)json_array_append_new(nodes, row); /* out of memory only, here and below */
         }
         (void)json_array_append_new(json_object_get(row, "lanes"), json_integer(lanes[i].lane));
@@ -130,21 +167,56 @@ static json_t *cluster_nodes(const alv_api *api, const peer_table *table, const 
     return nodes;
 }
 
-void alv_peer_list_answer_cluster(const alv_api *api, alv_answer *out)
+static void cluster_add_duties(json_t *nodes, const json_t *successor)
 {
-    peer_table table = peer_table_read(api);
+    size_t i;
+    json_t *row;
+    json_array_foreach(nodes, i, row)
+    {
+        if (json_equal(json_object_get(row, "node"), successor)) {
+            (void)json_array_append_new(json_object_get(row, "duties"), json_string("takes-over"));
+        }
+    }
+}
+
+static json_t *cluster_unknown(const alv_gathered *round)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < round->count; i++) {
+        if (round->nodes[i].view == NULL) {
+            (void)json_array_append_new(list, json_string(round->nodes[i].node_id));
+        }
+    }
+    return list;
+}
+
+/* The lanes of the group, by node and number. */
+static alv_peer *cluster_lanes(const alv_api *api, size_t *out_count)
+{
     size_t capacity = alv_peers_list(api->peers, NULL, 0);
     alv_peer *lanes = alv_alloc_array(capacity, sizeof *lanes);
     size_t count = alv_peers_list(api->peers, lanes, capacity);
-    count = count < capacity ? count : capacity;
-    if (count > 0) {
-        qsort(lanes, count, sizeof *lanes, cluster_compare);
+    *out_count = count < capacity ? count : capacity;
+    if (*out_count > 0) {
+        qsort(lanes, *out_count, sizeof *lanes, cluster_compare);
     }
-    alv_answer_set_json(out, 200,
-                        json_pack("{s:s, s:i, s:o, s:o}", "node", api->options.settings->node_id,
-                                  "shards", (int)alv_directory_shard_count(api->options.directory),
-                                  "successor", cluster_successor(api, &table, lanes, count),
-                                  "nodes", cluster_nodes(api, &table, lanes, count)));
+    return lanes;
+}
+
+void alv_peer_list_compose_cluster(const alv_api *api, const alv_gathered *round, alv_answer *out)
+{
+    size_t count = 0;
+    peer_table table = peer_table_read(api);
+    alv_peer *lanes = cluster_lanes(api, &count);
+    json_t *successor = cluster_successor(api, &table, lanes, count);
+    json_t *nodes = cluster_nodes(api, &table, round, lanes, count);
+    cluster_add_duties(nodes, successor);
+    alv_answer_set_json(
+        out, 200,
+        json_pack("{s:s, s:s?, s:i, s:o, s:o, s:o}", "node", api->options.settings->node_id,
+                  "application", api->options.settings->application_id, "shards",
+                  (int)alv_directory_shard_count(api->options.directory), "successor", successor,
+                  "unknown", cluster_unknown(round), "nodes", nodes));
     alv_free(lanes);
     alv_free(table.items);
 }

@@ -10,8 +10,10 @@
 #include "api/http_limits.h"
 #include "api/http_meter.h"
 #include "api/metrics.h"
+#include "api/node_view.h"
+#include "api/pause.h"
 #include "api/peer_list.h"
-#include "api/shard_list.h"
+#include "api/shard_survey.h"
 #include "api/watch.h"
 #include "base/assert.h"
 
@@ -36,8 +38,24 @@ static void route_replies(alv_api *api, alv_exchange *exchange, alv_view none)
 static void route_shards(alv_api *api, alv_exchange *exchange, alv_view none)
 {
     (void)none;
+    alv_gather_answer(api->gather, exchange, alv_shard_survey_compose);
+}
+
+static void route_pause(alv_api *api, alv_exchange *exchange, alv_view shard)
+{
+    alv_pause_handle(api, exchange, shard, true);
+}
+
+static void route_resume(alv_api *api, alv_exchange *exchange, alv_view shard)
+{
+    alv_pause_handle(api, exchange, shard, false);
+}
+
+static void route_node(alv_api *api, alv_exchange *exchange, alv_view none)
+{
+    (void)none;
     alv_answer answer = ALV_ANSWER_NONE;
-    alv_shard_list_answer(api, &answer);
+    alv_node_view_answer(api, &answer);
     alv_exchange_answer(exchange, &answer);
 }
 
@@ -70,9 +88,7 @@ static void route_watch(alv_api *api, alv_exchange *exchange, alv_view none)
 static void route_cluster(alv_api *api, alv_exchange *exchange, alv_view none)
 {
     (void)none;
-    alv_answer answer = ALV_ANSWER_NONE;
-    alv_peer_list_answer_cluster(api, &answer);
-    alv_exchange_answer(exchange, &answer);
+    alv_gather_answer(api->gather, exchange, alv_peer_list_compose_cluster);
 }
 
 static void route_alive(alv_api *api, alv_exchange *exchange, alv_view none)
@@ -106,7 +122,10 @@ static const alv_route routes_table[] = {
     {"POST", "/v1/replies", route_replies, ALV_HTTP_REPLIES_BYTES_MAX},
     {"GET", "/v1/watch", route_watch, 0},
     {"GET", "/v1/shards", route_shards, 0},
+    {"POST", "/v1/shards/{n}/pause", route_pause, 0},
+    {"POST", "/v1/shards/{n}/resume", route_resume, 0},
     {"GET", "/v1/cluster", route_cluster, 0},
+    {"GET", "/v1/node", route_node, 0},
     {"GET", "/v1/peers", route_peers, 0},
     {"GET", "/v1/peers/stream", route_peer_stream, 0},
     {"GET", "/healthz", route_alive, 0},

@@ -1,6 +1,7 @@
 #include "api/shard_list.h"
 
 #include "api/api_internal.h"
+#include "topics/record.h"
 
 /* Whoever the group says; a shard that is here is ours even before the group's answer says so. */
 static json_t *shard_list_owner(const alv_api *api, int32_t shard, const alv_shard_view *view)
@@ -26,6 +27,17 @@ static json_t *shard_list_standby(const alv_shard_view *view)
     return json_string(view->is_hot ? "hot" : "catching-up");
 }
 
+/* What was seen of the topic's end may be older than the position. */
+static json_t *shard_list_commands_lag(const alv_api *api, int32_t shard)
+{
+    alv_shard_view view = alv_directory_view(api->options.directory, shard);
+    if (view.state != ALV_SHARD_ACTIVE || view.commands_end == ALV_OFFSET_NONE) {
+        return json_null();
+    }
+    int64_t lag = view.commands_end - view.position.commands;
+    return json_integer(lag > 0 ? lag : 0);
+}
+
 static json_t *shard_list_row(const alv_api *api, int32_t shard)
 {
     alv_shard_view view = alv_directory_view(api->options.directory, shard);
@@ -40,12 +52,16 @@ static json_t *shard_list_row(const alv_api *api, int32_t shard)
                      (json_int_t)view.restore_target);
 }
 
-void alv_shard_list_answer(const alv_api *api, alv_answer *out)
+json_t *alv_shard_list_rows(const alv_api *api)
 {
     json_t *list = json_array();
     int32_t count = alv_directory_shard_count(api->options.directory);
     for (int32_t shard = 0; shard < count; shard++) {
-        (void)json_array_append_new(list, shard_list_row(api, shard)); /* out of memory only */
+        json_t *row = shard_list_row(api, shard);
+        bool paused = alv_directory_view(api->options.directory, shard).is_paused;
+        (void)json_object_set_new(row, "paused", json_boolean(paused));
+        (void)json_object_set_new(row, "commands_lag", shard_list_commands_lag(api, shard));
+        (void)json_array_append_new(list, row); /* out of memory only, here and above */
     }
-    alv_answer_set_json(out, 200, list);
+    return list;
 }

@@ -1,22 +1,25 @@
 /* shard_list.h — every shard as this node sees it.
  *
- * Why:    operators and scripts look here for what is where and how far a restore is.
- * Thread: the server's.
+ * Why:    each node knows best what it has; shard_survey.h puts together what all of them say.
+ * Thread: any.
  */
 #ifndef ALV_API_SHARD_LIST_H
 #define ALV_API_SHARD_LIST_H
 
-#include "api/answer.h"
+#include <jansson.h>
+
 #include "api/api.h"
 
-/* A list, one object per shard:
+/* A new reference to a list, one object per shard:
  *   shard      number
  *   state      here: "unassigned", "restoring", "active", "stopped"
  *   lane       of this node, null when the shard is not here
  *   owner      {"node","address","lane"}, null when nobody is known to own it
  *   position   of the store here: {"commands","changelog","ledger"}
  *   commands   handled here since the node started
+ *   paused     it is active here, and its commands wait
+ *   commands_lag   commands in Kafka that are not consumed yet, as last seen; null = not known
  *   restored, target   records of the last restore here, and how many there were at most */
-void alv_shard_list_answer(const alv_api *api, alv_answer *out);
+json_t *alv_shard_list_rows(const alv_api *api);
 
 #endif

@@ -20,6 +20,10 @@ typedef struct alv_view {
 
 #define ALV_VIEW_NONE ((alv_view){NULL, 0})
 #define ALV_VIEW(literal) ((alv_view){(literal), sizeof(literal) - 1})
+#define ALV_VIEW_LITERAL(literal)      \
+    {                                  \
+        (literal), sizeof(literal) - 1 \
+    } /* in a static initialiser */
 
 /* A view of a NUL-terminated string, valid as long as the string; NULL gives ALV_VIEW_NONE. */
 alv_view alv_view_of(const char *text);

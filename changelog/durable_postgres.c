@@ -395,6 +395,15 @@ static char *postgres_quote(const char *name)
     return quoted.data;
 }
 
+/* 150008 stands for 15.8. */
+const char *alv_durable_postgres_version(void)
+{
+    static char text[32];
+    int version = PQlibVersion();
+    (void)snprintf(text, sizeof text, "%d.%d", version / 10000, version % 10000);
+    return text;
+}
+
 alv_durable_store *alv_durable_postgres_new(const alv_settings *settings)
 {
     static const alv_durable_store_ops ops = {postgres_position, alv_postgres_write,

@@ -86,4 +86,7 @@ struct alv_durable_store {
  * first call, reconnects by itself afterwards. */
 alv_durable_store *alv_durable_postgres_new(const alv_settings *settings);
 
+/* Version of libpq, "15.8". Static. */
+const char *alv_durable_postgres_version(void);
+
 #endif

@@ -19,6 +19,17 @@ int alv_cli_verify_run(int argc, char **argv);
 int alv_cli_rebuild_run(int argc, char **argv);
 int alv_cli_backup_run(int argc, char **argv);
 int alv_cli_restore_run(int argc, char **argv);
+int alv_cli_status_run(int argc, char **argv);
+int alv_cli_completion_run(int argc, char **argv);
 int alv_cli_version_run(int argc, char **argv);
+
+/* What `alluvium completion` needs of main.c, which alone knows all subcommands: prints them, one a line
+ * with a tab and what it does; prints the options of one, and does not return then. */
+typedef struct alv_cli_completion {
+    void (*list_commands)(void);
+    int (*list_options)(const char *name); /* the exit status when there is no such subcommand */
+} alv_cli_completion;
+
+extern const alv_cli_completion *alv_cli_completion_main; /* set by main */
 
 #endif

@@ -8,10 +8,15 @@
 
 #include "base/alloc.h"
 
+enum {
+    COMMON_OPTION_LIST = 1024 /* above those of the subcommands */
+};
+
 static const struct argp_option common_options[] = {
     {"config", 'c', "FILE", 0, "Read settings from this .properties file", 10},
     {NULL, 'X', "KEY=VALUE", 0, "Set one of them; wins over the file. May be repeated", 10},
     {"json", 'j', NULL, 0, "Print JSON, for programs", 10},
+    {"list-options", COMMON_OPTION_LIST, NULL, OPTION_HIDDEN, "For shells that complete", 10},
     {0},
 };
 
@@ -21,6 +26,59 @@ static void add_assignment(alv_cli_options *options, const char *assignment)
     options->assignments = alv_realloc(options->assignments, size);
     options->assignments[options->assignment_count++] = assignment;
 }
+
+/* ---- what a shell may complete --------------------------------------------------------------- */
+
+static void list_option(const struct argp_option *option)
+{
+    const char *doc = option->doc != NULL ? option->doc : "";
+    if ((option->flags & (OPTION_HIDDEN | OPTION_DOC)) != 0) {
+        return;
+    }
+    if (option->name != NULL) {
+        printf("--%s\t%s\n", option->name, doc);
+    } else if (option->key > ' ' && option->key < 0x7f) {
+        printf("-%c\t%s\n", option->key, doc);
+    }
+}
+
+/* "create|check|describe" are words to choose from; "KEY" is none. */
+static void list_words(const char *args_doc)
+{
+    const char *bar = args_doc != NULL ? strchr(args_doc, '|') : NULL;
+    if (bar == NULL) {
+        return;
+    }
+    for (const char *at = args_doc; *at != '\0';) {
+        size_t size = strcspn(at, "| \n");
+        printf("%.*s\n", (int)size, at);
+        at += size;
+        at = *at == '|' ? at + 1 : "";
+    }
+}
+
+/* argp_parse puts an argp of its own around a subcommand's, with --help. */
+static void list_all(const struct argp *argp)
+{
+    list_words(argp->args_doc);
+    const struct argp_option *option = argp->options;
+    for (; option != NULL && (option->name != NULL || option->key != 0 || option->doc != NULL);
+         option++) {
+        list_option(option);
+    }
+    const struct argp_child *child = argp->children;
+    for (; child != NULL && child->argp != NULL; child++) {
+        list_all(child->argp);
+    }
+}
+
+static void list_and_exit(const struct argp *argp)
+{
+    list_all(argp);
+    exit(fflush(stdout) == 0 ? ALV_EXIT_DONE : ALV_EXIT_FAILED);
+}
+
+/* ---- options --------------------------------------------------------------------------------- */
 
 static error_t common_parse(int key, char *argument, struct argp_state *state)
 {
@@ -37,6 +95,9 @@ static error_t common_parse(int key, char *argument, struct argp_state *state)
         return 0;
     case 'j':
         options->json = true;
+        return 0;
+    case COMMON_OPTION_LIST:
+        list_and_exit(state->root_argp);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -128,6 +128,17 @@ static bool run_is_ready(void *payload, char *why, size_t size)
     return ready;
 }
 
+static bool run_set_paused(void *payload, int32_t shard, bool paused,
+                           void (*done)(void *payload, alv_status status), void *done_payload)
+{
+    node_run *run = payload;
+    pthread_mutex_lock(&run->lock);
+    bool taken =
+        !run->stopping && alv_node_set_paused(run->node, shard, paused, done, done_payload);
+    pthread_mutex_unlock(&run->lock);
+    return taken;
+}
+
 /* The lock is held throughout, because a stop frees the checkpointer. */
 static bool run_checkpoints(void *payload, alv_checkpointer_status *out_status,
                             int64_t *out_positions)
@@ -250,6 +261,8 @@ static alv_status run_start_api(node_run *run, alv_error *err)
         .ready = run_is_ready,
         .ready_payload = run,
         .meter = alv_node_meter(run->node),
+        .set_paused = run_set_paused,
+        .set_paused_payload = run,
         .checkpoints = run_checkpoints,
         .checkpoints_payload = run,
         .node_dead = run_node_dead,

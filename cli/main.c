@@ -21,6 +21,8 @@ static const struct subcommand {
     {"rebuild", alv_cli_rebuild_run, "make a lost changelog anew"},
     {"backup", alv_cli_backup_run, "copy a node's state to a directory, also while it works"},
     {"restore", alv_cli_restore_run, "put a backup into an empty state.dir"},
+    {"status", alv_cli_status_run, "show nodes, shards, lags and progress of the cluster"},
+    {"completion", alv_cli_completion_run, "print a completion script for bash, zsh or fish"},
     {"version", alv_cli_version_run, "print versions"},
 };
 
@@ -74,6 +76,24 @@ static int run(const struct subcommand *subcommand, int argc, char **argv)
     return status;
 }
 
+static void list_commands(void)
+{
+    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++) {
+        printf("%s\t%s\n", subcommands[i].name, subcommands[i].summary);
+    }
+    puts("help\ttell more about a command");
+}
+
+static int list_options(const char *name)
+{
+    char list[] = "--list-options";
+    char *arguments[] = {NULL, list, NULL};
+    const struct subcommand *subcommand = find(name);
+    return subcommand != NULL ? run(subcommand, 2, arguments) : ALV_EXIT_USAGE;
+}
+
+static const alv_cli_completion completion = {list_commands, list_options};
+
 static int run_help(int argc, char **argv)
 {
     if (argc < 2) {
@@ -91,6 +111,7 @@ static int run_help(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    alv_cli_completion_main = &completion;
     json_object_seed(0); /* before there are threads, which would do it at the same time */
     if (argc < 2) {
         print_help(stderr);

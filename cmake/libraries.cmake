@@ -29,5 +29,13 @@ add_library(rocksdb INTERFACE)
 target_link_libraries(rocksdb INTERFACE ${ROCKSDB_LIBRARY})
 target_include_directories(rocksdb SYSTEM INTERFACE ${ROCKSDB_INCLUDE})
 
+# The version stands in a header for C++ alone.
+foreach(part MAJOR MINOR PATCH)
+  file(STRINGS ${ROCKSDB_INCLUDE}/rocksdb/version.h line REGEX "#define ROCKSDB_${part} ")
+  string(REGEX MATCH "[0-9]+" ROCKSDB_${part} "${line}")
+endforeach()
+set_property(SOURCE ${CMAKE_SOURCE_DIR}/statestore/store_rocksdb_stats.c PROPERTY COMPILE_DEFINITIONS
+  ALV_ROCKSDB_VERSION="${ROCKSDB_MAJOR}.${ROCKSDB_MINOR}.${ROCKSDB_PATCH}")
+
 set(alv_third_party PkgConfig::RDKAFKA rocksdb PkgConfig::LIBPQ PkgConfig::MICROHTTPD
   PkgConfig::CURL PkgConfig::GNUTLS)

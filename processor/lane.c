@@ -19,6 +19,9 @@
 /* Entities passivated per turn at most, so that a turn stays short. */
 #define LANE_PASSIVATE_MAX 10000
 
+/* Wishes to pause or resume that may wait for the lane. */
+#define LANE_PAUSES_MAX 256
+
 /* What changes all the time is shown to others this often. */
 #define LANE_PUBLISH_MS 1000
 
@@ -38,7 +41,7 @@ static void lane_after_end(alv_lane *lane)
     lane->starts_due = 0;
     for (int32_t number = 0; number < lane->options.shard_count; number++) {
         const alv_shard *shard = lane->shards[number];
-        lane->starts_due += shard != NULL && shard->must_start;
+        lane->starts_due += shard != NULL && alv_shard_may_start(shard);
         lane->shard_failed = lane->shard_failed || (shard != NULL && shard->failed);
     }
 }
@@ -199,7 +202,7 @@ static alv_status lane_start_shards(alv_lane *lane, alv_error *err)
 {
     for (int32_t number = 0; number < lane->options.shard_count; number++) {
         alv_shard *shard = lane->shards[number];
-        if (shard == NULL || !shard->must_start) {
+        if (shard == NULL || !alv_shard_may_start(shard)) {
             continue;
         }
         ALV_ASSERT(!shard->touched && shard->next_offset == shard->committed_offset);
@@ -228,6 +231,10 @@ static alv_status lane_mend(alv_lane *lane, alv_error *err)
     alv_rebalance_claim_due(lane);
     if (alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_IDLE) {
         alv_rebalance_restart_failed(lane);
+    }
+    status = alv_lane_pause_record(lane, err);
+    if (status != ALV_OK) {
+        return status;
     }
     return lane->starts_due > 0 ? lane_start_shards(lane, err) : ALV_OK;
 }
@@ -513,6 +520,7 @@ alv_status alv_lane_turn(alv_lane *lane, int timeout_ms, alv_error *err)
     alv_directory_lane_turned(lane->options.directory, lane->options.number,
                               alv_monotonic_us(lane->options.clock));
     lane_read_inbox(lane);
+    alv_lane_pause_take_all(lane);
     alv_status status = lane_try_mend(lane, &able, err);
     if (status != ALV_OK) {
         return status;
@@ -546,6 +554,8 @@ alv_status alv_lane_turn(alv_lane *lane, int timeout_ms, alv_error *err)
 static void lane_leave(alv_lane *lane)
 {
     lane->closing = true;
+    alv_inbox_close(lane->pauses);
+    alv_lane_pause_take_all(lane);
     lane_close_consumer(lane, strcmp(lane->options.settings->shutdown, "stay") == 0);
     for (int32_t number = 0; number < lane->options.shard_count; number++) {
         if (lane->shards[number] != NULL) {
@@ -584,6 +594,8 @@ alv_lane *alv_lane_new(const alv_lane_options *options)
     lane->options = *options;
     lane->inbox = alv_inbox_new(ALV_INBOX_MESSAGES_MAX, lane_free_message);
     alv_inbox_set_wake(lane->inbox, lane_wake, lane);
+    lane->pauses = alv_inbox_new(LANE_PAUSES_MAX, NULL);
+    alv_inbox_set_wake(lane->pauses, lane_wake, lane);
     lane->shards = alv_alloc_array((size_t)options->shard_count, sizeof(alv_shard *));
     alv_batch_init(&lane->batch, ALV_POLL_RECORDS_MAX);
     alv_backoff_init(&lane->mending, (uint64_t)options->number + 1);
@@ -647,6 +659,7 @@ void alv_lane_free(alv_lane *lane)
     alv_bytes_done(&lane->due.keys);
     alv_executor_free(lane->executor);
     alv_inbox_free(lane->inbox);
+    alv_inbox_free(lane->pauses);
     pthread_mutex_destroy(&lane->wake_lock);
     alv_free(lane->shards);
     alv_free(lane);

@@ -72,6 +72,15 @@ void alv_lane_start(alv_lane *lane);
 /* Whether the group has given it an assignment (maybe an empty one). Any thread. */
 bool alv_lane_has_joined(const alv_lane *lane);
 
+/* Told once how a wish ended: ALV_OK: recorded, and in effect; ALV_RETRY: the shard is not this lane's any
+ * more, or another wish came. On the lane's thread; must not block. */
+typedef void (*alv_lane_pause_done)(void *payload, alv_status status);
+
+/* Stops or goes on with the commands of a shard that is ACTIVE here; see lane_pause.c. False, and nobody is
+ * told: too many wishes wait, or the lane has ended. Any thread. */
+bool alv_lane_set_paused(alv_lane *lane, int32_t shard, bool paused, alv_lane_pause_done done,
+                         void *payload);
+
 /* Asks the thread to drain: finish the open transaction, leave the group (shutdown=stay: keep the
  * seat), close. Any thread; returns at once. */
 void alv_lane_request_stop(alv_lane *lane);

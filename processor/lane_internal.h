@@ -25,6 +25,8 @@ struct alv_lane {
     alv_shard **shards; /* by number; NULL = not ours */
     int32_t starts_due; /* shards with must_start, at most: 0 = do not look */
     bool claims_due;    /* a shard has no `claimed`: try to claim it */
+    alv_inbox *pauses;  /* alv_pause_wish; any thread posts */
+    bool pauses_due;    /* a shard has a `pause_wish`, maybe */
     bool shard_failed;  /* a shard has `failed` set: look for it */
     uint64_t last_ticket;
     alv_batch batch;
@@ -58,6 +60,27 @@ typedef struct lane_message {
     alv_restore restore;
     alv_error error;
 } lane_message;
+
+/* Somebody wants a shard to stop, or to go on. */
+typedef struct alv_pause_wish {
+    int32_t shard;
+    bool paused;
+    alv_lane_pause_done done;
+    void *payload;
+} alv_pause_wish;
+
+/* lane_pause.c: takes what was wished. */
+void alv_lane_pause_take_all(alv_lane *lane);
+
+/* lane_pause.c: records wishes, when no transaction is open. As alv_lane_commit, and ALV_RETRY when a
+ * transaction cannot be begun. */
+alv_status alv_lane_pause_record(alv_lane *lane, alv_error *err);
+
+/* lane_pause.c: a shard becomes active: is it paused? ALV_RETRY, ALV_REJECT: its store cannot be read. */
+alv_status alv_lane_pause_load(alv_lane *lane, alv_shard *shard, alv_error *err);
+
+/* lane_pause.c: the shard leaves the lane; whoever wished is told. */
+void alv_lane_pause_forget(alv_shard *shard);
 
 /* rebalance.c: the listener for the consumer; payload is the lane. */
 void alv_rebalance_assigned(void *payload, const int32_t *shards, size_t count);

@@ -311,6 +311,19 @@ bool alv_node_checkpoints(const alv_node *node, alv_checkpointer_status *out_sta
     return true;
 }
 
+bool alv_node_set_paused(const alv_node *node, int32_t shard, bool paused,
+                         void (*done)(void *payload, alv_status status), void *payload)
+{
+    if (!atomic_load(&node->started)) {
+        return false;
+    }
+    alv_shard_view view = alv_directory_view(node->directory, shard);
+    if (view.state != ALV_SHARD_ACTIVE || view.lane < 0 || view.lane >= node->lane_count) {
+        return false;
+    }
+    return alv_lane_set_paused(node->lanes[view.lane], shard, paused, done, payload);
+}
+
 /* ---- run ------------------------------------------------------------------------------------------- */
 
 bool alv_node_ready(const alv_node *node, char *why, size_t size)

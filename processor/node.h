@@ -61,6 +61,11 @@ alv_status alv_node_start(alv_node *node, alv_error *err);
  * time, between open and close. */
 void alv_node_members_known(alv_node *node, const alv_members *members);
 
+/* Stops or goes on with the commands of a shard that this node executes; `done` as in lane.h. False: it is
+ * not here, or its lane takes no wishes. Any thread, between start and stop. */
+bool alv_node_set_paused(const alv_node *node, int32_t shard, bool paused,
+                         void (*done)(void *payload, alv_status status), void *payload);
+
 /* What the checkpointer has done, and up to where PostgreSQL has each shard (as
  * alv_checkpointer_position; one item per shard). False, and nothing filled, without postgres.url and
  * while the node starts. Any thread, but not once alv_node_stop was called. */

@@ -136,6 +136,12 @@ static void rebalance_activate(alv_lane *lane, alv_shard *shard, const alv_resto
         rebalance_stop(lane, shard, &err);
         return;
     }
+    status = alv_lane_pause_load(lane, shard, &err);
+    if (status != ALV_OK) {
+        alv_log_error(ALV_LOG_WARN, "pause-unknown", &err, "shard=%" PRId32, shard->number);
+        rebalance_again(lane, shard);
+        return;
+    }
     shard->was_ahead = false;
     shard->position = restore->position;
     shard->next_offset = next;
@@ -143,7 +149,7 @@ static void rebalance_activate(alv_lane *lane, alv_shard *shard, const alv_resto
     alv_timers_start(&shard->timers, next, restore->commands_end, lane->now_ms);
     shard->must_start = true;
     shard->active = true;
-    lane->starts_due++;
+    lane->starts_due++; /* nothing follows from it while the shard is paused */
     alv_directory_set_position(lane->options.directory, shard->number, &shard->position);
     rebalance_set_state(lane, shard, ALV_SHARD_ACTIVE);
     if (lane->options.checkpointer != NULL) {
@@ -214,6 +220,7 @@ static void rebalance_release(alv_lane *lane, alv_shard *shard)
         alv_replicator_release(lane->options.replicator, shard->number);
         rebalance_set_state(lane, shard, ALV_SHARD_UNASSIGNED);
     }
+    alv_lane_pause_forget(shard);
     lane->shards[shard->number] = NULL;
     alv_shard_free(shard);
 }

@@ -22,6 +22,11 @@ void alv_shard_free(alv_shard *shard)
     alv_free(shard);
 }
 
+bool alv_shard_may_start(const alv_shard *shard)
+{
+    return shard->must_start && !shard->paused;
+}
+
 void alv_shard_consumed(alv_shard *shard, int64_t offset)
 {
     ALV_ASSERT(offset >= shard->next_offset);

@@ -32,12 +32,19 @@ typedef struct alv_shard {
     bool touched;          /* the open transaction consumed from it */
     bool must_start;       /* the consumer is to deliver from next_offset (again) */
     bool failed;           /* its store failed: to be restored before it goes on */
+    bool paused;           /* nothing of it is executed until somebody resumes it */
+
+    struct alv_pause_wish *pause_wish;  /* to be recorded; NULL = none */
+    const alv_store_write *extra_write; /* of the open transaction, besides entities; NULL = none */
 } alv_shard;
 
 alv_shard *alv_shard_new(int32_t number);
 
 /* The overlay must be empty. NULL is fine. */
 void alv_shard_free(alv_shard *shard);
+
+/* Whether the consumer is to be told to deliver from it. */
+bool alv_shard_may_start(const alv_shard *shard);
 
 /* The record at `offset` has been executed in the open transaction. */
 void alv_shard_consumed(alv_shard *shard, int64_t offset);

@@ -165,6 +165,9 @@ static alv_status transaction_publish_shard(alv_transaction *transaction, alv_sh
 {
     alv_producer *producer = transaction->producer;
     alv_status status = alv_overlay_encode(&shard->overlay, err);
+    if (status == ALV_OK && shard->extra_write != NULL) {
+        alv_overlay_add_write(&shard->overlay, shard->extra_write);
+    }
     for (size_t i = 0; status == ALV_OK && i < shard->overlay.write_count; i++) {
         const alv_store_write *write = &shard->overlay.writes[i];
         if (write->kind == ALV_STORE_TIMER) {

@@ -109,10 +109,11 @@ static void overlay_encode_ledger(alv_overlay *overlay, const alv_entity *entity
     overlay->due_ms = due_ms < overlay->due_ms ? due_ms : overlay->due_ms;
 }
 
-/* One per changed state; per changed ledger itself, an entry of the index that goes and one that comes; stale entries. */
+/* One per changed state; per changed ledger itself, an entry of the index that goes and one that comes; stale
+ * entries; and one that may be added. */
 static void overlay_reserve_writes(alv_overlay *overlay)
 {
-    size_t needed = overlay->count + 3 * overlay->ledger_count + overlay->stale_count;
+    size_t needed = overlay->count + 3 * overlay->ledger_count + overlay->stale_count + 1;
     if (needed > overlay->write_capacity) {
         overlay->write_capacity =
             needed < 2 * overlay->write_capacity ? 2 * overlay->write_capacity : needed;
@@ -171,6 +172,12 @@ alv_status alv_overlay_encode(alv_overlay *overlay, alv_error *err)
     }
     overlay_place(overlay);
     return ALV_OK;
+}
+
+void alv_overlay_add_write(alv_overlay *overlay, const alv_store_write *write)
+{
+    ALV_ASSERT(overlay->write_count < overlay->write_capacity);
+    overlay->writes[overlay->write_count++] = *write;
 }
 
 /* ---- finish, drop ------------------------------------------------------------------------------- */

@@ -42,6 +42,10 @@ void alv_overlay_note_stale(alv_overlay *overlay, int64_t due_ms, alv_view entit
  * and store (these and the index of timers), valid until the next note, finish or drop. ALV_REJECT: a state is larger than ALV_STATE_BYTES_MAX. */
 alv_status alv_overlay_encode(alv_overlay *overlay, alv_error *err);
 
+/* After encode: adds a write that belongs to no entity, once per transaction. Borrowed until finish or
+ * drop. */
+void alv_overlay_add_write(alv_overlay *overlay, const alv_store_write *write);
+
 /* The transaction was committed and stored: the entities are clean; those that were deleted leave the
  * cache. */
 void alv_overlay_finish(alv_overlay *overlay, alv_cache *cache);

@@ -133,6 +133,9 @@ typedef struct alv_store_options {
 alv_status alv_store_rocksdb_open(const alv_store_options *options, alv_store **out,
                                   alv_error *err);
 
+/* Version of RocksDB that this program was built with. Static. */
+const char *alv_store_rocksdb_version(void);
+
 /* Says of which changelog topic (Kafka's topic id) the data is a copy; the first call for a directory is
  * remembered there. Positions are offsets of one topic: if it was deleted and made anew, they mean
  * nothing. ALV_REJECT: it is a copy of another one; `err` names the next step. */

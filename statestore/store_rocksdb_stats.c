@@ -1,4 +1,4 @@
-/* store_rocksdb_stats.c — RocksDB's properties, for metrics. */
+/* store_rocksdb_stats.c — RocksDB's properties, for metrics, and its version. */
 #include "statestore/store_rocksdb_internal.h"
 
 /* 0 when RocksDB does not know the property. */
@@ -42,4 +42,10 @@ void alv_rocksdb_stats(alv_store *store, alv_store_stats *out)
             alv_rocksdb_shard_unref(shard);
         }
     }
+}
+
+/* rocksdb/c.h cannot tell; the build looked into rocksdb/version.h, which is C++. */
+const char *alv_store_rocksdb_version(void)
+{
+    return ALV_ROCKSDB_VERSION;
 }

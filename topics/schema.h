@@ -26,6 +26,11 @@
     "\xff"               \
     "position"
 
+/* Another reserved key of the ledger: a record under it says that the shard is paused. */
+#define ALV_PAUSED_KEY \
+    "\xff"             \
+    "paused"
+
 /* Headers of commands, all optional. */
 #define ALV_HEADER_IDEMPOTENCY_KEY "idempotency-key"
 #define ALV_HEADER_CORRELATION_ID "correlation-id"

@@ -155,11 +155,11 @@ static int64_t restored_records(void)
 {
     int status = 0;
     int64_t records = 0;
-    json_t *answer = alv_cluster_http(job.node, "/v1/shards", &status);
+    json_t *answer = alv_cluster_http(job.node, "/v1/node", &status);
     assert_int_equal(status, 200);
     size_t i;
     json_t *shard;
-    json_array_foreach(answer, i, shard)
+    json_array_foreach(json_object_get(answer, "shards"), i, shard)
     {
         records += json_integer_value(json_object_get(shard, "restored"));
     }

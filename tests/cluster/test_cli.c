@@ -108,9 +108,71 @@ static void cli__version_names_the_libraries(void **state)
     alv_cluster_result result = RUN("version", "--json");
     json_t *versions = parse(result.out);
     assert_non_null(json_string_value(json_object_get(versions, "alluvium")));
-    assert_non_null(json_string_value(json_object_get(versions, "jansson")));
+    static const char *const libraries[] = {"librdkafka",    "rocksdb", "jansson", "libpq",
+                                            "libmicrohttpd", "libcurl", "gnutls",  "compiler"};
+    for (size_t i = 0; i < sizeof libraries / sizeof libraries[0]; i++) {
+        const char *version = json_string_value(json_object_get(versions, libraries[i]));
+        if (version == NULL || *version == '\0') {
+            fail_msg("no version of %s", libraries[i]);
+        }
+    }
     json_decref(versions);
     alv_cluster_result_done(&result);
+    fixture.tests_passed++;
+}
+
+/* Runs bash with the program as $1 and the test's folder as $2; what it printed. */
+static char *run_bash(const char *script)
+{
+    char *out = alv_cluster_path(&fixture.cluster, "bash-out");
+    const char *const argv[] = {
+        "bash", "-c", script, "bash", fixture.cluster.binary, fixture.cluster.directory, NULL};
+    (void)remove(out);
+    int status = alv_process_run(argv, (alv_process_files){.out = out, .err = out}, 60000);
+    FILE *file = fopen(out, "r");
+    assert_non_null(file);
+    char *text = alv_alloc(65536);
+    text[fread(text, 1, 65535, file)] = '\0';
+    (void)fclose(file);
+    alv_free(out);
+    if (status != 0) {
+        fail_msg("bash ended with status %d: %s", status, text);
+    }
+    return text;
+}
+
+static void expect_completion(const char *words, int word, const char *completions)
+{
+    char *script = alv_format("source <(\"$1\" completion bash) && COMP_WORDS=(\"$1\" %s) && "
+                              "COMP_CWORD=%d && _alluvium && printf '%%s\\n' \"${COMPREPLY[@]}\"",
+                              words, word);
+    char *out = run_bash(script);
+    assert_string_equal(out, completions);
+    alv_free(out);
+    alv_free(script);
+}
+
+static void cli__completion_knows_what_the_program_knows(void **state)
+{
+    (void)state;
+    alv_free(run_bash("\"$1\" completion bash >\"$2/c.bash\" && bash -n \"$2/c.bash\""));
+    alv_free(run_bash("for s in zsh fish; do \"$1\" completion $s >\"$2/c.$s\" || exit 1; "
+                      "if command -v $s >/dev/null; then $s -n \"$2/c.$s\" || exit 1; fi; done"));
+    expect_completion("sta", 1, "status\n");
+    expect_completion("ver", 1, "verify\nversion\n");
+    expect_completion("status --wa", 2, "--watch\n");
+    expect_completion("topics ch", 2, "check\n");
+    expect_completion("get -X http.adv", 3, "http.advertise=\n");
+    expect_completion("node --print", 2, "--print-config\n");
+    expect(RUN("completion"), 2, NULL, "bash, zsh or fish");
+    expect(RUN("completion", "tcsh"), 2, NULL, "bash, zsh and fish");
+    expect(RUN("completion", "options", "nothing"), 2, NULL, NULL);
+    /* Every subcommand of the help is completed, and has options. */
+    alv_free(run_bash("\"$1\" --help | sed -n 's/^  \\([a-z][a-z-]*\\) .*/\\1/p' >\"$2/help\" && "
+                      "\"$1\" completion commands | cut -f 1 >\"$2/commands\" && "
+                      "[ -s \"$2/help\" ] && ! grep -vxF -f \"$2/commands\" \"$2/help\" && "
+                      "while read -r c; do \"$1\" completion options \"$c\" | grep -q -- --json "
+                      "|| { echo \"$c\"; exit 1; }; done <\"$2/help\""));
     fixture.tests_passed++;
 }
 
@@ -287,6 +349,58 @@ static void cli__what_is_no_command_is_sent_raw_only(void **state)
     fixture.tests_passed++;
 }
 
+/* ---- status ---------------------------------------------------------------------------------- */
+
+static void cli__status_is_a_table(void **state)
+{
+    (void)state;
+    const char *address = fixture.node->address;
+    alv_cluster_result result = RUN_CONFIGURED("status", "--node", address, "--all");
+    assert_int_equal(result.exit_status, 0);
+    assert_has(result.out, "4 shards, 4 active");
+    assert_has(result.out, "NODE");
+    assert_has(result.out, address);
+    assert_has(result.out, "takes-over");
+    assert_has(result.out, "STANDBYS");
+    alv_cluster_result_done(&result);
+    result = RUN_CONFIGURED("status", "--node", address);
+    assert_null(strstr(result.out, "CHANGELOG")); /* all shards are as they should be */
+    alv_cluster_result_done(&result);
+    result = RUN_CONFIGURED("status", "--node", address, "--json");
+    json_t *answer = parse(result.out);
+    assert_int_equal(json_array_size(json_object_get(answer, "shards")), 4);
+    assert_int_equal(json_array_size(json_object_get(json_object_get(answer, "cluster"), "nodes")),
+                     1);
+    json_decref(answer);
+    alv_cluster_result_done(&result);
+    expect(RUN_CONFIGURED("status", "--node", "127.0.0.1:1"), 1, NULL, "127.0.0.1:1");
+    expect(RUN_CONFIGURED("status", "--interval", "0"), 2, NULL, "from 0.1 to 3600");
+    fixture.tests_passed++;
+}
+
+static void cli__status_can_be_watched(void **state)
+{
+    (void)state;
+    const char *address = fixture.node->address;
+    alv_cluster_result result =
+        RUN_CONFIGURED("status", "--node", address, "--watch", "--count", "2", "--interval", "0.1");
+    assert_int_equal(result.exit_status, 0);
+    const char *second = strstr(result.out, "application ");
+    assert_non_null(second);
+    assert_non_null(strstr(second + 1, "application "));
+    assert_null(strchr(result.out, '\033')); /* nothing for terminals */
+    alv_cluster_result_done(&result);
+    char *script = alv_format("script -qec \"'$1' status -c '%s' --node %s --watch --count 2 "
+                              "--interval 0.1\" /dev/null </dev/null",
+                              fixture.cluster.config_path, address);
+    char *out = run_bash(script);
+    assert_has(out, "\033[2J\033[Happlication ");
+    assert_has(out, "\033[J\033[Happlication "); /* the second time, over the first */
+    alv_free(out);
+    alv_free(script);
+    fixture.tests_passed++;
+}
+
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
 static void cli__a_state_folder_belongs_to_one_process(void **state)
@@ -308,7 +422,7 @@ static void cli__a_node_logs_start_ready_and_stop(void **state)
     assert_true(alv_cluster_log_has(fixture.node, "event=ready "));
     alv_cluster_stop_node(fixture.node);
     assert_true(alv_cluster_log_has(fixture.node, "event=stopped "));
-    fixture.cluster.passed = fixture.tests_passed == 11; /* the tests before this one */
+    fixture.cluster.passed = fixture.tests_passed == 14; /* the tests before this one */
 }
 
 /* ---- set-up ---------------------------------------------------------------------------------- */
@@ -339,6 +453,7 @@ int main(void)
         cmocka_unit_test(cli__wrong_usage_is_status_2_and_says_what_is_right),
         cmocka_unit_test(cli__help_is_printed_on_request),
         cmocka_unit_test(cli__version_names_the_libraries),
+        cmocka_unit_test(cli__completion_knows_what_the_program_knows),
         cmocka_unit_test(cli__configuration_errors_name_the_place_and_the_cure),
         cmocka_unit_test(cli__print_config_tells_values_and_origins),
         cmocka_unit_test(cli__topics_are_created_once_and_then_left_alone),
@@ -346,6 +461,8 @@ int main(void)
         cmocka_unit_test(cli__what_is_sent_can_be_read_back),
         cmocka_unit_test(cli__lines_are_sent_up_to_the_first_bad_one),
         cmocka_unit_test(cli__what_is_no_command_is_sent_raw_only),
+        cmocka_unit_test(cli__status_is_a_table),
+        cmocka_unit_test(cli__status_can_be_watched),
         cmocka_unit_test(cli__a_state_folder_belongs_to_one_process),
         cmocka_unit_test(cli__a_node_logs_start_ready_and_stop),
     };

@@ -129,13 +129,13 @@ static void check_everything(void)
 static int64_t restored_records(const alv_cluster_node *node, int *out_shards)
 {
     int status = 0;
-    json_t *answer = alv_cluster_http(node, "/v1/shards", &status);
+    json_t *answer = alv_cluster_http(node, "/v1/node", &status);
     assert_int_equal(status, 200);
     int64_t records = 0;
     *out_shards = 0;
     size_t i;
     json_t *shard;
-    json_array_foreach(answer, i, shard)
+    json_array_foreach(json_object_get(answer, "shards"), i, shard)
     {
         if (strcmp(json_string_value(json_object_get(shard, "state")), "active") == 0) {
             (*out_shards)++;

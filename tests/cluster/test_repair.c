@@ -308,6 +308,8 @@ static void repair__verify_compares_a_store_that_a_node_writes_to(void **state)
     }
     json_decref(report);
     check_states();
+    expect("alluvium status -c " CONFIG_NAME, 0, "4 active", NULL);
+    expect("alluvium status -c " CONFIG_NAME " --all", 0, "STANDBYS", NULL);
     alv_cluster_stop_node(repair.node);
     repair.tests_passed++;
 }
@@ -637,7 +639,8 @@ static void write_config(void)
     assert_non_null(file);
     fprintf(file, "bootstrap.servers=%s\napplication.id=%s\npostgres.url=%s\npostgres.schema=%s\n",
             cluster->brokers, cluster->application, cluster->postgres_url, cluster->schema);
-    fprintf(file, "state.dir=%s\nshards=%d\n", repair.node->state_dir, SHARDS);
+    fprintf(file, "state.dir=%s\nshards=%d\nhttp.listen=%s\n", repair.node->state_dir, SHARDS,
+            repair.node->address);
     assert_int_equal(fclose(file), 0);
 }
 

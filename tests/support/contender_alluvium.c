@@ -60,8 +60,8 @@ static void look_at_shards(alv_contender *contender, int node, alv_contender_vie
     int status = 0;
     size_t shard;
     json_t *row;
-    json_t *rows = alv_cluster_http(node_of(contender, node), "/v1/shards", &status);
-    json_array_foreach(rows, shard, row)
+    json_t *rows = alv_cluster_http(node_of(contender, node), "/v1/node", &status);
+    json_array_foreach(json_object_get(rows, "shards"), shard, row)
     {
         if ((int)shard < contender->shards && is_word(row, "state", "active")) {
             view->owner[shard] = node;

@@ -1,0 +1,37 @@
+#include "api/node_view.h"
+
+#include <string.h>
+
+#include "api/api_internal.h"
+#include "api/shard_list.h"
+
+#define NODE_VIEW_REASON_BYTES 512
+
+/* "a,b" -> ["a","b"] */
+static json_t *node_view_roles(const char *roles)
+{
+    json_t *list = json_array();
+    for (const char *at = roles; at != NULL && *at != '\0';) {
+        size_t size = strcspn(at, ",");
+        (void)json_array_append_new(list, json_stringn(at, size)); /* memory only */
+        at += at[size] == ',' ? size + 1 : size;
+    }
+    return list;
+}
+
+json_t *alv_node_view_json(const alv_api *api)
+{
+    const alv_settings *settings = api->options.settings;
+    char why[NODE_VIEW_REASON_BYTES] = "";
+    bool ready = api->options.ready(api->options.ready_payload, why, sizeof why);
+    return json_pack("{s:s, s:s, s:s, s:s?, s:o, s:I, s:b, s:s?, s:o}", "node", settings->node_id,
+                     "address", alv_api_advertise(api), "version", ALV_VERSION, "application",
+                     settings->application_id, "roles", node_view_roles(settings->node_roles),
+                     "lanes", (json_int_t)settings->lanes, "ready", (int)ready, "reason",
+                     ready ? NULL : why, "shards", alv_shard_list_rows(api));
+}
+
+void alv_node_view_answer(const alv_api *api, alv_answer *out)
+{
+    alv_answer_set_json(out, 200, alv_node_view_json(api));
+}
