@@ -12,6 +12,7 @@
  *     GET /v1/peers/stream     for the other nodes: see peer_monitor.h
  *     GET /healthz, /readyz    alive; ready to work
  *     GET /metrics             for Prometheus: see metrics.h
+ *     GET /openapi.json        the description of all this for programs
  *
  * Why:    programs and peers ask a node over HTTP; a request may come to any node.
  * Thread: start, stop: main. The rest as each says. It runs seven threads: the server's, http-ask,

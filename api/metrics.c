@@ -205,6 +205,28 @@ static void metrics_peers(const alv_api *api, alv_exposition *page)
     }
 }
 
+static void metrics_watch(const alv_api *api, alv_exposition *page)
+{
+    if (api->watch == NULL) {
+        return;
+    }
+    alv_watch_stats stats = alv_watch_hub_stats(api->watch);
+    alv_exposition_one(page, GAUGE, "alluvium_watchers", "Clients that watch changes here.",
+                       (double)stats.watchers);
+    alv_exposition_one(page, GAUGE, "alluvium_watch_waiting_bytes",
+                       "Events that wait to be sent to watchers.", (double)stats.bytes);
+    alv_exposition_one(page, COUNTER, "alluvium_watch_changes_total",
+                       "Changes that some watcher was told of.", (double)stats.changes);
+    alv_exposition_one(page, COUNTER, "alluvium_watch_events_total",
+                       "Tellings: changes times their watchers.", (double)stats.events);
+    alv_exposition_one(page, COUNTER, "alluvium_watch_cut_off_total",
+                       "Watchers that were cut off because they did not read fast enough.",
+                       (double)stats.cut_off);
+    alv_exposition_one(page, COUNTER, "alluvium_watch_resets_total",
+                       "Watchers that came back too late to go on without a gap.",
+                       (double)stats.resets);
+}
+
 /* ---- the page -------------------------------------------------------------------------------- */
 
 void alv_metrics_answer(const alv_api *api, alv_answer *out)
@@ -221,6 +243,7 @@ void alv_metrics_answer(const alv_api *api, alv_answer *out)
     alv_metrics_write_shards(api, &page);
     metrics_http(api, &page);
     metrics_peers(api, &page);
+    metrics_watch(api, &page);
     alv_metrics_write_store(api, &page);
     alv_metrics_write_kafka(&page);
     metrics_process(&page);

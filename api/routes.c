@@ -11,6 +11,7 @@
 #include "api/http_meter.h"
 #include "api/metrics.h"
 #include "api/node_view.h"
+#include "api/openapi.h"
 #include "api/pause.h"
 #include "api/peer_list.h"
 #include "api/shard_survey.h"
@@ -108,6 +109,15 @@ static void route_ready(alv_api *api, alv_exchange *exchange, alv_view none)
     alv_exchange_answer(exchange, &answer);
 }
 
+static void route_openapi(alv_api *api, alv_exchange *exchange, alv_view none)
+{
+    (void)api;
+    (void)none;
+    alv_answer answer = ALV_ANSWER_NONE;
+    alv_openapi_answer(&answer);
+    alv_exchange_answer(exchange, &answer);
+}
+
 static void route_metrics(alv_api *api, alv_exchange *exchange, alv_view none)
 {
     (void)none;
@@ -131,6 +141,7 @@ static const alv_route routes_table[] = {
     {"GET", "/healthz", route_alive, 0},
     {"GET", "/readyz", route_ready, 0},
     {"GET", "/metrics", route_metrics, 0},
+    {"GET", "/openapi.json", route_openapi, 0},
 };
 static_assert(sizeof routes_table / sizeof routes_table[0] < ALV_HTTP_METER_ROUTES, "counted");
 

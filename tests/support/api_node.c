@@ -50,6 +50,8 @@ static void api_node_start(alv_api_node *node, alv_fake_group *group)
         .clock = alv_clock_system(),
         .ready = api_node_ready,
         .ready_payload = node,
+        .set_paused = node->set_paused,
+        .set_paused_payload = node,
         .members = alv_fake_group_members,
         .members_payload = group,
         .node_dead = node->watch.dead,
@@ -87,7 +89,7 @@ void alv_api_node_open_sending(alv_api_node *node, const char *node_id, alv_fake
 
 void alv_api_node_open_with(alv_api_node *node, const alv_settings *settings, alv_fake_group *group)
 {
-    *node = (alv_api_node){.settings = *settings};
+    *node = (alv_api_node){.settings = *settings, .set_paused = node->set_paused};
     api_node_fill(node);
     api_node_start(node, group);
 }

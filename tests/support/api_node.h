@@ -30,7 +30,10 @@ typedef struct alv_api_node {
     alv_directory *directory;
     alv_registry *registry;
     alv_api *api;
-    alv_log_port *log;     /* where its commands go; NULL = nowhere */
+    alv_log_port *log; /* where its commands go; NULL = nowhere */
+    /* As in alv_api_options, with the node as payload; set before it is opened and kept. May be NULL. */
+    bool (*set_paused)(void *payload, int32_t shard, bool paused,
+                       void (*done)(void *payload, alv_status status), void *done_payload);
     const char *not_ready; /* why /readyz says no; NULL = ready */
 } alv_api_node;
 
