@@ -46,9 +46,11 @@
 #define VARIANTS_MAX 3
 
 static const char help[] =
-    "usage: compare [--quick] [--runs N] [--threads N[,N]] [--only WHAT[,WHAT]] [--json FILE]\n"
+    "usage: compare [--quick] [--percent N] [--runs N] [--threads N[,N]] [--only WHAT[,WHAT]]\n"
+    "               [--json FILE]\n"
     "Alluvium and Kafka Streams do the same job in turn, on a broker of their own. Takes about an\n"
     "hour on two cores; --quick: some minutes, with fewer keys and commands.\n"
+    "--percent  of the keys and commands (100, with --quick 10)\n"
     "--runs     of everything (3; with --quick 1)\n"
     "--threads  lanes of the one, stream threads of the other, for the drains (1,2)\n"
     "--only     of drain,restore,latency,start (all)\n"
@@ -87,11 +89,23 @@ typedef struct sizes {
 } sizes;
 
 static const sizes full_sizes = {100000, 1000000, 2500000, 2000000, 1500000, 15, 20};
-static const sizes quick_sizes = {20000, 150000, 300000, 200000, 150000, 5, 5};
+#define QUICK_PERCENT 10
+#define QUICK_SECONDS 5
+
+static sizes scale(const sizes *full, int percent)
+{
+    sizes scaled = *full;
+    scaled.hot_users = (int)((int64_t)full->hot_users * percent / 100);
+    scaled.hot_first = (int)((int64_t)full->hot_first * percent / 100);
+    scaled.hot_commands = (int)((int64_t)full->hot_commands * percent / 100);
+    scaled.cold_users = (int)((int64_t)full->cold_users * percent / 100);
+    scaled.cold_commands = (int)((int64_t)full->cold_commands * percent / 100);
+    return scaled;
+}
 
 static struct {
     alv_cluster stack;
-    const sizes *sizes;
+    sizes sizes;
     const char *only;
     int runs;
     int threads[THREADS_MAX];
@@ -309,8 +323,8 @@ static void latency_at(const variant *v, alv_contender *contender, const char *t
     char *what = alv_format("latency at %d/s", rate);
     tell(v->name, what, run);
     alv_free(what);
-    int warm_up_s = bench.sizes->warm_up_s;
-    int seconds = bench.sizes->seconds;
+    int warm_up_s = bench.sizes.warm_up_s;
+    int seconds = bench.sizes.seconds;
     const alv_probe_options options = {.brokers = bench.stack.brokers,
                                        .application = topics,
                                        .changelog = alv_contender_changelog(contender),
@@ -452,7 +466,7 @@ static void print_head(const json_t *head)
     printf("%d run%s of each, by turns: median (least-most); ratio: Alluvium's median to Kafka "
            "Streams'\n",
            bench.runs, bench.runs > 1 ? "s" : "");
-    const sizes *s = bench.sizes;
+    const sizes *s = &bench.sizes;
     printf("hot: %d users, cold: %d users, %d shards; latency: %d users, %d shards, 2 threads, %d "
            "s; restore: cold users, 1 thread\n",
            s->hot_users, s->cold_users, DRAIN_SHARDS, LATENCY_USERS, LATENCY_SHARDS, s->seconds);
@@ -475,7 +489,7 @@ static void save(json_t *head, const char *path)
 
 static void measure_all(json_t *head, const char *path)
 {
-    const sizes *s = bench.sizes;
+    const sizes *s = &bench.sizes;
     if (is_wanted("start")) {
         start_all();
     }
@@ -496,6 +510,7 @@ static void measure_all(json_t *head, const char *path)
 int main(int argc, char **argv)
 {
     int quick = 0;
+    int percent = 0;
     int runs_count = 0;
     const char *path = NULL;
     bench.threads[0] = 1;
@@ -503,13 +518,23 @@ int main(int argc, char **argv)
     bench.threads_count = 2;
     const alv_bench_option options[] = {
         {"--quick", &quick, 0, NULL, NULL},
+        {"--percent", &percent, 1, NULL, NULL},
         {"--runs", &bench.runs, 1, &runs_count, NULL},
         {"--threads", bench.threads, THREADS_MAX, &bench.threads_count, NULL},
         {"--only", NULL, 0, NULL, &bench.only},
         {"--json", NULL, 0, NULL, &path},
         {NULL, NULL, 0, NULL, NULL}};
     alv_bench_parse(argc, argv, options, help, NULL);
-    bench.sizes = quick ? &quick_sizes : &full_sizes;
+    percent = percent > 0 ? percent : (quick ? QUICK_PERCENT : 100);
+    if (percent < 1 || percent > 1000) {
+        fprintf(stderr, "%s: --percent takes 1 to 1000\n", argv[0]);
+        return 2;
+    }
+    bench.sizes = scale(&full_sizes, percent);
+    if (quick) {
+        bench.sizes.warm_up_s = QUICK_SECONDS;
+        bench.sizes.seconds = QUICK_SECONDS;
+    }
     bench.runs = runs_count > 0 ? bench.runs : (quick ? 1 : 3);
     bench.rows = json_array();
     alv_bench_open(&bench.stack, "compare");
