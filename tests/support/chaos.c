@@ -20,6 +20,7 @@
 #include "tests/support/wait.h"
 
 #define CHAOS_TICK_MS 10
+#define CHAOS_SESSION_MS 6000
 #define CHAOS_STOP_TIMEOUT_MS 90000    /* the brokers may be away meanwhile */
 #define CHAOS_SETTLE_TIMEOUT_MS 300000 /* brokers start one after the other on a busy machine */
 #define CHAOS_ARMED_MS 30000           /* until an armed node has stopped, and goes on, at most */
@@ -35,10 +36,15 @@ static void slot_start(alv_chaos *chaos, alv_chaos_slot *slot)
     char *bootstrap = alv_format("bootstrap.servers=%s", slot == &chaos->slots[ALV_CHAOS_PROXIED]
                                                              ? chaos->proxied_brokers
                                                              : chaos->cluster.brokers);
+    int session_ms = chaos->options.session_ms > 0 ? chaos->options.session_ms : CHAOS_SESSION_MS;
+    char *session = alv_format("kafka.session.timeout.ms=%d", session_ms);
+    char *shutdown = alv_format(
+        "shutdown=%s", chaos->options.shutdown != NULL ? chaos->options.shutdown : "leave");
     const char *const settings[] = {bootstrap,
                                     "shards=12",
                                     lanes,
-                                    "kafka.session.timeout.ms=6000",
+                                    session,
+                                    shutdown,
                                     "passivate.after.ms=5000",
                                     "passivate.check.ms=1000",
                                     NULL};
@@ -48,6 +54,8 @@ static void slot_start(alv_chaos *chaos, alv_chaos_slot *slot)
     }
     slot->node->fault = slot->fault[0] != '\0' ? slot->fault : NULL;
     alv_cluster_start_node(slot->node, settings);
+    alv_free(shutdown);
+    alv_free(session);
     alv_free(bootstrap);
 }
 
@@ -290,6 +298,32 @@ void alv_chaos_run(alv_chaos *chaos, uint64_t seed, int64_t duration_ms)
     chaos_settle(chaos);
     alv_chaos_check(chaos);
     chaos_turn(chaos); /* a reader may have met something meanwhile */
+    chaos->runs_passed++;
+}
+
+static void chaos_restart_node(alv_chaos *chaos, alv_chaos_slot *slot)
+{
+    slot_stop(slot);
+    while (slot->node->process.pid != 0) {
+        chaos_turn(chaos);
+    }
+    slot->should_run = true;
+    chaos_turn(chaos);
+    alv_cluster_wait_ready(slot->node);
+    chaos_turn(chaos);
+}
+
+void alv_chaos_roll(alv_chaos *chaos, const char *shutdown)
+{
+    chaos->runs_asked++;
+    chaos->options.shutdown = shutdown;
+    alv_chaos_load_set_rate(chaos->load, chaos->options.rate);
+    for (int i = 0; i < chaos->options.nodes; i++) {
+        chaos_restart_node(chaos, &chaos->slots[i]);
+    }
+    chaos_settle(chaos);
+    alv_chaos_check(chaos);
+    chaos_turn(chaos);
     chaos->runs_passed++;
 }
 

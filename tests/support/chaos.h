@@ -26,7 +26,9 @@ typedef struct alv_chaos_options {
     int brokers;
     bool brokers_stay; /* nothing is done to them */
     int users;
-    int rate; /* commands per second */
+    int rate;       /* commands per second */
+    int session_ms; /* session.timeout.ms of the nodes; 0 = 6000, the least that brokers allow */
+    const char *shutdown; /* of the nodes; NULL = leave */
     bool
         supervise; /* restart nodes that end by themselves with an error, as a service manager does */
     bool keep_logs; /* also when all goes well */
@@ -37,6 +39,13 @@ alv_chaos *alv_chaos_open(const alv_chaos_options *options);
 
 /* `duration_ms` of what `seed` has in store, then rest, then every check. */
 void alv_chaos_run(alv_chaos *chaos, uint64_t seed, int64_t duration_ms);
+
+/* Stops and starts node after node under load, each ready before the next one's turn, then rest, then every
+ * check. They are started with `shutdown`. */
+void alv_chaos_roll(alv_chaos *chaos, const char *shutdown);
+
+/* Lines of all logs of all nodes that have both texts. */
+int64_t alv_chaos_count(alv_chaos *chaos, const char *text, const char *also);
 
 /* Prints what `seed` has in store. */
 void alv_chaos_list(const alv_chaos_options *options, uint64_t seed, int64_t duration_ms);

@@ -52,6 +52,22 @@ static void report_scan(const char *path, int64_t *counts)
     }
 }
 
+int64_t alv_chaos_count(alv_chaos *chaos, const char *text, const char *also)
+{
+    static char line[8192];
+    int64_t count = 0;
+    for (int i = 0; i <= chaos->options.nodes; i++) {
+        FILE *file = fopen(chaos->slots[i].node->log_path, "r");
+        while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+            count += strstr(line, text) != NULL && strstr(line, also) != NULL;
+        }
+        if (file != NULL) {
+            (void)fclose(file);
+        }
+    }
+    return count;
+}
+
 static void report_clients(alv_chaos *chaos)
 {
     alv_chaos_reader_counts reads = alv_chaos_reader_counted(chaos->reader);
