@@ -426,6 +426,7 @@ void alv_chaos_finish(alv_chaos *chaos)
         chaos->slots[i].should_run = false;
         alv_cluster_stop_node(chaos->slots[i].node);
     }
+    alv_chaos_verify(chaos);
     alv_chaos_print_counts(chaos);
     if (chaos->options.keep_logs) {
         alv_chaos_keep_logs(chaos);

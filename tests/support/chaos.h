@@ -50,7 +50,8 @@ int64_t alv_chaos_count(alv_chaos *chaos, const char *text, const char *also);
 /* Prints what `seed` has in store. */
 void alv_chaos_list(const alv_chaos_options *options, uint64_t seed, int64_t duration_ms);
 
-/* Stops the nodes, which must end with 0, and prints what was counted. */
+/* Stops the nodes, which must end with 0, compares what they leave on their disks with the changelog, and
+ * prints what was counted. */
 void alv_chaos_finish(alv_chaos *chaos);
 
 /* Ends everything; NULL is fine. After a failure it prints how to repeat it, and where the logs are. */

@@ -17,10 +17,13 @@
 #include "tests/support/user_model.h"
 #include "tests/support/wait.h"
 #include "tests/support/wire.h"
+#include "topics/schema.h"
 
 #define CHECK_DRAIN_TIMEOUT_MS 120000
 #define CHECK_POSTGRES_TIMEOUT_MS 60000
 #define CHECK_SHOWN_MAX 5
+#define CHECK_SHARDS_MAX 64
+#define CHECK_VERIFY_TIMEOUT_MS 120000
 #define CHECK_JSON (JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS)
 
 enum {
@@ -151,15 +154,55 @@ static void check_dead_letters(alv_chaos *chaos)
     json_decref(expected);
 }
 
+/* ---- owners ---------------------------------------------------------------------------------- */
+
+typedef struct check_owner {
+    int64_t next[CHECK_SHARDS_MAX]; /* input up to which effects are committed */
+    int64_t transactions;
+} check_owner;
+
+/* Every transaction says up to where it consumed each of its shards. Whoever committed it, it must have gone
+ * on where the one before ended: two owners at a time would say the same twice (I3, I11). */
+static void check_visit_position(void *payload, const alv_wire_message *message)
+{
+    check_owner *owner = payload;
+    int64_t next = 0;
+    int64_t at_ms = 0;
+    if (!alv_view_equal(message->key, ALV_VIEW(ALV_POSITION_KEY))) {
+        return;
+    }
+    assert_in_range(message->partition, 0, CHECK_SHARDS_MAX - 1);
+    assert_int_equal(alv_schema_read_position(message->value, &next, &at_ms, NULL), ALV_OK);
+    if (next <= owner->next[message->partition]) {
+        fail_msg("shard %d: commands up to %" PRId64 " were executed, then up to %" PRId64
+                 " (ledger offset %" PRId64 ")",
+                 message->partition, owner->next[message->partition], next, message->offset);
+    }
+    owner->next[message->partition] = next;
+    owner->transactions++;
+}
+
+static void check_owners(const alv_chaos *chaos)
+{
+    check_owner owner = {0};
+    alv_wire_read(chaos->cluster.brokers, alv_cluster_topic(&chaos->cluster, "ledger"),
+                  check_visit_position, &owner);
+    assert_true(owner.transactions > 0);
+}
+
 /* ---- logs ------------------------------------------------------------------------------------ */
 
-/* A shard stops when a person must decide something. Nothing here is of that kind. */
+/* A shard stops when a person must decide something, and is wiped when its data cannot be continued. Nothing
+ * here is of that kind, however a node ended (I6). */
 static void check_logs(const alv_chaos *chaos)
 {
     for (int i = 0; i <= chaos->options.nodes; i++) {
         const alv_cluster_node *node = chaos->slots[i].node;
         if (alv_cluster_log_has(node, "event=shard-stopped")) {
             fail_msg("%s has stopped a shard; its log says why", node->id);
+        }
+        if (alv_cluster_log_has(node, "event=shard-wiped")) {
+            fail_msg("%s has wiped a shard; its log says why", node->id);
         }
     }
 }
@@ -187,5 +230,31 @@ void alv_chaos_check(alv_chaos *chaos)
         json_decref(views[i]);
     }
     check_dead_letters(chaos);
+    check_owners(chaos);
     check_logs(chaos);
+}
+
+/* Reads the whole changelog and compares what a node left on its disk with it (I2), and PostgreSQL (I5). */
+void alv_chaos_verify(alv_chaos *chaos)
+{
+    for (int i = 0; i <= chaos->options.nodes; i++) {
+        const alv_cluster_node *node = chaos->slots[i].node;
+        char *state_dir = alv_format("state.dir=%s", node->state_dir);
+        char *output = alv_cluster_path(&chaos->cluster, "verify.log");
+        const char *const argv[] = {chaos->cluster.binary,
+                                    "verify",
+                                    "-c",
+                                    chaos->cluster.config_path,
+                                    "-X",
+                                    state_dir,
+                                    NULL};
+        alv_process_files files = {.out = output, .err = output};
+        int status = alv_process_run(argv, files, CHECK_VERIFY_TIMEOUT_MS);
+        if (status != 0) {
+            fail_msg("what %s left differs: verify ended with %d, see verify.log", node->id,
+                     status);
+        }
+        alv_free(state_dir);
+        alv_free(output);
+    }
 }

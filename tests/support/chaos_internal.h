@@ -49,6 +49,9 @@ struct alv_chaos {
 /* Compares all views with the truth; fails the test, after saying where they differ. */
 void alv_chaos_check(alv_chaos *chaos);
 
+/* The same for what stopped nodes have on their disks. */
+void alv_chaos_verify(alv_chaos *chaos);
+
 /* Prints what was done and what the logs tell. */
 void alv_chaos_print_counts(alv_chaos *chaos);
 

@@ -23,7 +23,7 @@
 #include "tests/support/wait.h"
 #include "tests/support/wire.h"
 
-#define CLUSTER_READY_TIMEOUT_MS 60000
+#define CLUSTER_READY_TIMEOUT_MS 180000
 #define CLUSTER_STOP_TIMEOUT_MS 40000
 #define CLUSTER_RUN_TIMEOUT_MS 60000
 #define CLUSTER_SKIPPED 77 /* what ctest takes for "skipped" */
