@@ -34,6 +34,7 @@ static int64_t count_lost(void)
 static void restart__with_stay_moves_no_shard(void **state)
 {
     (void)state;
+    alv_chaos_wait_balanced(chaos);
     int64_t before = count_active();
     alv_chaos_roll(chaos, "stay");
     assert_int_equal(count_active() - before, SHARDS);

@@ -67,6 +67,26 @@ void alv_topic_app_join(alv_topic_app *app, const char *id, const char *node)
         fail_msg("open: %s", err.text);
 }
 
+/* A topic that was made a moment ago may not have a leader everywhere yet. */
+static void app_wait_for_leaders(alv_topic_app *app)
+{
+    static const alv_topic topics[] = {ALV_TOPIC_COMMANDS, ALV_TOPIC_CHANGELOG, ALV_TOPIC_LEDGER};
+    alv_reader *reader = alv_topic_app_reader(app);
+    int64_t deadline = alv_wait_deadline(ALV_TOPIC_APP_WAIT_MS);
+    for (int i = 0; i < 3 * ALV_TOPIC_APP_SHARDS;) {
+        int64_t start = 0;
+        int64_t end = 0;
+        alv_error err = ALV_ERROR_NONE;
+        if (reader->ops->range(reader, topics[i / ALV_TOPIC_APP_SHARDS], i % ALV_TOPIC_APP_SHARDS,
+                               &start, &end, &err) == ALV_OK) {
+            i++;
+        } else if (alv_wait_expired(deadline)) {
+            fail_msg("leaders: %s", err.text);
+        }
+    }
+    reader->ops->close(reader);
+}
+
 void alv_topic_app_new(alv_topic_app *app)
 {
     char id[64];
@@ -79,6 +99,7 @@ void alv_topic_app_new(alv_topic_app *app)
     assert_int_equal(topics[ALV_TOPIC_COMMANDS].shards, ALV_TOPIC_APP_SHARDS);
     assert_true(strlen(topics[ALV_TOPIC_CHANGELOG].id) > 10);
     assert_string_not_equal(topics[ALV_TOPIC_CHANGELOG].id, topics[ALV_TOPIC_LEDGER].id);
+    app_wait_for_leaders(app);
 }
 
 void alv_topic_app_done(alv_topic_app *app)
