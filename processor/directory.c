@@ -13,6 +13,8 @@
 typedef struct directory_row {
     _Atomic int state;
     _Atomic int32_t lane;
+    _Atomic uint64_t moves;
+    _Atomic bool is_elsewhere;
     _Atomic int64_t commands;
     _Atomic int64_t changelog;
     _Atomic int64_t ledger;
@@ -124,7 +126,8 @@ bool alv_directory_is_current(const alv_directory *directory, int32_t shard, int
 {
     const directory_row *row = directory_at(directory, shard);
     int32_t lane = atomic_load(&row->lane);
-    if (lane < 0 || lane >= ALV_LANES_MAX || atomic_load(&row->state) != ALV_SHARD_ACTIVE) {
+    if (lane < 0 || lane >= ALV_LANES_MAX || atomic_load(&row->state) != ALV_SHARD_ACTIVE ||
+        atomic_load(&row->is_elsewhere)) {
         return false;
     }
     int64_t turned_us = atomic_load(&directory->turned_us[lane]);
@@ -144,7 +147,9 @@ void alv_directory_set_state(alv_directory *directory, int32_t shard, int32_t la
     directory_row *row = directory_at(directory, shard);
     ALV_ASSERT(directory_moves[atomic_load(&row->state)][state]);
     ALV_ASSERT(atomic_load(&row->lane) == lane);
+    atomic_fetch_add(&row->moves, 1);
     atomic_store(&row->state, (int)state);
+    atomic_store(&row->is_elsewhere, false);
     if (state != ALV_SHARD_ACTIVE) {
         atomic_store(&row->commands_end, ALV_OFFSET_NONE); /* nobody looks at it any more */
         atomic_store(&row->is_paused, false);              /* as far as this node knows */
@@ -152,6 +157,16 @@ void alv_directory_set_state(alv_directory *directory, int32_t shard, int32_t la
     if (state == ALV_SHARD_UNASSIGNED) {
         atomic_store(&row->lane, -1); /* last: from here on another lane may claim it */
     }
+}
+
+uint64_t alv_directory_moves(const alv_directory *directory, int32_t shard)
+{
+    return atomic_load(&directory_at(directory, shard)->moves);
+}
+
+void alv_directory_set_elsewhere(alv_directory *directory, int32_t shard, bool is_elsewhere)
+{
+    atomic_store(&directory_at(directory, shard)->is_elsewhere, is_elsewhere);
 }
 
 void alv_directory_set_position(alv_directory *directory, int32_t shard,

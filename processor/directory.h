@@ -68,9 +68,9 @@ int32_t alv_directory_count(const alv_directory *directory, alv_shard_state stat
 /* The lane is alive: it has begun a turn at `now_us` (monotonic). By the lane. */
 void alv_directory_lane_turned(alv_directory *directory, int32_t lane, int64_t now_us);
 
-/* Whether the shard is ACTIVE and its lane has turned within ALV_LANE_SILENT_MS. A lane that hangs in a
- * call to Kafka does not hear that its shards were given to others; what the store has is then an old
- * truth (I4). Any thread. */
+/* Whether the shard is ACTIVE, its lane has turned within ALV_LANE_SILENT_MS and the group does not name
+ * another owner. A lane that hangs in a call to Kafka, or has not found its coordinator again, does not hear
+ * that its shards were given to others; what the store has is then an old truth (I4). Any thread. */
 bool alv_directory_is_current(const alv_directory *directory, int32_t shard, int64_t now_us);
 
 /* Takes the row of an unassigned shard for `lane`; false while another lane of this node holds it: the
@@ -82,6 +82,13 @@ bool alv_directory_claim(alv_directory *directory, int32_t shard, int32_t lane);
  * UNASSIGNED lets go of the row. */
 void alv_directory_set_state(alv_directory *directory, int32_t shard, int32_t lane,
                              alv_shard_state state);
+
+/* How often the shard has changed its state here. Any thread. */
+uint64_t alv_directory_moves(const alv_directory *directory, int32_t shard);
+
+/* Whether the group names another owner of a shard that is ACTIVE here; see processor/rivals.h. Forgotten
+ * when the shard changes its state. By the thread that asks the group. */
+void alv_directory_set_elsewhere(alv_directory *directory, int32_t shard, bool is_elsewhere);
 
 void alv_directory_set_position(alv_directory *directory, int32_t shard,
                                 const alv_position *position);

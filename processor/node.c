@@ -13,6 +13,7 @@
 #include "base/logger.h"
 #include "changelog/placement.h"
 #include "processor/lane.h"
+#include "processor/rivals.h"
 #include "topics/kafka.h"
 
 /* The store is made durable this often, or after so many changelog records, whatever comes first: that
@@ -37,6 +38,7 @@ struct alv_node {
     alv_crash_mark *crash_mark;
     alv_lane **lanes;
     int32_t lane_count;
+    alv_rivals *rivals;
     bool *standbys; /* by shard: whether this node is to keep a replica */
     int64_t opened_at_us;
     int64_t flush_at_ms;
@@ -135,6 +137,7 @@ alv_status alv_node_open(const alv_node_options *options, alv_node **out, alv_er
         return status;
     }
     node->directory = alv_directory_new(node->shard_count);
+    node->rivals = alv_rivals_new(node->directory, node->settings->node_id);
     node->meter = alv_meter_new();
     node->standbys = alv_alloc_array((size_t)node->shard_count, sizeof *node->standbys);
     *out = node;
@@ -290,6 +293,7 @@ alv_status alv_node_start(alv_node *node, alv_error *err)
 
 void alv_node_members_known(alv_node *node, const alv_members *members)
 {
+    alv_rivals_members_known(node->rivals, members);
     if (node->settings->standby_replicas == 0 || !atomic_load(&node->started)) {
         return;
     }
@@ -464,6 +468,7 @@ void alv_node_close(alv_node *node)
     if (node->store != NULL) {
         node->store->ops->close(node->store);
     }
+    alv_rivals_free(node->rivals);
     alv_directory_free(node->directory);
     alv_meter_free(node->meter);
     alv_free(node->lanes);
