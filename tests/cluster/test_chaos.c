@@ -26,17 +26,19 @@
 #include "base/clock.h"
 #include "tests/support/chaos.h"
 
-#define FIXED_SEED 3
+#define FIXED_SEED 55
 #define SHORT_RUN_MS 20000
 
 static struct {
     alv_chaos_options options;
     int64_t duration_ms;
+    int runs;
     bool list;
     alv_chaos *chaos;
 } program = {
     .options = {.nodes = 3, .lanes = 2, .brokers = 1, .users = 3000, .rate = 800},
     .duration_ms = 60000,
+    .runs = 1,
 };
 
 /* ---- the tests ------------------------------------------------------------------------------- */
@@ -65,7 +67,12 @@ static void chaos__leaves_no_trace_with_a_new_seed(void **state)
 static void chaos__leaves_no_trace_in_a_long_run(void **state)
 {
     (void)state;
-    alv_chaos_run(program.chaos, program.options.seed, program.duration_ms);
+    for (int run = 0; run < program.runs; run++) {
+        uint64_t seed = program.options.seed + (uint64_t)run;
+        alv_chaos_run(program.chaos, seed, program.duration_ms);
+        printf("chaos: seed %" PRIu64 " is done, %d of %d\n", seed, run + 1, program.runs);
+        (void)fflush(stdout);
+    }
 }
 
 static void chaos__nodes_stop_cleanly(void **state)
@@ -96,7 +103,6 @@ static int run_short(void)
         cmocka_unit_test(chaos__nodes_stop_cleanly),
     };
     program.options.seed = FIXED_SEED;
-    program.options.brokers_stay = true; /* cluster/outages takes them away; long runs do here */
     return cmocka_run_group_tests(tests, start_chaos, end_chaos);
 }
 
@@ -114,10 +120,11 @@ static int run_long(void)
 static const char usage[] =
     "usage: chaos                    the short test\n"
     "       chaos [--minutes N] [--seed S] [--nodes 2|3] [--lanes N] [--brokers 1|3]\n"
-    "             [--users N] [--rate N] [--supervise] [--keep] [--list]\n"
+    "             [--runs N] [--users N] [--rate N] [--supervise] [--keep] [--list]\n"
     "\n"
     "  --minutes    how long, 1 unless given; fractions are fine\n"
     "  --seed       what happens and when; a new one, which is printed, unless given\n"
+    "  --runs       so many times, with this seed and those that follow, with rest and checks after each\n"
     "  --lanes      of the first node, 2 unless given; the others have one each\n"
     "  --users      3000 unless given\n"
     "  --rate       commands per second, 800 unless given\n"
@@ -134,6 +141,9 @@ static bool take_option(int option, const char *value)
     case 's':
         program.options.seed = strtoull(value, NULL, 10);
         return program.options.seed > 0;
+    case 'x':
+        program.runs = (int)strtol(value, NULL, 10);
+        return program.runs > 0;
     case 'n':
         program.options.nodes = (int)strtol(value, NULL, 10);
         return program.options.nodes >= 2 && program.options.nodes <= ALV_CHAOS_NODES_MAX;
@@ -166,17 +176,12 @@ static bool take_option(int option, const char *value)
 static bool take_options(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"minutes", required_argument, NULL, 'm'},
-        {"seed", required_argument, NULL, 's'},
-        {"nodes", required_argument, NULL, 'n'},
-        {"brokers", required_argument, NULL, 'b'},
-        {"users", required_argument, NULL, 'u'},
-        {"rate", required_argument, NULL, 'r'},
-        {"list", no_argument, NULL, 'l'},
-        {"supervise", no_argument, NULL, 'e'},
-        {"lanes", required_argument, NULL, 'a'},
-        {"keep", no_argument, NULL, 'k'},
-        {NULL, 0, NULL, 0},
+        {"minutes", required_argument, NULL, 'm'}, {"seed", required_argument, NULL, 's'},
+        {"runs", required_argument, NULL, 'x'},    {"nodes", required_argument, NULL, 'n'},
+        {"brokers", required_argument, NULL, 'b'}, {"users", required_argument, NULL, 'u'},
+        {"rate", required_argument, NULL, 'r'},    {"list", no_argument, NULL, 'l'},
+        {"supervise", no_argument, NULL, 'e'},     {"lanes", required_argument, NULL, 'a'},
+        {"keep", no_argument, NULL, 'k'},          {NULL, 0, NULL, 0},
     };
     bool good = true;
     for (int option; good && (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {

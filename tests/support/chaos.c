@@ -286,7 +286,6 @@ static void chaos_plan(alv_chaos *chaos, uint64_t seed, int64_t duration_ms)
         .nodes = chaos->options.nodes,
         .brokers = chaos->options.brokers,
         .proxied = ALV_CHAOS_PROXIED,
-        .brokers_stay = chaos->options.brokers_stay,
     };
     chaos->events = alv_chaos_schedule(&chaos->plan, &chaos->event_count);
     chaos->event_next = 0;

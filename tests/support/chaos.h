@@ -24,7 +24,6 @@ typedef struct alv_chaos_options {
     int nodes;     /* 2 to ALV_CHAOS_NODES_MAX; one more comes and goes */
     int lanes;     /* of the first node; the others have one each */
     int brokers;
-    bool brokers_stay; /* nothing is done to them */
     int users;
     int rate;       /* commands per second */
     int session_ms; /* session.timeout.ms of the nodes; 0 = 6000, the least that brokers allow */

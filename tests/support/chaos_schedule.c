@@ -116,22 +116,16 @@ static void schedule_add(draft *schedule, int64_t at_ms, alv_chaos_act act, int 
         (alv_chaos_event){.at_ms = at_ms, .act = act, .target = target, .ms = ms};
 }
 
-static unsigned schedule_weight(const draft *schedule, size_t action)
-{
-    bool excluded = schedule->plan->brokers_stay && actions[action].on == ON_BROKER;
-    return excluded ? 0 : actions[action].weight;
-}
-
 static const schedule_action *schedule_choose_action(draft *schedule)
 {
     int64_t sum = 0;
     for (size_t i = 0; i < ACTION_COUNT; i++) {
-        sum += schedule_weight(schedule, i);
+        sum += actions[i].weight;
     }
     int64_t dice = schedule_between(schedule, 0, sum - 1);
     size_t chosen = 0;
-    for (; dice >= schedule_weight(schedule, chosen); chosen++) {
-        dice -= schedule_weight(schedule, chosen);
+    for (; dice >= actions[chosen].weight; chosen++) {
+        dice -= actions[chosen].weight;
     }
     return &actions[chosen];
 }

@@ -62,7 +62,6 @@ typedef struct alv_chaos_plan {
     int nodes;   /* that run at the beginning and at the end */
     int brokers; /* one more node, number `nodes`, comes and goes */
     int proxied; /* the node behind the proxies */
-    bool brokers_stay;
 } alv_chaos_plan;
 
 /* The events in order of time; the caller frees them with alv_free. */
