@@ -102,7 +102,7 @@ static void slot_turn(alv_chaos *chaos, alv_chaos_slot *slot)
 static void slot_stop(alv_chaos_slot *slot)
 {
     slot->should_run = false;
-    if (slot->node->process.pid != 0) {
+    if (slot->node->process.pid != 0 && !slot->stopping) { /* a second SIGTERM ends it at once */
         slot->stopping = true;
         slot->stop_deadline = alv_wait_deadline(CHAOS_STOP_TIMEOUT_MS);
         alv_process_signal(&slot->node->process, SIGTERM);
