@@ -193,12 +193,16 @@ typedef struct replicator_request {
     bool is_standby;
 } replicator_request;
 
-/* The next job from *from on whose survey is due; false when there is none. */
+/* The next job from *from on whose survey is due; false when there is none, or when the replicator is to
+ * stop: while brokers are away each survey takes its full time. */
 static bool replicator_next_request(alv_replicator *replicator, int32_t *from,
                                     replicator_request *out)
 {
     int64_t now_ms = replicator_now_ms(replicator);
     bool found = false;
+    if (atomic_load(&replicator->stop)) {
+        return false;
+    }
     pthread_mutex_lock(&replicator->lock);
     for (; *from < replicator->options.shard_count && !found; (*from)++) {
         const replicator_job *job = replicator->jobs[*from];
