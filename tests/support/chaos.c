@@ -17,14 +17,10 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "tests/support/chaos_internal.h"
-#include "tests/support/cluster_view.h"
 #include "tests/support/wait.h"
 
 #define CHAOS_TICK_MS 10
 #define CHAOS_SESSION_MS 6000
-#define CHAOS_SHARDS 12
-#define CHAOS_TEXT_OF(number) #number
-#define CHAOS_TEXT(number) CHAOS_TEXT_OF(number)
 #define CHAOS_STOP_TIMEOUT_MS 90000    /* the brokers may be away meanwhile */
 #define CHAOS_SETTLE_TIMEOUT_MS 300000 /* brokers start one after the other on a busy machine */
 #define CHAOS_ARMED_MS 30000           /* until an armed node has stopped, and goes on, at most */
@@ -45,7 +41,7 @@ static void slot_start(alv_chaos *chaos, alv_chaos_slot *slot)
     char *shutdown = alv_format(
         "shutdown=%s", chaos->options.shutdown != NULL ? chaos->options.shutdown : "leave");
     const char *const settings[] = {bootstrap,
-                                    "shards=" CHAOS_TEXT(CHAOS_SHARDS),
+                                    "shards=12",
                                     lanes,
                                     session,
                                     shutdown,
@@ -302,41 +298,6 @@ void alv_chaos_run(alv_chaos *chaos, uint64_t seed, int64_t duration_ms)
     alv_chaos_check(chaos);
     chaos_turn(chaos); /* a reader may have met something meanwhile */
     chaos->runs_passed++;
-}
-
-static int slot_active(const alv_chaos_slot *slot)
-{
-    int status = 0;
-    int count = 0;
-    size_t shard;
-    json_t *row;
-    json_t *rows = alv_cluster_http(slot->node, "/v1/shards", &status);
-    json_array_foreach(rows, shard, row)
-    {
-        const char *state = json_string_value(json_object_get(row, "state"));
-        count += state != NULL && strcmp(state, "active") == 0;
-    }
-    json_decref(rows);
-    return count;
-}
-
-static bool chaos_is_balanced(void *payload)
-{
-    const alv_chaos *chaos = payload;
-    int lanes = chaos->options.lanes + chaos->options.nodes - 1;
-    bool balanced = true;
-    for (int i = 0; i < chaos->options.nodes && balanced; i++) {
-        int own = i == 0 ? chaos->options.lanes : 1;
-        balanced = slot_active(&chaos->slots[i]) == CHAOS_SHARDS / lanes * own;
-    }
-    return balanced;
-}
-
-void alv_chaos_wait_balanced(alv_chaos *chaos)
-{
-    if (!alv_wait_until(chaos_is_balanced, chaos, CHAOS_SETTLE_TIMEOUT_MS)) {
-        fail_msg("the shards are not spread evenly after %d ms", CHAOS_SETTLE_TIMEOUT_MS);
-    }
 }
 
 static void chaos_restart_node(alv_chaos *chaos, alv_chaos_slot *slot)

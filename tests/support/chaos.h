@@ -43,9 +43,6 @@ void alv_chaos_run(alv_chaos *chaos, uint64_t seed, int64_t duration_ms);
  * check. They are started with `shutdown`. */
 void alv_chaos_roll(alv_chaos *chaos, const char *shutdown);
 
-/* Waits until every lane has its share of the shards, all at work. */
-void alv_chaos_wait_balanced(alv_chaos *chaos);
-
 /* Lines of all logs of all nodes that have both texts. */
 int64_t alv_chaos_count(alv_chaos *chaos, const char *text, const char *also);
 
