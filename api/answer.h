@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include "api/read_floor.h"
 #include "base/bytes.h"
 #include "base/status.h"
 
@@ -18,12 +19,12 @@
 #define ALV_ANSWER_PROBLEM "application/problem+json"
 
 typedef struct alv_answer {
-    int status;            /* HTTP's; 0 = there is no answer yet */
-    char content_type[96]; /* media type of the body */
-    char allow[32];        /* with 405: the methods there are; else empty */
-    int retry_after_s;     /* 0 = no such header */
-    int64_t position;      /* changelog offset up to which the state in it is complete; 0 = none */
-    bool close;            /* the connection ends with this answer */
+    int status;                 /* HTTP's; 0 = there is no answer yet */
+    char content_type[96];      /* media type of the body */
+    char allow[32];             /* with 405: the methods there are; else empty */
+    int retry_after_s;          /* 0 = no such header */
+    alv_read_position position; /* up to where the state in it is complete; zeros = none */
+    bool close;                 /* the connection ends with this answer */
     const char *policy; /* Content-Security-Policy of a page; static; NULL = it may load nothing */
     alv_bytes body;
 } alv_answer;

@@ -88,6 +88,22 @@ static alv_status api_start_ask(alv_api *api, alv_error *err)
     return alv_ask_start(&ask, &api->ask, err);
 }
 
+static alv_status api_start_scan(alv_api *api, alv_error *err)
+{
+    const alv_api_options *options = &api->options;
+    alv_scan_options scan = {
+        .node_id = options->settings->node_id,
+        .store = options->store,
+        .directory = options->directory,
+        .registry = options->registry,
+        .clock = options->clock,
+        .peers = api->peers,
+        .client = api->client,
+        .floor = api->floor,
+    };
+    return alv_scan_start(&scan, &api->scan, err);
+}
+
 /* Requests that were passed on to a node that is not heard are free to look for the next owner, and
  * none follows them. */
 static void api_peer_changed(void *payload, const alv_peer_view *peer, alv_peer_state from)
@@ -185,6 +201,9 @@ static alv_status api_start_all(alv_api *api, alv_error *err)
         status = api_start_ask(api, err);
     }
     if (status == ALV_OK) {
+        status = api_start_scan(api, err);
+    }
+    if (status == ALV_OK) {
         status = api_start_monitor(api, err);
     }
     if (status == ALV_OK) {
@@ -270,6 +289,9 @@ void alv_api_stop(alv_api *api)
     if (api->gather != NULL) {
         alv_gather_stop(api->gather);
     }
+    if (api->scan != NULL) {
+        alv_scan_stop(api->scan);
+    }
     if (api->monitor != NULL) {
         alv_peer_monitor_stop(api->monitor);
     }
@@ -279,6 +301,7 @@ void alv_api_stop(alv_api *api)
     alv_http_server_stop(api->server);
     alv_ask_free(api->ask);
     alv_gather_free(api->gather);
+    alv_scan_free(api->scan);
     alv_http_client_free(api->client);
     alv_desk_free(api->desk);
     if (api->log != NULL) {

@@ -1,5 +1,7 @@
 /* api.h — the HTTP API of a node: starts and stops what stands behind it.
  *
+ *     GET /v1/entities         all whose key begins with a prefix, page by page
+ *     GET /v1/local/entities   for the other nodes: see scan.h
  *     GET /v1/entities/{key}   state of an entity, from whichever node owns it
  *     POST /v1/entities/{key}/commands   a command, answered once it is committed
  *     POST /v1/replies         for the other nodes: see desk.h
@@ -15,8 +17,9 @@
  *     GET /openapi.json        the description of all this for programs
  *
  * Why:    programs and peers ask a node over HTTP; a request may come to any node.
- * Thread: start, stop: main. The rest as each says. It runs seven threads: the server's, http-ask,
- *         http-desk, http-client, peers, watch and (with failover.evict) peer-monitor.
+ * Thread: start, stop: main. The rest as each says. It runs nine threads: the server's, http-ask,
+ *         http-scan,
+ *         http-patience, http-desk, http-client, peers, watch and (with failover.evict) peer-monitor.
  * Owns:   its threads and sockets. What it is given is borrowed and must outlive it.
  * Fails:  ALV_REJECT: http.listen cannot be used; ALV_FATAL.
  * Limits: http_limits.h.

@@ -16,6 +16,7 @@
 #include "api/peer_monitor.h"
 #include "api/peers.h"
 #include "api/read_floor.h"
+#include "api/scan.h"
 #include "api/watch_hub.h"
 
 struct alv_api {
@@ -30,6 +31,7 @@ struct alv_api {
     alv_read_floor *floor;
     alv_desk *desk;
     alv_ask *ask;
+    alv_scan *scan;
     alv_peer_monitor *monitor; /* NULL without failover.evict */
     alv_watch_hub *watch;
     alv_gather *gather;

@@ -15,6 +15,7 @@
 /* With nothing to look at, the thread only waits for its inbox. */
 #define ASK_IDLE_MS 10000
 #define ASK_PATH "/v1/entities/"
+#define ASK_CONSISTENCY_BYTES 16
 
 /* One question under way. It belongs to the server's thread, then to whoever holds its exchange:
  * the ask thread while it waits, the client's while it is forwarded. */
@@ -24,8 +25,9 @@ typedef struct ask_request {
     alv_bytes key;
     int32_t shard;
     bool forwarded; /* to us, by another node */
+    bool any;       /* a hot standby may answer */
     bool deferred;
-    int64_t floor; /* answers that are older do not count (I4) */
+    alv_read_position floor; /* answers that are older do not count (I4) */
     int64_t hold_until_us;
     char asked[256];          /* the owner's address that was tried last; empty at first */
     int64_t ask_again_us;     /* when that address may be tried again */
@@ -51,9 +53,7 @@ typedef enum ask_step {
 
 static void ask_finish(ask_request *request, alv_answer *answer)
 {
-    if (answer->position > 0) {
-        alv_read_floor_raise(request->ask->options.floor, request->shard, answer->position);
-    }
+    alv_read_floor_raise(request->ask->options.floor, request->shard, answer->position);
     alv_exchange_answer(request->exchange, answer);
     alv_bytes_done(&request->key);
     alv_free(request);
@@ -86,9 +86,15 @@ static void ask_give_up(ask_request *request)
 
 /* ---- here ------------------------------------------------------------------------------------ */
 
+/* Who answers, and how many records of the changelog it has not applied yet; -1 = not known. */
+typedef struct ask_source {
+    const char *name;
+    int64_t lag;
+} ask_source;
+
 /* {"key","type","shard","state","position":{"commands","changelog"},"source","lag"}; the state goes
  * in as it is stored: it is the text that was published, and parsing it again would only cost. */
-static void ask_write_entity(const ask_request *request, alv_view state,
+static void ask_write_entity(const ask_request *request, alv_view state, const ask_source *source,
                              const alv_position *position, alv_answer *answer)
 {
     alv_view key = alv_bytes_view(&request->key);
@@ -103,14 +109,20 @@ static void ask_write_entity(const ask_request *request, alv_view state,
     alv_bytes_append(body, state.data, state.size);
     alv_bytes_printf(body,
                      ",\"position\":{\"commands\":%lld,\"changelog\":%lld},"
-                     "\"source\":\"owner\",\"lag\":0}",
-                     (long long)position->commands, (long long)position->changelog);
+                     "\"source\":\"%s\",\"lag\":",
+                     (long long)position->commands, (long long)position->changelog, source->name);
+    if (source->lag < 0) {
+        alv_bytes_append_text(body, "null}");
+    } else {
+        alv_bytes_printf(body, "%lld}", (long long)source->lag);
+    }
 }
 
 /* The position is read before the value, so the value is at least as new as the position beside it:
  * whoever waits for a position never takes an older state for it (I4). The other order could pair
  * an old state with the position of a transaction that was applied in between. */
-static alv_status ask_read(const ask_request *request, alv_answer *answer, alv_error *err)
+static alv_status ask_read(const ask_request *request, const ask_source *source, alv_answer *answer,
+                           alv_error *err)
 {
     alv_store *store = request->ask->options.store;
     alv_view key = alv_bytes_view(&request->key);
@@ -122,11 +134,13 @@ static alv_status ask_read(const ask_request *request, alv_answer *answer, alv_e
         status = store->ops->get(store, request->shard, ALV_STORE_STATE, key, &found, &state, err);
     }
     if (status == ALV_OK && found) {
-        ask_write_entity(request, alv_bytes_view(&state), &position, answer);
+        ask_write_entity(request, alv_bytes_view(&state), source, &position, answer);
     } else if (status == ALV_OK) {
         alv_answer_set_problem(answer, 404, "there is no entity %.*s", (int)key.size, key.data);
     }
-    answer->position = status == ALV_OK ? position.changelog : 0;
+    if (status == ALV_OK) {
+        answer->position = (alv_read_position){position.commands, position.changelog};
+    }
     alv_bytes_done(&state);
     return status;
 }
@@ -148,8 +162,10 @@ static bool ask_is_active(const ask_request *request)
 static bool ask_answer_here(const ask_request *request, alv_answer *answer)
 {
     alv_error err = ALV_ERROR_NONE;
-    alv_status status = ask_read(request, answer, &err);
-    if (!ask_is_active(request) || (status == ALV_OK && answer->position < request->floor)) {
+    const ask_source owner = {"owner", 0};
+    alv_status status = ask_read(request, &owner, answer, &err);
+    if (!ask_is_active(request) ||
+        (status == ALV_OK && !alv_read_floor_owner_passes(request->floor, answer->position))) {
         alv_answer_done(answer);
         return false;
     }
@@ -159,6 +175,34 @@ static bool ask_answer_here(const ask_request *request, alv_answer *answer)
         alv_answer_set_problem(answer, 500, "shard %d: %s", (int)request->shard, err.text);
     }
     return true;
+}
+
+/* Whether this node keeps a replica that follows the end of the changelog, and how far it is behind, as far
+ * as that is known. */
+static bool ask_is_hot(const ask_request *request, int64_t *out_lag)
+{
+    alv_shard_view view = alv_directory_view(request->ask->options.directory, request->shard);
+    *out_lag = -1;
+    return view.state == ALV_SHARD_UNASSIGNED && view.is_standby && view.is_hot;
+}
+
+/* From the replica, unless it is older than what was shown before (I4), or has become something else while
+ * it was read: then the owner is asked. */
+static bool ask_answer_standby(const ask_request *request, alv_answer *answer)
+{
+    ask_source standby = {"standby", 0};
+    int64_t ignored = 0;
+    if (!ask_is_hot(request, &standby.lag)) {
+        return false;
+    }
+    alv_status status = ask_read(request, &standby, answer, NULL);
+    if (status == ALV_OK && alv_read_floor_standby_passes(request->floor, answer->position) &&
+        ask_is_hot(request, &ignored)) {
+        answer->position.changelog = 0;
+        return true;
+    }
+    alv_answer_done(answer);
+    return false;
 }
 
 /* ---- elsewhere ------------------------------------------------------------------------------- */
@@ -182,7 +226,8 @@ static void ask_forwarded(void *payload, alv_status status, alv_answer *answer,
 {
     ask_request *request = payload;
     alv_ask *ask = request->ask;
-    bool is_old = answer->position > 0 && answer->position < request->floor;
+    bool is_old = answer->position.commands > 0 &&
+                  !alv_read_floor_owner_passes(request->floor, answer->position);
     bool failed = status != ALV_OK || answer->status == 503 || is_old;
     int64_t now_us = ask_now_us(ask);
     if (failed) {
@@ -254,6 +299,9 @@ static ask_step ask_decide(const ask_request *request, alv_answer *answer, alv_p
         return ASK_ANSWER;
     case ALV_SHARD_UNASSIGNED:
         break;
+    }
+    if (request->any && ask_answer_standby(request, answer)) {
+        return ASK_ANSWER;
     }
     if (request->forwarded) {
         alv_answer_set_problem(answer, 503, "shard %d is not on this node", (int)request->shard);
@@ -383,13 +431,32 @@ static ask_request *ask_request_new(alv_ask *ask, alv_exchange *exchange)
     return request;
 }
 
+static alv_status ask_read_request(ask_request *request, alv_view encoded_key, alv_error *err)
+{
+    alv_error why = ALV_ERROR_NONE;
+    alv_bytes consistency = ALV_BYTES_EMPTY;
+    bool found = false;
+    if (alv_url_decode(encoded_key, ALV_KEY_BYTES_MAX, &request->key, &why) != ALV_OK) {
+        return alv_fail(err, ALV_REJECT, "the key in the path cannot be used: %s", why.text);
+    }
+    alv_status status = alv_exchange_query(request->exchange, "consistency", ASK_CONSISTENCY_BYTES,
+                                           &found, &consistency, err);
+    alv_view word = alv_bytes_view(&consistency);
+    request->any = found && alv_view_equal(word, ALV_VIEW("any"));
+    if (status == ALV_OK && found && !request->any && !alv_view_equal(word, ALV_VIEW("owner"))) {
+        status = alv_fail(err, ALV_REJECT, "consistency must be owner or any");
+    }
+    alv_bytes_done(&consistency);
+    return status;
+}
+
 void alv_ask_entity(alv_ask *ask, alv_exchange *exchange, alv_view encoded_key)
 {
     ask_request *request = ask_request_new(ask, exchange);
     alv_error err = ALV_ERROR_NONE;
-    if (alv_url_decode(encoded_key, ALV_KEY_BYTES_MAX, &request->key, &err) != ALV_OK) {
+    if (ask_read_request(request, encoded_key, &err) != ALV_OK) {
         alv_answer answer = ALV_ANSWER_NONE;
-        alv_answer_set_problem(&answer, 400, "the key in the path cannot be used: %s", err.text);
+        alv_answer_set_problem(&answer, 400, "%s", err.text);
         ask_finish(request, &answer);
         return;
     }

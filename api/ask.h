@@ -13,7 +13,9 @@
  *   the shard is here and      active                    200 or 404
  *                              stopped                   503
  *                              being restored            wait
- *   not here, and the request  was forwarded to us       503 (the sender knows what to do)
+ *   not here, and the request  takes any state, and a
+ *                              hot standby is here       200 or 404, with the standby's lag
+ *                              was forwarded to us       503 (the sender knows what to do)
  *                              its owner is known        forward: pass its answer on; none, 503 or
  *                                                        one that is too old (read_floor.h): ask for
  *                                                        peers again, wait
@@ -51,7 +53,8 @@ typedef struct alv_ask_options {
 /* ALV_FATAL. */
 alv_status alv_ask_start(const alv_ask_options *options, alv_ask **out, alv_error *err);
 
-/* Answers `exchange`, now or later, for the entity whose percent-encoded key is `encoded_key`.
+/* Answers `exchange`, now or later, for the entity whose percent-encoded key is `encoded_key`. With the
+ * parameter consistency=any a hot standby of this node may answer for an owner elsewhere.
  * @thread http */
 void alv_ask_entity(alv_ask *ask, alv_exchange *exchange, alv_view encoded_key);
 

@@ -95,8 +95,9 @@ static void reply_settle(alv_desk *desk, const alv_result *result)
         break;
     }
     if (result->shard == entry.shard) {
-        alv_read_floor_raise(desk->options.floor, result->shard, result->position.changelog);
-        answer.position = result->position.changelog;
+        answer.position =
+            (alv_read_position){result->position.commands, result->position.changelog};
+        alv_read_floor_raise(desk->options.floor, result->shard, answer.position);
     }
     alv_desk_answer(desk, entry.exchange, &answer);
 }

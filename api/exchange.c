@@ -147,9 +147,10 @@ static void exchange_add_headers(struct MHD_Response *response, const alv_answer
         (void)snprintf(seconds, sizeof seconds, "%d", answer->retry_after_s);
         exchange_add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
     }
-    if (answer->position > 0) {
-        char position[24];
-        (void)snprintf(position, sizeof position, "%" PRId64, answer->position);
+    if (answer->position.commands > 0 || answer->position.changelog > 0) {
+        char position[48];
+        (void)snprintf(position, sizeof position, "%" PRId64 " %" PRId64, answer->position.commands,
+                       answer->position.changelog);
         exchange_add_header(response, ALV_EXCHANGE_POSITION, position);
     }
     if (answer->close) {

@@ -18,7 +18,8 @@
 
 #include "api/answer.h"
 
-/* A header of answers that show state: the changelog offset up to which it is complete. */
+/* A header of answers that show state: the offsets of commands and changelog up to which it is complete, the
+ * latter 0 when a standby has answered. */
 #define ALV_EXCHANGE_POSITION "Alluvium-Position"
 
 typedef struct alv_exchange alv_exchange;

@@ -243,14 +243,16 @@ static client_call *client_detach(alv_http_client *client, client_transfer *tran
     return call;
 }
 
-static int64_t client_read_position(CURL *easy)
+static alv_read_position client_read_position(CURL *easy)
 {
     struct curl_header *header = NULL;
-    if (curl_easy_header(easy, ALV_EXCHANGE_POSITION, 0, CURLH_HEADER, -1, &header) != CURLHE_OK) {
-        return 0;
+    alv_read_position position = {0, 0};
+    if (curl_easy_header(easy, ALV_EXCHANGE_POSITION, 0, CURLH_HEADER, -1, &header) == CURLHE_OK) {
+        char *end = NULL;
+        position.commands = strtoll(header->value, &end, 10);
+        position.changelog = strtoll(end, NULL, 10);
     }
-    long long position = strtoll(header->value, NULL, 10);
-    return position > 0 ? position : 0;
+    return position;
 }
 
 /* Whether the peer could not even be connected to. */

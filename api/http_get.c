@@ -62,13 +62,11 @@ static alv_status http_get_fail(CURLcode code, const char *address, const char *
     }
 }
 
-alv_status alv_http_get(const alv_http_security *security, const char *address, const char *path,
-                        int timeout_ms, int *out_http_status, alv_bytes *out_body, alv_error *err)
+/* Sends what `curl` is set up for. */
+static alv_status http_get_perform(CURL *curl, const alv_http_security *security,
+                                   const char *address, const char *path, int timeout_ms,
+                                   int *out_http_status, alv_bytes *out_body, alv_error *err)
 {
-    CURL *curl = curl_easy_init();
-    if (curl == NULL) {
-        return alv_fail_from(err, ALV_RETRY, "curl", 0, "libcurl cannot be initialised");
-    }
     char error_text[CURL_ERROR_SIZE] = "";
     char *url = alv_format("%s://%s%s", security->scheme, address, path);
     alv_bytes_clear(out_body);
@@ -84,6 +82,42 @@ alv_status alv_http_get(const alv_http_security *security, const char *address, 
         status = http_get_fail(code, address, error_text, err);
     }
     alv_free(url);
+    return status;
+}
+
+alv_status alv_http_get(const alv_http_security *security, const char *address, const char *path,
+                        int timeout_ms, int *out_http_status, alv_bytes *out_body, alv_error *err)
+{
+    CURL *curl = curl_easy_init();
+    if (curl == NULL) {
+        return alv_fail_from(err, ALV_RETRY, "curl", 0, "libcurl cannot be initialised");
+    }
+    alv_status status =
+        http_get_perform(curl, security, address, path, timeout_ms, out_http_status, out_body, err);
     curl_easy_cleanup(curl);
+    return status;
+}
+
+alv_status alv_http_post(const alv_http_security *security, const char *address, const char *path,
+                         alv_view body, const char *header, int timeout_ms, int *out_http_status,
+                         alv_bytes *out_body, alv_error *err)
+{
+    CURL *curl = curl_easy_init();
+    if (curl == NULL) {
+        return alv_fail_from(err, ALV_RETRY, "curl", 0, "libcurl cannot be initialised");
+    }
+    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+    headers = curl_slist_append(headers, "Expect:"); /* no round trip before a large body */
+    if (header != NULL) {
+        headers = curl_slist_append(headers, header);
+    }
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(curl, CURLOPT_POST, 1L);
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.size);
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body.data);
+    alv_status status =
+        http_get_perform(curl, security, address, path, timeout_ms, out_http_status, out_body, err);
+    curl_easy_cleanup(curl);
+    curl_slist_free_all(headers);
     return status;
 }

@@ -1,4 +1,4 @@
-/* http_get.h — one blocking HTTP GET, for the command line.
+/* http_get.h — one blocking HTTP request, for the command line.
  *
  * Why:    a person who asks a node one question needs no connection pool and no event loop.
  * Thread: any, one at a time.
@@ -22,5 +22,10 @@ void alv_http_get_escape(alv_view text, alv_bytes *out);
  * `timeout_ms`. `out_body` is replaced. */
 alv_status alv_http_get(const alv_http_security *security, const char *address, const char *path,
                         int timeout_ms, int *out_http_status, alv_bytes *out_body, alv_error *err);
+
+/* The same with POST: `body` is JSON; `header` ("Name: value") is a further one, or NULL. */
+alv_status alv_http_post(const alv_http_security *security, const char *address, const char *path,
+                         alv_view body, const char *header, int timeout_ms, int *out_http_status,
+                         alv_bytes *out_body, alv_error *err);
 
 #endif

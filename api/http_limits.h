@@ -19,6 +19,22 @@ static_assert(ALV_HTTP_CONNECTION_BYTES > 8 * 3 * ALV_KEY_BYTES_MAX, "the longes
 #define ALV_HTTP_BODIES_BYTES_MAX ((size_t)64 * 1024 * 1024)
 static_assert(ALV_HTTP_BODIES_BYTES_MAX > 32 * ALV_COMMAND_BYTES_MAX, "large commands at a time");
 
+/* How long a request may take to be whole: its head, its body; and its answer to be taken. More bytes now
+ * and then do not help. How often it is looked. */
+#define ALV_HTTP_HEAD_MS 10000
+#define ALV_HTTP_BODY_MS 30000
+#define ALV_HTTP_SEND_MS 60000
+#define ALV_HTTP_PATIENCE_LOOK_MS 1000
+
+/* Connections beyond the limit that are accepted, only to be told so. */
+#define ALV_HTTP_SURPLUS_MAX 64
+
+/* Lists of entities under way at a time, per node; the largest page, in entities and in bytes (one entity may be
+ * larger). */
+#define ALV_HTTP_SCANS_MAX 64
+#define ALV_HTTP_SCAN_LIMIT_MAX 1000
+#define ALV_HTTP_SCAN_BYTES_MAX (1024 * 1024)
+
 /* Files that a node has open besides its connections: RocksDB's, librdkafka's sockets. */
 #define ALV_HTTP_OTHER_FILES 2048
 
@@ -26,11 +42,15 @@ static_assert(ALV_HTTP_BODIES_BYTES_MAX > 32 * ALV_COMMAND_BYTES_MAX, "large com
 #define ALV_HTTP_RETRY_AFTER_S 1
 
 /* How long a request may wait for its shard to become readable somewhere, and how often it is
- * looked at again. A failover takes about half a second (design, section 6). */
-#define ALV_HTTP_HOLD_MS 1000
+ * looked at again. A failover takes about half a second, a shard that moves to a node that joins one and a
+ * half (librdkafka joins once a second): a planned hand-over must not be seen as an error, also on a
+ * machine that is busy. */
+#define ALV_HTTP_HOLD_MS 4000
 #define ALV_HTTP_HOLD_LOOK_MS 20
 static_assert(ALV_HTTP_HOLD_LOOK_MS < ALV_HTTP_HOLD_MS,
               "a held request is looked at more than once");
+static_assert(ALV_HTTP_HOLD_MS < ALV_HTTP_FORWARD_TIMEOUT_MS,
+              "an owner that holds a request answers before its sender gives up");
 
 /* An owner that did not answer is asked again only after this, unless the owner has changed. */
 #define ALV_HTTP_FORWARD_AGAIN_MS 100
@@ -54,6 +74,11 @@ static_assert(ALV_HTTP_FORWARDS_MAX <= ALV_HTTP_CONNECTIONS_MAX, "one request pe
 #define ALV_HTTP_ANSWER_BYTES_MAX (2 * 1024 * 1024)
 static_assert(ALV_HTTP_ANSWER_BYTES_MAX > ALV_STATE_BYTES_MAX + 16 * ALV_KEY_BYTES_MAX,
               "every entity can be passed on");
+
+static_assert(ALV_HTTP_ANSWER_BYTES_MAX > ALV_HTTP_SCAN_BYTES_MAX +
+                                              ALV_HTTP_SCAN_LIMIT_MAX * (ALV_KEY_BYTES_MAX + 24) +
+                                              ALV_SHARDS_MAX * 32,
+              "every page of another node fits");
 
 /* What may wait in a stream of a peer that does not read it. */
 #define ALV_HTTP_STREAM_BYTES_MAX (64 * 1024)

@@ -5,10 +5,10 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "api/exchange_internal.h"
+#include "api/http_connections.h"
 #include "api/http_limits.h"
 #include "api/http_tls_internal.h"
 #include "api/listener.h"
@@ -23,6 +23,7 @@ struct alv_http_server {
     const alv_http_security *security;
     int socket; /* the library's once started; then -1 */
     char address[ALV_LISTENER_ADDRESS_BYTES];
+    alv_http_connections *connections;
     alv_http_service service;
     size_t bodies_bytes;    /* of all exchanges; server's thread */
     atomic_bool refusing;   /* set once, by main */
@@ -103,17 +104,55 @@ static void server_take_body(alv_http_server *server, alv_exchange *exchange, co
     alv_bytes_done(&exchange->body);
 }
 
+/* ---- connections ----------------------------------------------------------------------------- */
+
+static alv_http_connection *server_connection_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    ALV_ASSERT(info != NULL && info->socket_context != NULL);
+    return info->socket_context;
+}
+
+/* A connection has begun, or its socket is about to be closed. */
+static void server_connection(void *payload, struct MHD_Connection *connection, void **context,
+                              enum MHD_ConnectionNotificationCode code)
+{
+    alv_http_server *server = payload;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        *context = alv_http_connections_open(server->connections, info->connect_fd);
+    } else {
+        alv_http_connections_close(server->connections, *context);
+        *context = NULL;
+    }
+}
+
+static void server_set_phase(const alv_exchange *exchange, alv_http_phase phase)
+{
+    alv_http_connection_set_phase(server_connection_of(exchange->connection), phase);
+}
+
 /* ---- requests -------------------------------------------------------------------------------- */
+
+/* For this connection there is nothing more. */
+static void server_refuse(alv_exchange *exchange, const char *why)
+{
+    alv_answer answer = ALV_ANSWER_NONE;
+    alv_answer_set_problem(&answer, 503, "%s", why);
+    answer.close = true;
+    alv_exchange_answer(exchange, &answer);
+}
 
 /* The request is whole. Once deferred, the exchange may already be in the hands of another thread
  * when the handler returns; it is freed on this thread, so `deferred` can still be read. */
 static enum MHD_Result server_handle(alv_http_server *server, alv_exchange *exchange)
 {
     if (atomic_load(&server->refusing)) {
-        alv_answer answer = ALV_ANSWER_NONE;
-        alv_answer_set_problem(&answer, 503, "this node is stopping");
-        answer.close = true;
-        alv_exchange_answer(exchange, &answer);
+        server_refuse(exchange, "this node is stopping");
+    } else if (alv_http_connection_is_surplus(server_connection_of(exchange->connection))) {
+        server_refuse(exchange, "this node has too many connections");
     } else if (exchange->body_refused != 0) {
         return server_refuse_body(exchange, exchange->body_refused);
     } else {
@@ -135,6 +174,7 @@ static enum MHD_Result server_access(void *payload, struct MHD_Connection *conne
         exchange = alv_exchange_new(connection, method, url);
         *slot = exchange;
         atomic_fetch_add(&server->in_progress, 1);
+        server_set_phase(exchange, ALV_HTTP_BODY);
         return alv_exchange_expects_body(exchange) ? server_begin_body(server, exchange) : MHD_YES;
     }
     if (*upload_size != 0) {
@@ -142,10 +182,15 @@ static enum MHD_Result server_access(void *payload, struct MHD_Connection *conne
         *upload_size = 0;
         return MHD_YES;
     }
-    if (exchange->deferred) {
-        return alv_exchange_send(exchange);
+    server_set_phase(exchange, ALV_HTTP_WORKING);
+    bool resumed = exchange->deferred;
+    enum MHD_Result result =
+        resumed ? alv_exchange_send(exchange) : server_handle(server, exchange);
+    bool waits = exchange->deferred && !resumed;
+    if (!waits && !exchange->streams) {
+        server_set_phase(exchange, ALV_HTTP_SENDING);
     }
-    return server_handle(server, exchange);
+    return result;
 }
 
 /* One whose client left before there was an answer is not counted. */
@@ -170,6 +215,7 @@ static void server_completed(void *payload, struct MHD_Connection *connection, v
     }
     server->bodies_bytes -= ((alv_exchange *)*slot)->body_counted;
     server_meter(server, *slot);
+    server_set_phase(*slot, ALV_HTTP_IDLE);
     alv_exchange_free(*slot);
     *slot = NULL;
     if (atomic_fetch_sub(&server->in_progress, 1) == 1 && atomic_load(&server->refusing)) {
@@ -177,26 +223,8 @@ static void server_completed(void *payload, struct MHD_Connection *connection, v
     }
 }
 
-/* Connections are files, of which Debian allows a process 1,024 unless it asks for more. */
-static void server_raise_file_limit(void)
-{
-    struct rlimit limit;
-    const rlim_t wanted = ALV_HTTP_CONNECTIONS_MAX + ALV_HTTP_OTHER_FILES;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
-        return;
-    }
-    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-    (void)setrlimit(RLIMIT_NOFILE, &limit); /* up to the hard limit it is allowed */
-    if (limit.rlim_cur < wanted) {
-        alv_log(ALV_LOG_WARN, "few-files",
-                "limit=%llu wanted=%llu msg=\"connections may be refused: raise the limit of open "
-                "files (ulimit -n, LimitNOFILE)\"",
-                (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
-    }
-}
-
 /* Everything is said explicitly; the library's defaults differ between versions. */
-static struct MHD_Daemon *server_open_daemon(alv_http_server *server)
+static struct MHD_Daemon *server_open_daemon(alv_http_server *server, unsigned limit)
 {
     struct MHD_OptionItem tls[ALV_HTTP_TLS_OPTIONS];
     unsigned flag = alv_http_tls_options(server->security, tls);
@@ -206,13 +234,12 @@ static struct MHD_Daemon *server_open_daemon(alv_http_server *server)
         /* first, so that it also hears of the others */
         MHD_OPTION_EXTERNAL_LOGGER, server_log, NULL, /* */
         MHD_OPTION_LISTEN_SOCKET, server->socket,     /* */
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)ALV_HTTP_CONNECTIONS_MAX,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)ALV_HTTP_IDLE_TIMEOUT_S,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)ALV_HTTP_CONNECTION_BYTES,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1,                                                    /* */
-        MHD_OPTION_UNESCAPE_CALLBACK, server_keep_escapes, NULL,                            /* */
-        MHD_OPTION_NOTIFY_COMPLETED, server_completed, server,                              /* */
-        MHD_OPTION_NOTIFY_CONNECTION, alv_http_tls_connection, NULL, MHD_OPTION_ARRAY, tls, /* */
+        MHD_OPTION_CONNECTION_LIMIT, limit + ALV_HTTP_SURPLUS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)ALV_HTTP_IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)ALV_HTTP_CONNECTION_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,             /* */
+        MHD_OPTION_UNESCAPE_CALLBACK, server_keep_escapes, NULL,                        /* */
+        MHD_OPTION_NOTIFY_COMPLETED, server_completed, server,                          /* */
+        MHD_OPTION_NOTIFY_CONNECTION, server_connection, server, MHD_OPTION_ARRAY, tls, /* */
         MHD_OPTION_END);
 }
 
@@ -237,8 +264,15 @@ alv_status alv_http_server_start(alv_http_server *server, const alv_http_service
 {
     ALV_ASSERT(server->daemon == NULL);
     server->service = *service;
-    server_raise_file_limit();
-    server->daemon = server_open_daemon(server);
+    unsigned limit =
+        service->connections_max != 0 ? service->connections_max : alv_http_connections_limit();
+    const alv_http_patience *patience =
+        service->patience != NULL ? service->patience : &alv_http_patience_usual;
+    alv_status status = alv_http_connections_start(limit, patience, &server->connections, err);
+    if (status != ALV_OK) {
+        return status;
+    }
+    server->daemon = server_open_daemon(server, limit);
     server->socket = -1;
     if (server->daemon == NULL) {
         return alv_fail_from(err, ALV_FATAL, "libmicrohttpd", 0,
@@ -279,7 +313,11 @@ void alv_http_server_stop(alv_http_server *server)
     if (atomic_load(&server->in_progress) > 0) {
         (void)alv_inbox_wait(server->idle, ALV_HTTP_DRAIN_MS); /* late: those are cut off */
     }
+    if (server->connections != NULL) {
+        alv_http_connections_stop(server->connections);
+    }
     MHD_stop_daemon(server->daemon); /* closes the socket */
+    alv_http_connections_free(server->connections);
     alv_inbox_free(server->idle);
     alv_free(server);
 }

@@ -7,7 +7,7 @@
  *         block.
  * Owns:   its socket, its thread and the exchanges.
  * Fails:  ALV_REJECT: the address cannot be used, `err` says why.
- * Limits: ALV_HTTP_CONNECTIONS_MAX connections, further ones wait in the kernel's queue;
+ * Limits: connections and their time, see http_connections.h;
  *         ALV_HTTP_IDLE_TIMEOUT_S without a byte; ALV_HTTP_CONNECTION_BYTES for a request's head;
  *         for a body what the service allows it, ALV_HTTP_BODIES_BYTES_MAX for all that are held. A body
  *         that is announced as too large is refused before it is read; of one that turns out too
@@ -17,6 +17,7 @@
 #define ALV_API_HTTP_SERVER_H
 
 #include "api/exchange.h"
+#include "api/http_connections.h"
 #include "api/http_meter.h"
 #include "api/http_security.h"
 
@@ -31,6 +32,8 @@ typedef struct alv_http_service {
     /* The request is whole: answers or defers `exchange` before it returns. */
     void (*handle)(void *payload, alv_exchange *exchange);
     void *payload;
+    const alv_http_patience *patience; /* NULL = the usual one */
+    unsigned connections_max;          /* 0 = as many as alv_http_connections_limit says */
 } alv_http_service;
 
 /* Binds `address`, "host:port" or "[v6]:port"; port 0 = one that is free. Connections wait in the

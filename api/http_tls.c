@@ -2,8 +2,8 @@
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 
+#include "api/http_connections.h"
 #include "api/http_tls_internal.h"
-#include "base/alloc.h"
 
 /* GnuTLS' own choice of ciphers, of the two current versions. */
 static char tls_priorities[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
@@ -13,11 +13,6 @@ typedef enum tls_verdict {
     TLS_CERTIFIED,
     TLS_REFUSED,
 } tls_verdict;
-
-/* The context of a connection. */
-typedef struct tls_connection {
-    tls_verdict verdict;
-} tls_connection;
 
 unsigned alv_http_tls_options(const alv_http_security *security,
                               struct MHD_OptionItem out[ALV_HTTP_TLS_OPTIONS])
@@ -33,19 +28,6 @@ unsigned alv_http_tls_options(const alv_http_security *security,
     }
     out[count] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
     return security->certificate != NULL ? (unsigned)MHD_USE_TLS : 0;
-}
-
-void alv_http_tls_connection(void *payload, struct MHD_Connection *connection, void **context,
-                             enum MHD_ConnectionNotificationCode code)
-{
-    (void)payload;
-    (void)connection;
-    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        *context = alv_alloc(sizeof(tls_connection));
-    } else {
-        alv_free(*context);
-        *context = NULL;
-    }
 }
 
 /* The whole chain, its times, and that it was made for clients, if it says what it was made for. No name:
@@ -68,12 +50,13 @@ bool alv_http_tls_is_certified(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    tls_connection *known = info != NULL ? info->socket_context : NULL;
+    alv_http_connection *known = info != NULL ? info->socket_context : NULL;
     if (known == NULL) {
         return tls_judge(connection);
     }
-    if (known->verdict == TLS_NOT_JUDGED) {
-        known->verdict = tls_judge(connection) ? TLS_CERTIFIED : TLS_REFUSED;
+    int *verdict = alv_http_connection_note(known);
+    if (*verdict == TLS_NOT_JUDGED) {
+        *verdict = tls_judge(connection) ? TLS_CERTIFIED : TLS_REFUSED;
     }
-    return known->verdict == TLS_CERTIFIED;
+    return *verdict == TLS_CERTIFIED;
 }

@@ -3,7 +3,7 @@
  * Why:    the library speaks TLS but does not judge certificates. A verdict costs some signatures, so it is
  *         made once per connection.
  * Thread: the server's.
- * Owns:   a word per connection.
+ * Owns:   nothing; its verdict is the note of a connection (http_connections.h).
  */
 #ifndef ALV_API_HTTP_TLS_INTERNAL_H
 #define ALV_API_HTTP_TLS_INTERNAL_H
@@ -18,10 +18,6 @@
  * point to is borrowed from `security`. */
 unsigned alv_http_tls_options(const alv_http_security *security,
                               struct MHD_OptionItem out[ALV_HTTP_TLS_OPTIONS]);
-
-/* For MHD_OPTION_NOTIFY_CONNECTION. */
-void alv_http_tls_connection(void *payload, struct MHD_Connection *connection, void **context,
-                             enum MHD_ConnectionNotificationCode code);
 
 /* Whether the client's certificate is good and of an authority that is trusted. */
 bool alv_http_tls_is_certified(struct MHD_Connection *connection);

@@ -25,6 +25,18 @@ static void route_entity(alv_api *api, alv_exchange *exchange, alv_view key)
     alv_ask_entity(api->ask, exchange, key);
 }
 
+static void route_entities(alv_api *api, alv_exchange *exchange, alv_view none)
+{
+    (void)none;
+    alv_scan_entities(api->scan, exchange);
+}
+
+static void route_local_entities(alv_api *api, alv_exchange *exchange, alv_view none)
+{
+    (void)none;
+    alv_scan_local(api->scan, exchange);
+}
+
 static void route_command(alv_api *api, alv_exchange *exchange, alv_view key)
 {
     alv_desk_command(api->desk, exchange, key);
@@ -127,6 +139,8 @@ static void route_metrics(alv_api *api, alv_exchange *exchange, alv_view none)
 }
 
 static const alv_route routes_table[] = {
+    {"GET", "/v1/entities", route_entities, 0},
+    {"GET", "/v1/local/entities", route_local_entities, 0},
     {"GET", "/v1/entities/{key}", route_entity, 0},
     {"POST", "/v1/entities/{key}/commands", route_command, ALV_COMMAND_BYTES_MAX},
     {"POST", "/v1/replies", route_replies, ALV_HTTP_REPLIES_BYTES_MAX},

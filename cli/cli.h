@@ -15,6 +15,7 @@ int alv_cli_node_run(int argc, char **argv);
 int alv_cli_send_run(int argc, char **argv);
 int alv_cli_get_run(int argc, char **argv);
 int alv_cli_topics_run(int argc, char **argv);
+int alv_cli_dead_letters_run(int argc, char **argv);
 int alv_cli_verify_run(int argc, char **argv);
 int alv_cli_rebuild_run(int argc, char **argv);
 int alv_cli_backup_run(int argc, char **argv);

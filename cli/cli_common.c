@@ -181,6 +181,18 @@ int alv_cli_fail_error(const alv_cli_options *options, const alv_error *err, con
     return alv_cli_fail(options, ALV_EXIT_FAILED, next_step, "%s", err->text);
 }
 
+const char *alv_cli_node_address(const char *given, const alv_config *config)
+{
+    const alv_settings *settings = alv_config_settings(config);
+    if (given != NULL) {
+        return given;
+    }
+    if (strcmp(settings->http_listen, "none") == 0) {
+        return NULL;
+    }
+    return settings->http_advertise != NULL ? settings->http_advertise : settings->http_listen;
+}
+
 int alv_cli_finish(const alv_cli_options *options, int status)
 {
     if (fflush(stdout) != 0 && status == ALV_EXIT_DONE) {

@@ -52,6 +52,10 @@ int alv_cli_fail(const alv_cli_options *options, alv_exit status, const char *ne
  * it was tried. */
 int alv_cli_fail_error(const alv_cli_options *options, const alv_error *err, const char *next_step);
 
+/* The address of the node to ask: `given`, or that of the node that the configuration describes; NULL when
+ * it has none. Borrowed. */
+const char *alv_cli_node_address(const char *given, const alv_config *config);
+
 /* Flushes stdout; a full disk or a closed pipe makes a successful result a failed one. */
 int alv_cli_finish(const alv_cli_options *options, int status);
 

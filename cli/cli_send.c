@@ -14,27 +14,16 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "base/limits.h"
 #include "base/utf8.h"
 #include "cli/cli.h"
 #include "cli/cli_common.h"
 #include "cli/cli_progress.h"
+#include "cli/cli_send_internal.h"
 #include "topics/kafka.h"
 
-#define SEND_LINE_BYTES_MAX (2 * 1024 * 1024) /* more than any stock broker takes */
 #define SEND_FLUSH_TIMEOUT_MS 30000
 
 /* ---- options --------------------------------------------------------------------------------- */
-
-typedef struct send_options {
-    alv_cli_options common;
-    const char *key; /* NULL = lines from stdin */
-    const char *value;
-    bool raw;
-    bool verbose;
-    alv_header headers[ALV_HEADERS_MAX];
-    size_t header_count;
-} send_options;
 
 enum {
     SEND_OPTION_RAW = 256,
@@ -45,7 +34,8 @@ static const struct argp_option send_argp_options[] = {
     {"header", 'H', "NAME=VALUE", 0, "Add a header to every record. May be repeated", 0},
     {"verbose", 'v', NULL, 0, "Print where each record went", 0},
     {"raw", SEND_OPTION_RAW, NULL, 0, "Send what is no valid command, too", 0},
-    {"wait", SEND_OPTION_WAIT, NULL, 0, "Wait for the replies (not yet available)", 0},
+    {"wait", SEND_OPTION_WAIT, NULL, 0, "Send over HTTP and print the replies", 0},
+    {"node", 'n', "HOST:PORT", 0, "--wait: ask this node instead of the configured one", 0},
     {0},
 };
 
@@ -93,7 +83,10 @@ static error_t send_parse(int key, char *argument, struct argp_state *state)
         options->raw = true;
         return 0;
     case SEND_OPTION_WAIT:
-        argp_error(state, "--wait is not yet available; read the state with `alluvium get KEY`");
+        options->wait = true;
+        return 0;
+    case 'n':
+        options->node = argument;
         return 0;
     case ARGP_KEY_ARG:
         add_argument(options, argument, state);
@@ -112,10 +105,13 @@ static const struct argp send_argp = {
     .options = send_argp_options,
     .parser = send_parse,
     .args_doc = "KEY JSON\n",
-    .doc = "Sends a command to an entity, or many: lines KEY<TAB>JSON from stdin.\v"
-           "A command is a JSON object with a member \"type\":\n"
-           "  alluvium send mall-1:user-1 '{\"type\":\"add_balance\",\"amount\":5}'\n"
-           "The first line of stdin that is no command ends the run; it says what was sent.",
+    .doc =
+        "Sends a command to an entity, or many: lines KEY<TAB>JSON from stdin.\v"
+        "A command is a JSON object with a member \"type\":\n"
+        "  alluvium send mall-1:user-1 '{\"type\":\"add_balance\",\"amount\":5}'\n"
+        "The first line of stdin that is no command ends the run; it says what was sent.\n"
+        "With --wait a node executes the commands one after the other, each once even when it is "
+        "sent again, and the replies are printed; one that is rejected makes the exit status 1.",
     .children = alv_cli_argp_children,
 };
 
@@ -157,6 +153,12 @@ static alv_status check_value(alv_view value, alv_error *err)
     }
     json_decref(body);
     return status;
+}
+
+alv_status alv_cli_send_check(alv_view key, alv_view value, alv_error *err)
+{
+    alv_status status = check_key(key, err);
+    return status == ALV_OK ? check_value(value, err) : status;
 }
 
 /* ---- one run --------------------------------------------------------------------------------- */
@@ -216,8 +218,7 @@ static alv_status send_record(send_run *run, uint64_t number, alv_view key, alv_
 {
     const send_options *options = run->options;
     if (!options->raw) {
-        alv_status status = check_key(key, err);
-        status = status == ALV_OK ? check_value(value, err) : status;
+        alv_status status = alv_cli_send_check(key, value, err);
         if (status != ALV_OK) {
             return status;
         }
@@ -243,8 +244,7 @@ static alv_status send_record(send_run *run, uint64_t number, alv_view key, alv_
     return ALV_OK;
 }
 
-/* Reads up to the next newline; false at the end of the input. */
-static bool read_line(FILE *in, alv_bytes *line)
+bool alv_cli_send_read_line(FILE *in, alv_bytes *line)
 {
     alv_bytes_clear(line);
     for (int c = getc_unlocked(in); c != EOF; c = getc_unlocked(in)) {
@@ -253,17 +253,19 @@ static bool read_line(FILE *in, alv_bytes *line)
         }
         char byte = (char)c;
         alv_bytes_append(line, &byte, 1);
-        if (line->size > SEND_LINE_BYTES_MAX) {
-            return true; /* send_line refuses it */
+        if (line->size > ALV_CLI_LINE_BYTES_MAX) {
+            return true; /* whoever splits it refuses it */
         }
     }
     return line->size > 0;
 }
 
-static alv_status send_line(send_run *run, uint64_t number, alv_view line, alv_error *err)
+alv_status alv_cli_send_split(alv_view line, alv_view *out_key, alv_view *out_value, alv_error *err)
 {
-    if (line.size > SEND_LINE_BYTES_MAX) {
-        return alv_fail(err, ALV_REJECT, "longer than %d bytes", SEND_LINE_BYTES_MAX);
+    *out_key = ALV_VIEW_NONE;
+    *out_value = ALV_VIEW_NONE;
+    if (line.size > ALV_CLI_LINE_BYTES_MAX) {
+        return alv_fail(err, ALV_REJECT, "longer than %d bytes", ALV_CLI_LINE_BYTES_MAX);
     }
     if (line.size == 0) {
         return ALV_OK; /* an empty line is nobody's command */
@@ -272,13 +274,21 @@ static alv_status send_line(send_run *run, uint64_t number, alv_view line, alv_e
     if (tab == NULL) {
         return alv_fail(err, ALV_REJECT, "no tab between key and command");
     }
-    alv_view key = {line.data, (size_t)(tab - line.data)};
-    alv_view value = {tab + 1, line.size - key.size - 1};
-    return send_record(run, number, key, value, err);
+    *out_key = (alv_view){line.data, (size_t)(tab - line.data)};
+    *out_value = (alv_view){tab + 1, line.size - out_key->size - 1};
+    return ALV_OK;
 }
 
-/* How much of a file that is read by line is behind us; negative when the size is unknown. */
-static double input_fraction(uint64_t bytes_read)
+static alv_status send_line(send_run *run, uint64_t number, alv_view line, alv_error *err)
+{
+    alv_view key;
+    alv_view value;
+    alv_status status = alv_cli_send_split(line, &key, &value, err);
+    return status == ALV_OK && key.data != NULL ? send_record(run, number, key, value, err)
+                                                : status;
+}
+
+double alv_cli_send_fraction(uint64_t bytes_read)
 {
     struct stat file;
     if (fstat(STDIN_FILENO, &file) != 0 || !S_ISREG(file.st_mode) || file.st_size == 0) {
@@ -293,7 +303,7 @@ static alv_status send_stdin(send_run *run, alv_error *err)
     alv_status status = ALV_OK;
     uint64_t number = 0;
     uint64_t bytes_read = 0;
-    while (status == ALV_OK && run->failed == 0 && read_line(stdin, &line)) {
+    while (status == ALV_OK && run->failed == 0 && alv_cli_send_read_line(stdin, &line)) {
         number++;
         bytes_read += line.size + 1;
         alv_error line_err = ALV_ERROR_NONE;
@@ -302,7 +312,7 @@ static alv_status send_stdin(send_run *run, alv_error *err)
             (void)alv_fail(err, status, "line %" PRIu64 ": %s", number, line_err.text);
         }
         if (number % 1024 == 0) {
-            alv_cli_progress_update(&run->progress, number, input_fraction(bytes_read));
+            alv_cli_progress_update(&run->progress, number, alv_cli_send_fraction(bytes_read));
         }
     }
     if (status == ALV_OK && ferror(stdin)) {
@@ -360,6 +370,18 @@ static int send_over(const send_options *options, alv_log_port *log)
     return result;
 }
 
+static int send_through_kafka(const send_options *options, const alv_config *config)
+{
+    alv_error err = ALV_ERROR_NONE;
+    alv_log_port *log = NULL;
+    if (alv_kafka_open(config, &log, &err) != ALV_OK) {
+        return alv_cli_fail_error(&options->common, &err, NULL);
+    }
+    int status = send_over(options, log);
+    log->ops->close(log);
+    return status;
+}
+
 int alv_cli_send_run(int argc, char **argv)
 {
     send_options options = {0};
@@ -367,14 +389,9 @@ int alv_cli_send_run(int argc, char **argv)
     int status = ALV_EXIT_USAGE;
     alv_config *config = alv_cli_config(&options.common);
     if (config != NULL) {
-        alv_error err = ALV_ERROR_NONE;
-        alv_log_port *log = NULL;
-        if (alv_kafka_open(config, &log, &err) == ALV_OK) {
-            status = alv_cli_finish(&options.common, send_over(&options, log));
-            log->ops->close(log);
-        } else {
-            status = alv_cli_fail_error(&options.common, &err, NULL);
-        }
+        status = options.wait ? alv_cli_send_wait(&options, config)
+                              : send_through_kafka(&options, config);
+        status = alv_cli_finish(&options.common, status);
     }
     alv_config_free(config);
     alv_cli_options_done(&options.common);

@@ -17,6 +17,7 @@ static const struct subcommand {
     {"send", alv_cli_send_run, "send commands to entities"},
     {"get", alv_cli_get_run, "show the state of an entity"},
     {"topics", alv_cli_topics_run, "create, check or describe an application's topics"},
+    {"dead-letters", alv_cli_dead_letters_run, "list, show or retry commands that failed"},
     {"verify", alv_cli_verify_run, "compare store and PostgreSQL with the changelog"},
     {"rebuild", alv_cli_rebuild_run, "make a lost changelog anew"},
     {"backup", alv_cli_backup_run, "copy a node's state to a directory, also while it works"},
@@ -34,7 +35,7 @@ static void print_help(FILE *out)
           "Turns a partitioned Kafka topic of commands into state per entity.\n\n",
           out);
     for (size_t i = 0; i < SUBCOMMAND_COUNT; i++) {
-        fprintf(out, "  %-10s %s\n", subcommands[i].name, subcommands[i].summary);
+        fprintf(out, "  %-13s %s\n", subcommands[i].name, subcommands[i].summary);
     }
     fputs("\n`alluvium help COMMAND` or `alluvium COMMAND --help` tells more.\n"
           "Exit status: 0 done, 1 failed, 2 wrong usage.\n",

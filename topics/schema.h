@@ -56,6 +56,11 @@
 #define ALV_HEADER_OFFSET "alluvium-offset"       /* decimal */
 #define ALV_HEADER_TIMESTAMP "alluvium-timestamp" /* decimal, ms since the epoch */
 
+/* Header of the record in the dead letters that says which one, by its offset in the same shard, was put
+ * back into the command topic; it has no value. And of the command: "<shard>/<offset>" of the dead letter. */
+#define ALV_HEADER_RETRIED "alluvium-retried"
+#define ALV_HEADER_RETRY_OF "alluvium-retry-of"
+
 /* "commands", "changelog", "ledger", "events", "replies", "dead-letters". Static. */
 const char *alv_schema_suffix(alv_topic topic);
 

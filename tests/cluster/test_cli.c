@@ -80,7 +80,7 @@ static void cli__wrong_usage_is_status_2_and_says_what_is_right(void **state)
     expect(RUN("node", "--no-such-option"), 2, NULL, "alluvium node: unrecognized option");
     expect(RUN("node", "lanes=2"), 2, NULL, "-X KEY=VALUE");
     expect(RUN("send", "m:1"), 2, NULL, "the command for \"m:1\" is missing");
-    expect(RUN("send", "--wait", "m:1", "{}"), 2, NULL, "not yet available");
+    expect(RUN("send", "--wait", "-H", "x=y", "m:1", "{}"), 2, NULL, "only the header");
     expect(RUN("send", "--header", "x", "m:1", "{}"), 2, NULL, "NAME=VALUE");
     expect(RUN("get"), 2, NULL, "Give a key");
     expect(RUN("get", "m:1", "m:2"), 2, NULL, "one key at a time");

@@ -85,8 +85,8 @@ typedef struct call {
 static void *call_run(void *payload)
 {
     call *self = payload;
-    self->result =
-        alv_http_post(NULL, alv_api_node_address(&here), self->path, self->body, self->headers);
+    self->result = alv_http_call_post(NULL, alv_api_node_address(&here), self->path, self->body,
+                                      self->headers);
     return NULL;
 }
 
@@ -345,7 +345,8 @@ static void expect_refused(const char *path, const char *body, const char *heade
                            const char *reason)
 {
     const char *const headers[] = {header, NULL};
-    alv_http_result result = alv_http_post(NULL, alv_api_node_address(&here), path, body, headers);
+    alv_http_result result =
+        alv_http_call_post(NULL, alv_api_node_address(&here), path, body, headers);
     if (result.status != status)
         fail_msg("%s: %ld instead of %d", body, result.status, status);
     assert_string_equal(result.content_type, "application/problem+json");
@@ -437,7 +438,8 @@ static void refused__too_many_at_once(void **state)
         alv_http_raw_send(fds[i], text, sizeof text - 1);
         records[i] = alv_fake_sender_take(sender);
     }
-    alv_http_result result = alv_http_post(NULL, alv_api_node_address(&here), PATH, TOUCH, NULL);
+    alv_http_result result =
+        alv_http_call_post(NULL, alv_api_node_address(&here), PATH, TOUCH, NULL);
     assert_int_equal(result.status, 429);
     assert_int_equal(result.retry_after_s, ALV_HTTP_RETRY_AFTER_S);
     alv_http_result_done(&result);
@@ -457,7 +459,8 @@ static void refused__too_many_at_once(void **state)
 static void expect_unwritten(alv_status told, int status, const char *part)
 {
     alv_fake_sender_answer(sender, told, false);
-    alv_http_result result = alv_http_post(NULL, alv_api_node_address(&here), PATH, TOUCH, NULL);
+    alv_http_result result =
+        alv_http_call_post(NULL, alv_api_node_address(&here), PATH, TOUCH, NULL);
     assert_int_equal(result.status, status);
     assert_non_null(strstr(alv_http_result_text(&result, "detail"), part));
     alv_http_result_done(&result);
@@ -524,7 +527,7 @@ static void unknown__foreign_replies_are_ignored(void **state)
         "\"none\",\"shard\":0,\"offset\":0,\"position\":{\"commands\":0,\"changelog\":0}}]"};
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
         alv_http_result result =
-            alv_http_post(NULL, alv_api_node_address(&here), "/v1/replies", bodies[i], NULL);
+            alv_http_call_post(NULL, alv_api_node_address(&here), "/v1/replies", bodies[i], NULL);
         assert_int_equal(result.status, 200);
         alv_http_result_done(&result);
     }
@@ -556,7 +559,7 @@ static void stop__waits_for_replies(void **state)
     long status = 0;
     while (status != 503) { /* in time: the stop would be over, and nobody answer */
         static const char *const headers[] = {"Prefer: respond-async", NULL};
-        alv_http_result result = alv_http_post(NULL, address, PATH, TOUCH, headers);
+        alv_http_result result = alv_http_call_post(NULL, address, PATH, TOUCH, headers);
         status = result.status;
         assert_int_not_equal(status, 0);
         alv_http_result_done(&result);

@@ -184,6 +184,12 @@ static void answers__of_entities(void **state)
     expect("GET", pattern, "/v1/entities/7:42", 200);
     expect("GET", pattern, "/v1/entities/7:43", 404);
     expect("GET", pattern, "/v1/entities/a%zz", 400);
+    expect("GET", pattern, "/v1/entities/7:42?consistency=any", 200);
+    expect("GET", "/v1/entities", "/v1/entities?limit=0", 400);
+    expect("GET", "/v1/entities", "/v1/entities", 503); /* one shard is nobody's */
+    expect("GET", "/v1/local/entities", "/v1/local/entities?shards=7&limit=1", 200);
+    alv_api_node_activate(&node, ALV_API_NODE_SHARDS - 1);
+    expect("GET", "/v1/entities", "/v1/entities?prefix=7", 200);
     expect_as("GET", pattern, "/v1/entities/7:42", 403, "Host: evil.example");
 }
 

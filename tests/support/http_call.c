@@ -137,8 +137,8 @@ alv_http_result alv_http_call_as(const alv_http_identity *identity, const char *
     return result;
 }
 
-alv_http_result alv_http_post(CURL *curl, const char *address, const char *path, const char *body,
-                              const char *const *headers)
+alv_http_result alv_http_call_post(CURL *curl, const char *address, const char *path,
+                                   const char *body, const char *const *headers)
 {
     alv_http_result result = {.status = 0};
     CURL *own = curl == NULL ? curl_easy_init() : NULL;

@@ -44,8 +44,8 @@ alv_http_result alv_http_call_as(const alv_http_identity *identity, const char *
                                  const char *address, const char *path, const char *header);
 
 /* The same with a body of application/json; `headers` is a NULL-terminated list, or NULL. */
-alv_http_result alv_http_post(CURL *curl, const char *address, const char *path, const char *body,
-                              const char *const *headers);
+alv_http_result alv_http_call_post(CURL *curl, const char *address, const char *path,
+                                   const char *body, const char *const *headers);
 void alv_http_result_done(alv_http_result *result);
 
 /* A string member of the JSON body, "" when there is none. */
