@@ -22,6 +22,11 @@
 #define SENDERS 3
 #define MESSAGES 20000
 
+/* Of tests in which threads take turns one message at a time: each turn costs a round of the scheduler,
+ * which is long on a busy machine. */
+#define TURNS 500
+#define ROUNDS 50
+
 static atomic_int freed_count;
 
 static void count_freed(void *message)
@@ -123,6 +128,7 @@ static void wake__is_called_after_each_post_that_was_taken(void **state)
 typedef struct sender {
     alv_inbox *inbox;
     pthread_t thread;
+    int count;            /* of messages to post */
     int values[MESSAGES]; /* the messages */
     atomic_int posted;
     atomic_bool refused;
@@ -131,7 +137,7 @@ typedef struct sender {
 static void *sender_run(void *payload)
 {
     sender *self = payload;
-    for (int i = 0; i < MESSAGES; i++) {
+    for (int i = 0; i < self->count; i++) {
         self->values[i] = i; /* written here, read by the receiver: TSan checks the hand-over */
         if (!alv_inbox_post(self->inbox, &self->values[i])) {
             self->refused = true;
@@ -142,9 +148,10 @@ static void *sender_run(void *payload)
     return NULL;
 }
 
-static void sender_start(sender *self, alv_inbox *inbox)
+static void sender_start(sender *self, alv_inbox *inbox, int count)
 {
     self->inbox = inbox;
+    self->count = count;
     self->posted = 0;
     self->refused = false;
     assert_int_equal(pthread_create(&self->thread, NULL, sender_run, self), 0);
@@ -170,7 +177,7 @@ static void post__loses_nothing_between_threads(void **state)
     int next[SENDERS] = {0};
     alv_inbox *inbox = alv_inbox_new(16, NULL);
     for (int i = 0; i < SENDERS; i++)
-        sender_start(&senders[i], inbox);
+        sender_start(&senders[i], inbox, MESSAGES);
     for (int received = 0; received < SENDERS * MESSAGES;) {
         assert_true(alv_inbox_wait(inbox, WAIT_MS));
         int *message;
@@ -200,8 +207,8 @@ static void post__waits_for_room(void **state)
     (void)state;
     const int capacity = 5;
     alv_inbox *inbox = alv_inbox_new((size_t)capacity, NULL);
-    sender_start(&senders[0], inbox);
-    for (int taken = 0; taken + capacity < MESSAGES; taken++) {
+    sender_start(&senders[0], inbox, TURNS);
+    for (int taken = 0; taken + capacity < TURNS; taken++) {
         await_posted(&senders[0], taken + capacity);
         assert_int_equal(senders[0].posted, taken + capacity); /* never ahead by more */
         assert_ptr_equal(alv_inbox_take(inbox), &senders[0].values[taken]);
@@ -215,9 +222,9 @@ static void close_under_senders(void)
     freed_count = 0;
     alv_inbox *inbox = alv_inbox_new(1, count_freed);
     for (int i = 0; i < SENDERS; i++)
-        sender_start(&senders[i], inbox);
+        sender_start(&senders[i], inbox, MESSAGES);
     assert_true(alv_inbox_wait(inbox, WAIT_MS));
-    for (int i = 0; i < 50; i++) /* time for the others to find it full, in most rounds */
+    for (int i = 0; i < 10; i++) /* time for the others to find it full, in most rounds */
         (void)sched_yield();
     alv_inbox_close(inbox);
     int posted = 0;
@@ -236,7 +243,7 @@ static void close_under_senders(void)
 static void close__frees_senders_that_wait(void **state)
 {
     (void)state;
-    for (int round = 0; round < 200; round++)
+    for (int round = 0; round < ROUNDS; round++)
         close_under_senders();
 }
 
