@@ -71,6 +71,24 @@ static bool shards_restore_target(const alv_shard_view *view, double *out)
     return true;
 }
 
+static bool shards_restored_bytes(const alv_shard_view *view, double *out)
+{
+    *out = (double)view->restored_bytes;
+    return true;
+}
+
+static bool shards_restore_eta(const alv_shard_view *view, double *out)
+{
+    *out = (double)view->restore_eta_ms / 1000;
+    return alv_shard_view_is_behind(view) && view->restore_eta_ms >= 0;
+}
+
+static bool shards_standby_lag(const alv_shard_view *view, double *out)
+{
+    *out = (double)alv_shard_view_lag(view);
+    return view->is_standby;
+}
+
 static void shards_states(const alv_api *api, alv_exposition *page)
 {
     const alv_directory *directory = api->options.directory;
@@ -156,9 +174,17 @@ void alv_metrics_write_shards(const alv_api *api, alv_exposition *page)
     shards_family(api, page, GAUGE, "alluvium_shard_standby_hot",
                   "Of a replica kept here: 1 when it follows the end of the changelog.",
                   shards_is_hot);
+    shards_family(api, page, GAUGE, "alluvium_shard_standby_lag_records",
+                  "Of a replica kept here: changelog offsets behind the end that was last seen.",
+                  shards_standby_lag);
     shards_family(api, page, GAUGE, "alluvium_shard_restored_records",
                   "Records read by the restore under way, or the last one.", shards_restored);
     shards_family(api, page, GAUGE, "alluvium_shard_restore_target_records",
                   "Records that restore had to read, at most.", shards_restore_target);
+    shards_family(api, page, GAUGE, "alluvium_shard_restored_bytes",
+                  "Keys and values of the records restored.", shards_restored_bytes);
+    shards_family(api, page, GAUGE, "alluvium_shard_restore_eta_seconds",
+                  "Until the restore under way is complete, at its pace so far.",
+                  shards_restore_eta);
     shards_checkpoints(api, page);
 }

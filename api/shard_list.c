@@ -38,18 +38,40 @@ static json_t *shard_list_commands_lag(const alv_api *api, int32_t shard)
     return json_integer(lag > 0 ? lag : 0);
 }
 
+/* How far the restore, or the standby that catches up, is; null while there is neither. */
+static json_t *shard_list_restore(const alv_shard_view *view)
+{
+    if (!alv_shard_view_is_behind(view)) {
+        return json_null();
+    }
+    json_t *eta = view->restore_eta_ms < 0 ? json_null() : json_integer(view->restore_eta_ms);
+    double share = view->restore_target > 0
+                       ? (double)view->restored_records / (double)view->restore_target
+                       : 0.0;
+    return json_pack("{s:I, s:I, s:I, s:f, s:o}", "records", (json_int_t)view->restored_records,
+                     "target", (json_int_t)view->restore_target, "bytes",
+                     (json_int_t)view->restored_bytes, "share", share > 1 ? 1.0 : share, "eta_ms",
+                     eta);
+}
+
+/* How far the replica here is behind the owner; null when there is none. */
+static json_t *shard_list_standby_lag(const alv_shard_view *view)
+{
+    return view->is_standby ? json_integer(alv_shard_view_lag(view)) : json_null();
+}
+
 static json_t *shard_list_row(const alv_api *api, int32_t shard)
 {
     alv_shard_view view = alv_directory_view(api->options.directory, shard);
     json_t *lane = view.lane < 0 ? json_null() : json_integer(view.lane);
-    return json_pack("{s:i, s:s, s:o, s:o, s:o, s:{s:I, s:I, s:I}, s:I, s:I, s:I}", "shard",
-                     (int)shard, "state", alv_shard_state_name(view.state), "lane", lane, "owner",
-                     shard_list_owner(api, shard, &view), "standby", shard_list_standby(&view),
-                     "position", "commands", (json_int_t)view.position.commands, "changelog",
-                     (json_int_t)view.position.changelog, "ledger",
-                     (json_int_t)view.position.ledger, "commands", (json_int_t)view.commands_done,
-                     "restored", (json_int_t)view.restored_records, "target",
-                     (json_int_t)view.restore_target);
+    return json_pack(
+        "{s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I}, s:I, s:I, s:I}", "shard",
+        (int)shard, "state", alv_shard_state_name(view.state), "lane", lane, "owner",
+        shard_list_owner(api, shard, &view), "standby", shard_list_standby(&view), "standby_lag",
+        shard_list_standby_lag(&view), "restore", shard_list_restore(&view), "position", "commands",
+        (json_int_t)view.position.commands, "changelog", (json_int_t)view.position.changelog,
+        "ledger", (json_int_t)view.position.ledger, "commands", (json_int_t)view.commands_done,
+        "restored", (json_int_t)view.restored_records, "target", (json_int_t)view.restore_target);
 }
 
 json_t *alv_shard_list_rows(const alv_api *api)

@@ -15,6 +15,10 @@
  *   state      here: "unassigned", "restoring", "active", "stopped"
  *   lane       of this node, null when the shard is not here
  *   owner      {"node","address","lane"}, null when nobody is known to own it
+ *   standby    what this node keeps of another node's shard: "hot", "catching-up", null = nothing
+ *   standby_lag   records of the changelog that it is behind, as far as is known here; null = no standby
+ *   restore    of a restore under way, or of a standby that catches up: {"records","target","bytes",
+ *              "share","eta_ms"}; share is 0 to 1, eta_ms null while not known. Otherwise null
  *   position   of the store here: {"commands","changelog","ledger"}
  *   commands   handled here since the node started
  *   paused     it is active here, and its commands wait

@@ -84,11 +84,12 @@ static json_t *survey_held(const alv_gathered_node *holder, const json_t *row, i
 
 /* ---- standbys -------------------------------------------------------------------------------- */
 
-static json_t *survey_standby_lag(const json_t *owner_row, json_int_t position)
+/* Behind the owner; or, while it is not heard, behind the end of the changelog that the replica last saw. */
+static json_t *survey_standby_lag(const json_t *owner_row, const json_t *row, json_int_t position)
 {
     const json_t *at = json_object_get(json_object_get(owner_row, "position"), "changelog");
     if (!json_is_integer(at)) {
-        return json_null();
+        return survey_copy(row, "standby_lag");
     }
     json_int_t lag = json_integer_value(at) - position;
     return json_integer(lag > 0 ? lag : 0); /* the answers are not of the same moment */
@@ -106,7 +107,7 @@ static json_t *survey_standbys(const alv_gathered *round, int32_t shard, const j
             json_integer_value(json_object_get(json_object_get(row, "position"), "changelog"));
         json_t *standby = json_pack("{s:s, s:o, s:I, s:o, s:o}", "node", round->nodes[i].node_id,
                                     "state", survey_copy(row, "standby"), "position", position,
-                                    "lag", survey_standby_lag(owner_row, position), "restore",
+                                    "lag", survey_standby_lag(owner_row, row, position), "restore",
                                     survey_copy(row, "restore"));
         (void)json_array_append_new(list, standby); /* memory only, here and below */
     }

@@ -4,6 +4,7 @@
  *         shards of a node over one reader also costs fewer connections and batches better. The same
  *         thread follows the shards of other nodes whose hot replica this node keeps (standbys), so that
  *         a promotion has next to nothing left to read. The rules of a restore are in restorer.h.
+ *         Restores come first: while there is one, no standby that is not at the end is read.
  * Thread: its own. new, start, stop: main. restore, release: lanes. set_standbys: any.
  * Owns:   its reader. Whose store section it is, at any time, is decided here: a lane's between restore
  *         and release, the replicator's until it has answered and while the shard is a standby.
@@ -39,9 +40,16 @@ typedef enum alv_replica {
     ALV_REPLICA_NONE, /* no longer followed, or handed to a lane */
 } alv_replica;
 
-/* Called at every change and every few seconds in between, on the replicator's thread. */
-typedef void (*alv_replica_progress)(void *payload, alv_replica replica,
-                                     const alv_restore *restore);
+/* How far it is. */
+typedef struct alv_replica_view {
+    alv_replica replica;
+    const alv_restore *restore;
+    int64_t took_ms; /* since it is read */
+    bool waits;      /* it is not read at the moment: others come first, or the brokers are away */
+} alv_replica_view;
+
+/* Called at every change and a few times a second in between, on the replicator's thread. */
+typedef void (*alv_replica_progress)(void *payload, const alv_replica_view *view);
 
 typedef struct alv_replicator_options {
     alv_log_port *log;            /* borrowed */
@@ -49,6 +57,7 @@ typedef struct alv_replicator_options {
     const alv_clock *clock;       /* borrowed */
     const alv_settings *settings; /* borrowed */
     int32_t shard_count;
+    int64_t bulk_records_min; /* to read in a shard for it to be loaded in bulk; 0 = the usual */
     alv_replica_progress progress; /* may be NULL */
     void *payload;                 /* for progress */
 } alv_replicator_options;

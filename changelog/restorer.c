@@ -129,11 +129,43 @@ alv_status alv_restorer_promote(alv_restore *restore, const alv_survey *survey, 
     restore->commands_end = survey->commands_end;
     restore->changelog_target = survey->changelog_end;
     restore->ledger_target = survey->ledger_end;
+    restore->changelog_end = survey->changelog_end;
     restore->records = 0;
+    restore->bytes = 0;
     restore->records_target =
         survey->changelog_end - position->changelog + survey->ledger_end - position->ledger;
     position->commands = restorer_max(position->commands, survey->committed);
     return ALV_OK;
+}
+
+/* ---- in bulk ------------------------------------------------------------------------------------- */
+
+alv_status alv_restorer_bulk_begin(alv_restore *restore, alv_store *store, alv_error *err)
+{
+    ALV_ASSERT(!restore->bulk);
+    alv_status status = store->ops->bulk_begin(store, restore->shard, err);
+    restore->bulk = status == ALV_OK;
+    return status;
+}
+
+alv_status alv_restorer_bulk_end(alv_restore *restore, alv_store *store, bool *out_done,
+                                 alv_error *err)
+{
+    ALV_ASSERT(restore->bulk);
+    *out_done = false;
+    alv_status status = store->ops->bulk_end(store, restore->shard, true, out_done, err);
+    restore->bulk = status == ALV_OK && !*out_done;
+    return status;
+}
+
+void alv_restorer_bulk_drop(alv_restore *restore, alv_store *store)
+{
+    bool done = false;
+    if (restore->bulk) {
+        (void)store->ops->bulk_end(store, restore->shard, false, &done, NULL); /* cannot fail */
+        ALV_ASSERT(done);
+        restore->bulk = false;
+    }
 }
 
 /* ---- step 3 ---------------------------------------------------------------------------------------- */
@@ -195,19 +227,32 @@ static void restorer_add_index(restorer_writes *writes, int64_t due_ms, alv_view
                           .value = put ? ALV_VIEW("") : ALV_VIEW_NONE};
 }
 
-/* The index follows the ledger. An entry that is left over does no harm (it is a hint), so a record that comes
- * twice within a batch need not be thought of. */
-static alv_status restorer_index(alv_store *store, const alv_record *record,
-                                 restorer_writes *writes, alv_error *err)
+/* Where the index has the entity so far. A bulk load does not ask: the store is behind then, and a read per
+ * record would cost more than all the rest. */
+static alv_status restorer_due_before(const alv_restore *restore, alv_store *store,
+                                      const alv_record *record, restorer_writes *writes,
+                                      int64_t *out_due_ms, alv_error *err)
 {
     bool found = false;
-    alv_status status = store->ops->get(store, record->shard, ALV_STORE_LEDGER, record->key, &found,
-                                        &writes->former, err);
+    alv_status status = ALV_OK;
+    if (!restore->bulk) {
+        status = store->ops->get(store, record->shard, ALV_STORE_LEDGER, record->key, &found,
+                                 &writes->former, err);
+    }
+    *out_due_ms = found ? alv_ledger_peek_due(alv_bytes_view(&writes->former)) : ALV_DUE_NEVER;
+    return status;
+}
+
+/* The index follows the ledger. An entry that is left over does no harm (it is a hint), so a record that comes
+ * twice within a batch, or during a bulk load, need not be thought of. */
+static alv_status restorer_index(const alv_restore *restore, alv_store *store,
+                                 const alv_record *record, restorer_writes *writes, alv_error *err)
+{
+    int64_t before_ms = ALV_DUE_NEVER;
+    alv_status status = restorer_due_before(restore, store, record, writes, &before_ms, err);
     if (status != ALV_OK) {
         return status;
     }
-    int64_t before_ms =
-        found ? alv_ledger_peek_due(alv_bytes_view(&writes->former)) : ALV_DUE_NEVER;
     int64_t due_ms = alv_ledger_peek_due(record->value);
     if (before_ms != due_ms && before_ms != ALV_DUE_NEVER) {
         restorer_add_index(writes, before_ms, record->key, false);
@@ -223,6 +268,7 @@ static alv_status restorer_take(alv_restore *restore, alv_store *store, const al
 {
     ALV_ASSERT(record->shard == restore->shard);
     restorer_pass(&restore->position, record);
+    restore->bytes += (int64_t)(record->key.size + record->value.size);
     if (restorer_is_position(record)) {
         return restorer_take_position(restore, record, err);
     }
@@ -234,7 +280,7 @@ static alv_status restorer_take(alv_restore *restore, alv_store *store, const al
         (alv_store_write){.kind = is_changelog ? ALV_STORE_STATE : ALV_STORE_LEDGER,
                           .key = record->key,
                           .value = record->value};
-    return is_changelog ? ALV_OK : restorer_index(store, record, writes, err);
+    return is_changelog ? ALV_OK : restorer_index(restore, store, record, writes, err);
 }
 
 static void restorer_place_index(restorer_writes *writes)
@@ -246,6 +292,18 @@ static void restorer_place_index(restorer_writes *writes)
             at += writes->items[i].key.size;
         }
     }
+}
+
+static alv_status restorer_write(alv_restore *restore, alv_store *store,
+                                 const alv_store_write *writes, size_t count, alv_error *err)
+{
+    const alv_position *position = &restore->position;
+    if (!restore->bulk) {
+        return store->ops->apply(store, restore->shard, writes, count, position, err);
+    }
+    alv_status status = store->ops->bulk_apply(store, restore->shard, writes, count, position, err);
+    restore->bulk = status == ALV_OK; /* a load that failed is over */
+    return status;
 }
 
 alv_status alv_restorer_apply(alv_restore *restore, alv_store *store, const alv_record *records,
@@ -263,8 +321,7 @@ alv_status alv_restorer_apply(alv_restore *restore, alv_store *store, const alv_
         restorer_place_index(&writes);
         restore->records += (int64_t)count;
         restore->position.at_ms = now_ms;
-        status = store->ops->apply(store, restore->shard, writes.items, writes.count,
-                                   &restore->position, err);
+        status = restorer_write(restore, store, writes.items, writes.count, err);
         alv_fault_reach(ALV_FAULT_IN_RESTORE);
     }
     alv_bytes_done(&writes.index_keys);
@@ -278,6 +335,24 @@ void alv_restorer_advance(alv_restore *restore, int64_t changelog, int64_t ledge
     restore->position.ledger = restorer_max(restore->position.ledger, ledger);
 }
 
+void alv_restorer_note_end(alv_restore *restore, int64_t changelog_end)
+{
+    restore->changelog_end = restorer_max(restore->changelog_end, changelog_end);
+}
+
+int64_t alv_restorer_share(const alv_restore *restore)
+{
+    if (restore->records >= restore->records_target || alv_restorer_is_complete(restore)) {
+        return 1000;
+    }
+    return restore->records * 1000 / restore->records_target;
+}
+
+int64_t alv_restorer_lag(const alv_restore *restore)
+{
+    return restorer_max(restore->changelog_end - restore->position.changelog, 0);
+}
+
 bool alv_restorer_is_complete(const alv_restore *restore)
 {
     return restore->position.changelog >= restore->changelog_target &&
@@ -288,6 +363,7 @@ alv_status alv_restorer_finish(alv_restore *restore, alv_store *store, int64_t n
                                alv_error *err)
 {
     ALV_ASSERT(alv_restorer_is_complete(restore));
+    ALV_ASSERT(!restore->bulk);
     restore->position.at_ms = now_ms;
     return store->ops->apply(store, restore->shard, NULL, 0, &restore->position, err);
 }

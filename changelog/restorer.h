@@ -46,6 +46,10 @@ typedef struct alv_restore {
     int64_t ledger_target;
     int64_t records;        /* applied so far */
     int64_t records_target; /* there were at the begin; an upper bound: logs have gaps */
+    int64_t bytes;          /* keys and values of `records` */
+    int64_t
+        changelog_end; /* the last high watermark seen; its distance to the position is the lag */
+    bool bulk;         /* the store is being loaded in bulk */
 } alv_restore;
 
 /* Makes the shard's section of the store if there is none and decides where to read on; data that
@@ -59,11 +63,24 @@ alv_status alv_restorer_plan(alv_store *store, const alv_settings *settings, int
  * survey's end. ALV_FATAL as for plan. */
 alv_status alv_restorer_promote(alv_restore *restore, const alv_survey *survey, alv_error *err);
 
+/* From here on apply goes through the store's bulk path, and reads of the store lag behind `position`.
+ * ALV_RETRY as apply. At most ALV_STORE_BULK_SHARDS_MAX at once. */
+alv_status alv_restorer_bulk_begin(alv_restore *restore, alv_store *store, alv_error *err);
+
+/* All that was applied is to be in the store. *out_done says whether it is; until then nothing is to be
+ * applied, and this is to be called again. After a failure `restore` must be planned again. */
+alv_status alv_restorer_bulk_end(alv_restore *restore, alv_store *store, bool *out_done,
+                                 alv_error *err);
+
+/* Gives up what is not in the store yet; `restore` must be planned again. Nothing to do when it is not
+ * loaded in bulk. Any thread that may write the shard. */
+void alv_restorer_bulk_drop(alv_restore *restore, alv_store *store);
+
 /* Records of changelog or ledger that one apply takes at most. */
 #define ALV_RESTORE_RECORDS_MAX 1000
 
 /* Applies records of the shard (changelog and ledger, in their order) in one write with the position
- * behind them. After a failure `restore` must be planned again. ALV_RETRY, ALV_REJECT (corrupt store),
+ * behind them, or hands them to the bulk load. After a failure `restore` must be planned again. ALV_RETRY, ALV_REJECT (corrupt store),
  * ALV_FATAL (the ledger holds something that is not ours). */
 alv_status alv_restorer_apply(alv_restore *restore, alv_store *store, const alv_record *records,
                               size_t count, int64_t now_ms, alv_error *err);
@@ -71,10 +88,20 @@ alv_status alv_restorer_apply(alv_restore *restore, alv_store *store, const alv_
 /* The reader has come this far, control records included. */
 void alv_restorer_advance(alv_restore *restore, int64_t changelog, int64_t ledger);
 
+/* The high watermark of the changelog, as somebody heard of it (ALV_OFFSET_NONE: not at all). */
+void alv_restorer_note_end(alv_restore *restore, int64_t changelog_end);
+
 /* Whether everything that was there at the begin has been applied. */
 bool alv_restorer_is_complete(const alv_restore *restore);
 
-/* Stores the position once more: control records moved it past the last data. */
+/* How much of it has been applied, in thousandths; 1000 when there was nothing to do. */
+int64_t alv_restorer_share(const alv_restore *restore);
+
+/* Records between the position and the last known end of the changelog. */
+int64_t alv_restorer_lag(const alv_restore *restore);
+
+/* Stores the position once more: control records moved it past the last data. Not while a bulk load is
+ * under way. */
 alv_status alv_restorer_finish(alv_restore *restore, alv_store *store, int64_t now_ms,
                                alv_error *err);
 

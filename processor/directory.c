@@ -26,6 +26,9 @@ typedef struct directory_row {
     _Atomic bool is_hot;
     _Atomic int64_t restored_records;
     _Atomic int64_t restore_target;
+    _Atomic int64_t restored_bytes;
+    _Atomic int64_t restore_eta_ms;
+    _Atomic int64_t changelog_end;
 } directory_row;
 
 struct alv_directory {
@@ -104,7 +107,21 @@ alv_shard_view alv_directory_view(const alv_directory *directory, int32_t shard)
         .is_hot = atomic_load(&row->is_hot),
         .restored_records = atomic_load(&row->restored_records),
         .restore_target = atomic_load(&row->restore_target),
+        .restored_bytes = atomic_load(&row->restored_bytes),
+        .restore_eta_ms = atomic_load(&row->restore_eta_ms),
+        .changelog_end = atomic_load(&row->changelog_end),
     };
+}
+
+bool alv_shard_view_is_behind(const alv_shard_view *view)
+{
+    return view->state == ALV_SHARD_RESTORING || (view->is_standby && !view->is_hot);
+}
+
+int64_t alv_shard_view_lag(const alv_shard_view *view)
+{
+    int64_t lag = view->changelog_end - view->position.changelog;
+    return view->is_standby && lag > 0 ? lag : 0;
 }
 
 int32_t alv_directory_count(const alv_directory *directory, alv_shard_state state)
@@ -194,12 +211,15 @@ void alv_directory_add_commands(alv_directory *directory, int32_t shard, int64_t
     atomic_fetch_add(&directory_at(directory, shard)->commands_done, count);
 }
 
-void alv_directory_set_restore(alv_directory *directory, int32_t shard, int64_t restored,
-                               int64_t target)
+void alv_directory_set_restore(alv_directory *directory, int32_t shard,
+                               const alv_restore_progress *progress)
 {
     directory_row *row = directory_at(directory, shard);
-    atomic_store(&row->restored_records, restored);
-    atomic_store(&row->restore_target, target);
+    atomic_store(&row->restored_records, progress->records);
+    atomic_store(&row->restore_target, progress->target);
+    atomic_store(&row->restored_bytes, progress->bytes);
+    atomic_store(&row->restore_eta_ms, progress->eta_ms);
+    atomic_store(&row->changelog_end, progress->changelog_end);
 }
 
 void alv_directory_set_standby(alv_directory *directory, int32_t shard, bool is_standby,

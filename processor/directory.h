@@ -58,9 +58,27 @@ typedef struct alv_shard_view {
     bool is_hot;           /* the replica follows the end of the changelog */
     int64_t restored_records; /* of the restore under way, or of the last one */
     int64_t restore_target;   /* records it started with; an upper bound */
+    int64_t restored_bytes;   /* keys and values of restored_records */
+    int64_t restore_eta_ms;   /* until it has its target; -1 = not known. 0 when it has */
+    int64_t changelog_end;    /* the last high watermark the replicator saw; 0 = none yet */
 } alv_shard_view;
 
+/* How far a restore or standby is, as the replicator says. */
+typedef struct alv_restore_progress {
+    int64_t records;
+    int64_t target;
+    int64_t bytes;
+    int64_t eta_ms;
+    int64_t changelog_end;
+} alv_restore_progress;
+
 alv_shard_view alv_directory_view(const alv_directory *directory, int32_t shard);
+
+/* Whether a restore or a standby of the shard has not reached the end of the changelog yet. */
+bool alv_shard_view_is_behind(const alv_shard_view *view);
+
+/* Records of the changelog that a standby is behind, as far as is known here; 0 for other shards. */
+int64_t alv_shard_view_lag(const alv_shard_view *view);
 
 /* How many shards of this node are in `state`. */
 int32_t alv_directory_count(const alv_directory *directory, alv_shard_state state);
@@ -96,8 +114,8 @@ void alv_directory_set_position(alv_directory *directory, int32_t shard,
 void alv_directory_set_end(alv_directory *directory, int32_t shard, int64_t commands_end);
 void alv_directory_set_paused(alv_directory *directory, int32_t shard, bool paused);
 void alv_directory_add_commands(alv_directory *directory, int32_t shard, int64_t count);
-void alv_directory_set_restore(alv_directory *directory, int32_t shard, int64_t restored,
-                               int64_t target);
+void alv_directory_set_restore(alv_directory *directory, int32_t shard,
+                               const alv_restore_progress *progress);
 
 /* By the replicator: what it keeps of a shard that no lane of this node has. */
 void alv_directory_set_standby(alv_directory *directory, int32_t shard, bool is_standby,

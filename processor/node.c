@@ -171,17 +171,44 @@ const char *alv_node_changelog_id(const alv_node *node)
 
 /* ---- start ----------------------------------------------------------------------------------------- */
 
+/* At the pace so far; -1 while nothing is known of it. */
+static int64_t node_restore_eta_ms(const alv_replica_view *view)
+{
+    const alv_restore *restore = view->restore;
+    int64_t left = restore->records_target - restore->records;
+    if (left <= 0 || alv_restorer_is_complete(restore)) {
+        return 0;
+    }
+    return view->waits || restore->records == 0 ? -1 : left * view->took_ms / restore->records;
+}
+
+/* What of a replica can be read here: a load in bulk is ahead of the store. */
+static alv_position node_replica_position(const alv_node *node, const alv_restore *restore)
+{
+    alv_position position = restore->position;
+    if (restore->bulk) {
+        (void)node->store->ops->position(node->store, restore->shard, &position, NULL); /* open */
+    }
+    return position;
+}
+
 /* On the replicator's thread. The position of a shard that a lane has is the lane's to say. */
-static void node_replica_progress(void *payload, alv_replica replica, const alv_restore *restore)
+static void node_replica_progress(void *payload, const alv_replica_view *view)
 {
     alv_node *node = payload;
-    bool is_standby = replica == ALV_REPLICA_CATCHING_UP || replica == ALV_REPLICA_HOT;
-    alv_directory_set_standby(node->directory, restore->shard, is_standby,
-                              replica == ALV_REPLICA_HOT);
-    alv_directory_set_restore(node->directory, restore->shard, restore->records,
-                              restore->records_target);
+    const alv_restore *restore = view->restore;
+    bool is_hot = view->replica == ALV_REPLICA_HOT;
+    bool is_standby = is_hot || view->replica == ALV_REPLICA_CATCHING_UP;
+    const alv_restore_progress progress = {.records = restore->records,
+                                           .target = restore->records_target,
+                                           .bytes = restore->bytes,
+                                           .eta_ms = node_restore_eta_ms(view),
+                                           .changelog_end = restore->changelog_end};
+    alv_directory_set_standby(node->directory, restore->shard, is_standby, is_hot);
+    alv_directory_set_restore(node->directory, restore->shard, &progress);
     if (is_standby) {
-        alv_directory_set_position(node->directory, restore->shard, &restore->position);
+        alv_position position = node_replica_position(node, restore);
+        alv_directory_set_position(node->directory, restore->shard, &position);
     }
 }
 

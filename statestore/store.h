@@ -13,6 +13,7 @@
  *         ALV_REJECT the shard's data is corrupt (wipe and restore it); ALV_FATAL the store as a
  *         whole cannot be used.
  * Limits: shards 0..ALV_SHARDS_MAX-1. Keys and values of any size; checking them is the caller's.
+ *         Loads: see bulk_begin. One call of bulk_apply: below 4 GiB.
  */
 #ifndef ALV_STATESTORE_STORE_H
 #define ALV_STATESTORE_STORE_H
@@ -60,6 +61,10 @@ typedef struct alv_store_write {
     alv_view value; /* data NULL = delete */
 } alv_store_write;
 
+/* So many shards may be loaded at once (bulk_begin): each has a buffer of its own, and larger buffers
+ * make fewer files to merge later. */
+#define ALV_STORE_BULK_SHARDS_MAX 4
+
 /* Called for each entry of a scan; the views are valid during the call. False ends the scan. */
 typedef bool (*alv_store_visit)(void *payload, alv_view key, alv_view value);
 
@@ -90,11 +95,34 @@ typedef struct alv_store_ops {
     alv_status (*apply)(alv_store *store, int32_t shard, const alv_store_write *writes,
                         size_t count, const alv_position *position, alv_error *err);
 
+    /* ---- loading a shard that is far behind ---- */
+
+    /* From here to bulk_end the shard is written by bulk_apply alone. Reads go on, over what is
+     * installed so far. The shard must be open. At most ALV_STORE_BULK_SHARDS_MAX shards at once. */
+    alv_status (*bulk_begin)(alv_store *store, int32_t shard, alv_error *err);
+
+    /* As apply, but readable, durable and part of `position` only later: what was handed over is
+     * installed in large pieces, each of whole calls, in their order, with the position of its last
+     * one (I2). So after a crash, or a bulk_end that does not keep, the shard is as some earlier
+     * call left it. Does not wait: whoever feeds loads has to ask bulk_wait again after some
+     * thousand records. After a failure the load is over, and what was installed stays. */
+    alv_status (*bulk_apply)(alv_store *store, int32_t shard, const alv_store_write *writes,
+                             size_t count, const alv_position *position, alv_error *err);
+
+    /* Waits up to `timeout_ms` until there is room for more; whether there is. */
+    bool (*bulk_wait)(alv_store *store, int timeout_ms);
+
+    /* Ends the load. With `keep` all of it is installed: *out_done is false while that goes on in
+     * the background, and then the call is to be made again. Without, what is not installed is
+     * dropped, at once: waits for one piece at most. After a failure the load is over as well. */
+    alv_status (*bulk_end)(alv_store *store, int32_t shard, bool keep, bool *out_done,
+                           alv_error *err);
+
     /* Copies the value into `out` (cleared first); *out_found says whether there is one. */
     alv_status (*get)(alv_store *store, int32_t shard, alv_store_kind kind, alv_view key,
                       bool *out_found, alv_bytes *out, alv_error *err);
 
-    /* The position as of the last apply. */
+    /* The position of what can be read: as of the last apply, or of a load's last installed piece. */
     alv_status (*position)(alv_store *store, int32_t shard, alv_position *out, alv_error *err);
 
     /* Visits entries whose key starts with `prefix` and is greater than `after` (both may be
@@ -122,7 +150,8 @@ struct alv_store {
 typedef struct alv_store_options {
     const char *directory;      /* state.dir; its parent must exist */
     const char *application_id; /* whose state this is; a directory never changes hands */
-    int64_t memory_bytes; /* state.memory.bytes: block cache and write buffers of all shards */
+    int64_t
+        memory_bytes; /* state.memory.bytes: block cache, write and load buffers of all shards */
 } alv_store_options;
 
 /* Opens or makes the RocksDB store in `directory` (made with mode 0700), with one memory budget for
@@ -145,7 +174,8 @@ alv_status alv_store_rocksdb_bind(alv_store *store, const char *changelog_id, al
 alv_store *alv_store_memory_new(void);
 
 /* Falls back as a crash may: the shard loses its last `apply_count` applies, but none from before
- * the last flush or wipe of it (all since then when there are fewer). */
+ * the last flush or wipe of it (all since then when there are fewer). A load of it is over, and what was
+ * not installed is lost. */
 void alv_store_memory_crash(alv_store *store, int32_t shard, size_t apply_count);
 
 #endif

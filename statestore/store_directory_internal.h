@@ -11,6 +11,7 @@
  *   <directory>/VERSION   "alluvium-state 1\napplication=A\n"
  *   <directory>/CHANGELOG the id of the changelog topic that the state is a copy of
  *   <directory>/rocksdb/  the database
+ *   <directory>/loading/  files of bulk loads, until RocksDB takes them
  */
 #ifndef ALV_STATESTORE_STORE_DIRECTORY_INTERNAL_H
 #define ALV_STATESTORE_STORE_DIRECTORY_INTERNAL_H

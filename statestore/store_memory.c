@@ -2,6 +2,7 @@
  *
  * It is what the RocksDB store is compared with, so nothing here is clever. A crash undoes whole
  * applies from the end, which is exactly what losing an unflushed memtable does to a column family.
+ * A load keeps a few applies back and then makes them, durable at once, as a table file is.
  */
 #include <pthread.h>
 #include <string.h>
@@ -32,6 +33,16 @@ typedef struct memory_apply {
     size_t undo_count;
 } memory_apply;
 
+/* An apply of a load that is not made yet. */
+typedef struct memory_piece {
+    alv_position position;
+    memory_entry *writes; /* `deleted` says which have no value */
+    bool *deleted;
+    size_t count;
+} memory_piece;
+
+#define MEMORY_PIECES_MAX 8
+
 typedef struct memory_shard {
     memory_entry **entries; /* by kind, then key */
     size_t entry_count;
@@ -41,6 +52,9 @@ typedef struct memory_shard {
     size_t journal_capacity;
     alv_position position;
     bool open;
+    bool loading;
+    memory_piece pieces[MEMORY_PIECES_MAX];
+    size_t piece_count;
 } memory_shard;
 
 typedef struct memory_store {
@@ -207,6 +221,39 @@ static void journal_undo(memory_shard *shard)
     apply_free(apply);
 }
 
+static void piece_free(memory_piece *piece)
+{
+    for (size_t i = 0; i < piece->count; i++) {
+        alv_bytes_done(&piece->writes[i].key);
+        alv_bytes_done(&piece->writes[i].value);
+    }
+    alv_free(piece->writes);
+    alv_free(piece->deleted);
+}
+
+static void pieces_drop(memory_shard *shard)
+{
+    for (size_t i = 0; i < shard->piece_count; i++) {
+        piece_free(&shard->pieces[i]);
+    }
+    shard->piece_count = 0;
+}
+
+static void pieces_install(memory_shard *shard)
+{
+    for (size_t i = 0; i < shard->piece_count; i++) {
+        const memory_piece *piece = &shard->pieces[i];
+        for (size_t j = 0; j < piece->count; j++) {
+            const memory_entry *write = &piece->writes[j];
+            entry_put(shard, write->kind, alv_bytes_view(&write->key),
+                      piece->deleted[j] ? ALV_VIEW_NONE : alv_bytes_view(&write->value));
+        }
+        shard->position = piece->position;
+    }
+    pieces_drop(shard);
+    journal_forget(shard);
+}
+
 static void shard_clear(memory_shard *shard)
 {
     for (size_t i = 0; i < shard->entry_count; i++) {
@@ -214,6 +261,8 @@ static void shard_clear(memory_shard *shard)
     }
     shard->entry_count = 0;
     journal_forget(shard);
+    pieces_drop(shard);
+    shard->loading = false;
     shard->position = ALV_POSITION_START;
 }
 
@@ -241,6 +290,7 @@ static alv_status memory_wipe_shard(alv_store *store, int32_t shard, alv_error *
 {
     (void)err; /* cannot fail */
     memory_store *memory = memory_lock(store);
+    ALV_ASSERT(!shard_ensure(memory, shard)->loading);
     shard_clear(shard_ensure(memory, shard));
     memory_unlock(memory);
     return ALV_OK;
@@ -254,6 +304,7 @@ static alv_status memory_apply_writes(alv_store *store, int32_t shard,
     memory_store *memory = memory_lock(store);
     memory_shard *target = memory_shard_of(memory, shard);
     ALV_ASSERT(target != NULL);
+    ALV_ASSERT(!target->loading);
     ALV_ASSERT(alv_position_covers(position, &target->position));
     memory_apply *apply = journal_add(target, count);
     for (size_t i = 0; i < count; i++) {
@@ -261,6 +312,84 @@ static alv_status memory_apply_writes(alv_store *store, int32_t shard,
         entry_put(target, writes[i].kind, writes[i].key, writes[i].value);
     }
     target->position = *position;
+    memory_unlock(memory);
+    return ALV_OK;
+}
+
+/* ---- loads --------------------------------------------------------------------------------------- */
+
+static alv_status memory_bulk_begin(alv_store *store, int32_t shard, alv_error *err)
+{
+    (void)err; /* cannot fail */
+    memory_store *memory = memory_lock(store);
+    memory_shard *target = memory_shard_of(memory, shard);
+    ALV_ASSERT(target != NULL);
+    ALV_ASSERT(!target->loading);
+    target->loading = true;
+    int loading = 0;
+    for (int32_t i = 0; i < ALV_SHARDS_MAX; i++) {
+        loading += memory->shards[i] != NULL && memory->shards[i]->loading;
+    }
+    ALV_ASSERT(loading <= ALV_STORE_BULK_SHARDS_MAX);
+    memory_unlock(memory);
+    return ALV_OK;
+}
+
+static memory_piece piece_copy(const alv_store_write *writes, size_t count,
+                               const alv_position *position)
+{
+    memory_piece piece = {.position = *position, .count = count};
+    piece.writes = alv_alloc_array(count, sizeof *piece.writes);
+    piece.deleted = alv_alloc_array(count, sizeof *piece.deleted);
+    for (size_t i = 0; i < count; i++) {
+        piece.writes[i].kind = writes[i].kind;
+        alv_bytes_set(&piece.writes[i].key, writes[i].key.data, writes[i].key.size);
+        alv_bytes_set(&piece.writes[i].value, writes[i].value.data, writes[i].value.size);
+        piece.deleted[i] = writes[i].value.data == NULL;
+    }
+    return piece;
+}
+
+static alv_status memory_bulk_apply(alv_store *store, int32_t shard, const alv_store_write *writes,
+                                    size_t count, const alv_position *position, alv_error *err)
+{
+    (void)err; /* cannot fail */
+    memory_store *memory = memory_lock(store);
+    memory_shard *target = memory_shard_of(memory, shard);
+    ALV_ASSERT(target != NULL);
+    ALV_ASSERT(target->loading);
+    ALV_ASSERT(alv_position_covers(position, &target->position));
+    if (target->piece_count == MEMORY_PIECES_MAX) {
+        pieces_install(target);
+    }
+    target->pieces[target->piece_count++] = piece_copy(writes, count, position);
+    memory_unlock(memory);
+    return ALV_OK;
+}
+
+static bool memory_bulk_wait(alv_store *store, int timeout_ms)
+{
+    (void)store;
+    (void)timeout_ms;
+    return true;
+}
+
+/* Keeping takes two calls when there is something to be kept, as a store with threads does. */
+static alv_status memory_bulk_end(alv_store *store, int32_t shard, bool keep, bool *out_done,
+                                  alv_error *err)
+{
+    (void)err; /* cannot fail */
+    memory_store *memory = memory_lock(store);
+    memory_shard *target = memory_shard_of(memory, shard);
+    ALV_ASSERT(target != NULL);
+    ALV_ASSERT(target->loading);
+    *out_done = !keep || target->piece_count == 0;
+    if (keep) {
+        pieces_install(target);
+    } else {
+        pieces_drop(target);
+    }
+    target->loading = !*out_done;
     memory_unlock(memory);
     return ALV_OK;
 }
@@ -392,6 +521,10 @@ static const alv_store_ops memory_ops = {
     .open_shard = memory_open_shard,
     .wipe_shard = memory_wipe_shard,
     .apply = memory_apply_writes,
+    .bulk_begin = memory_bulk_begin,
+    .bulk_apply = memory_bulk_apply,
+    .bulk_wait = memory_bulk_wait,
+    .bulk_end = memory_bulk_end,
     .get = memory_get,
     .position = memory_position,
     .scan = memory_scan,
@@ -413,6 +546,10 @@ void alv_store_memory_crash(alv_store *store, int32_t shard, size_t apply_count)
     ALV_ASSERT(store->ops == &memory_ops);
     memory_store *memory = memory_lock(store);
     memory_shard *target = memory_shard_of(memory, shard);
+    if (target != NULL) {
+        pieces_drop(target);
+        target->loading = false;
+    }
     while (target != NULL && apply_count-- > 0 && target->journal_count > 0) {
         journal_undo(target);
     }

@@ -137,6 +137,7 @@ static alv_status rocksdb_store_apply(alv_store *store, int32_t number,
     alv_position before;
     ALV_ASSERT(alv_rocksdb_shard_position(shard, &before));
     ALV_ASSERT(alv_position_covers(position, &before));
+    ALV_ASSERT(shard->load == NULL);
 
     alv_rocksdb_writer *writer = writer_take(rocks);
     for (size_t i = 0; i < count; i++) {
@@ -318,6 +319,7 @@ static alv_status rocksdb_store_flush(alv_store *store, alv_error *err)
 static void rocksdb_store_close(alv_store *store)
 {
     alv_rocksdb *rocks = (alv_rocksdb *)store;
+    alv_rocksdb_bulk_free(rocks->bulk);
     if (rocks->db != NULL) {
         /* A failure leaves the store as a crash would, with nothing that is not in the changelog.
          * */
@@ -354,6 +356,10 @@ const alv_store_ops alv_rocksdb_ops = {
     .open_shard = alv_rocksdb_open_shard,
     .wipe_shard = alv_rocksdb_wipe_shard,
     .apply = rocksdb_store_apply,
+    .bulk_begin = alv_rocksdb_bulk_begin,
+    .bulk_apply = alv_rocksdb_bulk_apply,
+    .bulk_wait = alv_rocksdb_bulk_wait,
+    .bulk_end = alv_rocksdb_bulk_end,
     .get = rocksdb_store_get,
     .position = rocksdb_store_position,
     .scan = rocksdb_store_scan,

@@ -3,7 +3,8 @@
  * Why:    rocksdb/c.h is opened here and in store_rocksdb*.c only; everyone else sees store.h.
  * Locks:  `change` (making and dropping column families; held across disk writes) before `table`
  *         (the pointers; held for a few instructions) before a shard's `position_lock` and
- *         `writers_lock`. None is held while a visit or any other code of a caller runs.
+ *         `writers_lock`. None is held while a visit or any other code of a caller runs. The loads'
+ *         own lock is in store_rocksdb_bulk.c, and is a leaf as well.
  */
 #ifndef ALV_STATESTORE_STORE_ROCKSDB_INTERNAL_H
 #define ALV_STATESTORE_STORE_ROCKSDB_INTERNAL_H
@@ -15,6 +16,9 @@
 #include "base/limits.h"
 #include "statestore/store.h"
 
+typedef struct alv_rocksdb_load alv_rocksdb_load;
+typedef struct alv_rocksdb_bulk alv_rocksdb_bulk;
+
 /* A shard's column family. Counted, not locked: whoever reads holds a reference, and a wipe puts
  * another object in its place at once; RocksDB keeps dropped data until the last handle is gone. */
 typedef struct alv_rocksdb_shard {
@@ -25,6 +29,7 @@ typedef struct alv_rocksdb_shard {
     pthread_mutex_t position_lock; /* for the two below */
     alv_position position;         /* as of the last apply */
     bool open;                     /* `position` is known */
+    alv_rocksdb_load *load;        /* the owner thread's; NULL = it is not being loaded */
 } alv_rocksdb_shard;
 
 /* What an apply needs and is worth keeping for the next one. */
@@ -43,6 +48,7 @@ typedef struct alv_rocksdb {
     bool read_only;  /* a checkpoint */
     rocksdb_t *db;
     rocksdb_options_t *options; /* also of column families made later */
+    bool compress;              /* RocksDB has LZ4 */
     rocksdb_cache_t *cache;
     rocksdb_writeoptions_t *write_options;
     rocksdb_readoptions_t *read_options;
@@ -52,6 +58,7 @@ typedef struct alv_rocksdb {
     pthread_mutex_t writers_lock;
     alv_rocksdb_writer *writers[ALV_ROCKSDB_WRITERS_MAX]; /* not in use at the moment */
     size_t writer_count;
+    alv_rocksdb_bulk *bulk; /* NULL until the database is open */
 } alv_rocksdb;
 
 /* The reserved key of a shard's position: no kind of entry begins with this byte. */
@@ -103,6 +110,23 @@ alv_status alv_rocksdb_wipe_shard(alv_store *store, int32_t shard, alv_error *er
 
 /* store_rocksdb_stats.c: a function of the port. */
 void alv_rocksdb_stats(alv_store *store, alv_store_stats *out);
+
+/* store_rocksdb_bulk.c */
+
+/* What loads need, for a database that is open; `memory_bytes` is the whole store's budget. Removes what
+ * a crash left of unfinished files. Threads and buffers are made at the first load. */
+alv_rocksdb_bulk *alv_rocksdb_bulk_new(alv_rocksdb *rocks, int64_t memory_bytes);
+
+/* No load is under way any more. NULL is fine. */
+void alv_rocksdb_bulk_free(alv_rocksdb_bulk *bulk);
+
+/* Four functions of the port. */
+alv_status alv_rocksdb_bulk_begin(alv_store *store, int32_t shard, alv_error *err);
+alv_status alv_rocksdb_bulk_apply(alv_store *store, int32_t shard, const alv_store_write *writes,
+                                  size_t count, const alv_position *position, alv_error *err);
+bool alv_rocksdb_bulk_wait(alv_store *store, int timeout_ms);
+alv_status alv_rocksdb_bulk_end(alv_store *store, int32_t shard, bool keep, bool *out_done,
+                                alv_error *err);
 
 /* store_rocksdb.c */
 extern const alv_store_ops alv_rocksdb_ops;

@@ -124,6 +124,7 @@ static void options_make(alv_rocksdb *rocks, int64_t memory_bytes, bool compress
         rocksdb_cache_destroy(rocks->cache);
     }
     rocks->options = alv_rocksdb_options_new(memory_bytes, compress, &rocks->cache);
+    rocks->compress = compress;
 }
 
 /* The first try compresses; a RocksDB that was built without LZ4 says so when it opens, and then
@@ -186,6 +187,7 @@ alv_status alv_store_rocksdb_open(const alv_store_options *options, alv_store **
         rocks->store.ops->close(&rocks->store);
         return status;
     }
+    rocks->bulk = alv_rocksdb_bulk_new(rocks, options->memory_bytes);
     *out = &rocks->store;
     return ALV_OK;
 }

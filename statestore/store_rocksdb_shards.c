@@ -185,6 +185,7 @@ static alv_status shard_wipe(alv_rocksdb *rocks, int32_t number, alv_error *err)
     alv_rocksdb_shard *shard = alv_rocksdb_shard_ref(rocks, number);
     if (shard != NULL) {
         ALV_ASSERT(!atomic_load(&shard->writing));
+        ALV_ASSERT(shard->load == NULL);
         char *text = NULL;
         rocksdb_drop_column_family(rocks->db, shard->family, &text);
         alv_rocksdb_shard_unref(shard);

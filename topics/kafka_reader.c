@@ -229,6 +229,20 @@ static int64_t reader_position(const alv_reader *base, alv_topic topic, int32_t 
     return slot != NULL ? slot->position : ALV_OFFSET_NONE;
 }
 
+static int64_t reader_last_end(const alv_reader *base, alv_topic topic, int32_t shard)
+{
+    const kafka_reader *reader = (const kafka_reader *)base;
+    int64_t start = 0;
+    int64_t end = 0;
+    if (reader_find(reader, topic, shard) == NULL ||
+        rd_kafka_get_watermark_offsets(reader->client.rk, reader->log->names[topic], shard, &start,
+                                       &end) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+        end < 0) {
+        return ALV_OFFSET_NONE;
+    }
+    return end;
+}
+
 /* ---- questions ------------------------------------------------------------------------------- */
 
 /* librdkafka asks for ends with the isolation level of the handle, so high watermarks need one of
@@ -322,6 +336,7 @@ static const alv_reader_ops reader_ops = {
     .poll = reader_poll,
     .wake = reader_wake,
     .position = reader_position,
+    .last_end = reader_last_end,
     .range = reader_range,
     .ends = reader_ends,
     .committed = reader_committed,

@@ -186,6 +186,10 @@ typedef struct alv_reader_ops {
      * records included; what the poll before returned must have been applied. */
     int64_t (*position)(const alv_reader *reader, alv_topic topic, int32_t shard);
 
+    /* The high watermark of an assigned shard as the last answer of the broker told it, without asking;
+     * ALV_OFFSET_NONE when there was none yet. */
+    int64_t (*last_end)(const alv_reader *reader, alv_topic topic, int32_t shard);
+
     /* First offset and high watermark (the read_uncommitted end) of a shard, asked from the broker.
      * Blocks up to ALV_KAFKA_CALL_MS. ALV_RETRY. */
     alv_status (*range)(alv_reader *reader, alv_topic topic, int32_t shard, int64_t *out_start,

@@ -263,7 +263,8 @@ static void shards__are_listed(void **state)
     int32_t shard = alv_api_node_shard("7:42");
     alv_api_node_put(&node, "7:42", ALV_VIEW("{}"), 5);
     alv_directory_add_commands(node.directory, shard, 9);
-    alv_directory_set_restore(node.directory, shard, 3, 4);
+    const alv_restore_progress progress = {.records = 3, .target = 4};
+    alv_directory_set_restore(node.directory, shard, &progress);
     alv_api_node_revoke(&node, (shard + 1) % ALV_API_NODE_SHARDS);
     alv_http_result result = call("GET", "/v1/shards");
     assert_int_equal(result.status, 200);
@@ -289,6 +290,65 @@ static void shards__are_listed(void **state)
     assert_true(json_is_null(json_object_get(gone, "lane")));
     assert_true(json_is_null(json_object_get(gone, "owner")));
     alv_http_result_done(&result);
+}
+
+/* Progress is there while there is something to wait for, and only then. */
+static void shards__tell_how_far_restores_and_standbys_are(void **state)
+{
+    (void)state;
+    enum {
+        RESTORING,
+        STANDBY,
+        HOT,
+        OTHER
+    };
+    static_assert(OTHER < ALV_API_NODE_SHARDS, "there are so many");
+    const char *state_text = NULL;
+    alv_position position = {.changelog = 70};
+    alv_restore_progress progress = {
+        .records = 30, .target = 120, .bytes = 900, .eta_ms = 400, .changelog_end = 100};
+    for (int32_t shard = RESTORING; shard <= OTHER; shard++) {
+        alv_api_node_revoke(&node, shard);
+    }
+    alv_api_node_restore(&node, RESTORING);
+    alv_directory_set_restore(node.directory, RESTORING, &progress);
+    progress.eta_ms = -1;
+    alv_directory_set_standby(node.directory, STANDBY, true, false);
+    alv_directory_set_position(node.directory, STANDBY, &position);
+    alv_directory_set_restore(node.directory, STANDBY, &progress);
+    alv_directory_set_standby(node.directory, HOT, true, true);
+
+    alv_http_result result = call("GET", "/v1/shards");
+    int records, target, bytes, eta, lag;
+    double share;
+    assert_int_equal(json_unpack(json_array_get(result.json, RESTORING),
+                                 "{s:s, s:[], s:{s:i, s:i, s:i, s:f, s:i}}", "state", &state_text,
+                                 "standbys", "restore", "records", &records, "target", &target,
+                                 "bytes", &bytes, "share", &share, "eta_ms", &eta),
+                     0);
+    assert_string_equal(state_text, "restoring");
+    assert_int_equal(records, 30);
+    assert_int_equal(target, 120);
+    assert_int_equal(bytes, 900);
+    assert_int_equal((int)(share * 1000), 250);
+    assert_int_equal(eta, 400);
+    assert_int_equal(json_unpack(json_array_get(result.json, STANDBY),
+                                 "{s:n, s:[{s:s, s:i, s:{s:i, s:n}}]}", "restore", "standbys",
+                                 "state", &state_text, "lag", &lag, "restore", "records", &records,
+                                 "eta_ms"),
+                     0);
+    assert_string_equal(state_text, "catching-up");
+    assert_int_equal(lag, 30);
+    assert_int_equal(
+        json_unpack(json_array_get(result.json, OTHER), "{s:n, s:[!]}", "restore", "standbys"), 0);
+    assert_int_equal(json_unpack(json_array_get(result.json, HOT), "{s:n, s:[{s:s, s:i, s:n}]}",
+                                 "restore", "standbys", "state", &state_text, "lag", &lag,
+                                 "restore"),
+                     0);
+    assert_string_equal(state_text, "hot");
+    alv_http_result_done(&result);
+    alv_directory_set_standby(node.directory, STANDBY, false, false);
+    alv_directory_set_standby(node.directory, HOT, false, false);
 }
 
 static void routes__unknown_path_and_method(void **state)
@@ -473,6 +533,7 @@ int main(void)
         NODE_TEST(health__alive_and_ready),
         NODE_TEST(health__not_ready_says_why),
         NODE_TEST(shards__are_listed),
+        NODE_TEST(shards__tell_how_far_restores_and_standbys_are),
         NODE_TEST(routes__unknown_path_and_method),
         NODE_TEST(connection__is_kept),
         NODE_TEST(wire__odd_requests),

@@ -2,7 +2,8 @@
  *         what was applied, up to its own position, exactly; and what was flushed is still there
  *         (I6).
  * Method: a child writes batches to several shards from several threads, with tiny memtables, while
- *         one thread flushes and one shard is wiped now and then. What batch n of a shard contains
+ *         one thread flushes, one shard is wiped now and then, and two are loaded in bulk for a while
+ *         again and again. What batch n of a shard contains
  *         follows from n alone. The parent watches the progress in shared memory, kills the child
  *         with SIGKILL at a random point of it, and has another child open the directory and
  *         compare everything. The next round goes on from there. The parent itself never opens
@@ -36,6 +37,8 @@ enum {
     SHARDS = 6, /* writer w owns shards w and w + WRITERS */
     WIPED_SHARD = SHARDS - 1,
     WIPE_EVERY = 700, /* batches */
+    LOADER = 1,       /* the writer whose shards are loaded in bulk */
+    LOAD_EVERY = 60,  /* batches: begin, and end, and ... */
     KEYS = 400,
     BATCH_MAX = 24,
     VALUE_BYTES_MAX = 360,
@@ -49,7 +52,9 @@ enum {
 typedef struct crash_progress {
     atomic_long batches;           /* applied by the child that runs */
     atomic_long applied[SHARDS];   /* position after the last apply that returned */
-    atomic_long durable[SHARDS];   /* position that a flush which returned has covered */
+    atomic_long durable[SHARDS];   /* position that a flush or a load which ended has covered */
+    atomic_bool loading[SHARDS];   /* by the child that runs */
+    atomic_long loads;             /* that ended */
     atomic_long recovered[SHARDS]; /* position found after the kill */
 } crash_progress;
 
@@ -151,9 +156,38 @@ static void child_apply(const crash_test *test, int shard, long batch)
         writes[i].value = (alv_view){values[i], write.value_size};
     }
     alv_position position = {3 * batch, batch, 2 * batch, 1};
-    child_check(test->store->ops->apply(test->store, shard, writes, count, &position, &err), &err);
+    const alv_store_ops *ops = test->store->ops;
+    if (test->progress->loading[shard]) {
+        while (!ops->bulk_wait(test->store, STEP_TIMEOUT_MS))
+            sched_yield();
+        child_check(ops->bulk_apply(test->store, shard, writes, count, &position, &err), &err);
+    } else {
+        child_check(ops->apply(test->store, shard, writes, count, &position, &err), &err);
+    }
     test->progress->applied[shard] = batch;
     test->progress->batches++;
+}
+
+/* From one way to the other. What a load that ended has installed is durable. */
+static void child_change_way(const crash_test *test, int shard)
+{
+    crash_progress *progress = test->progress;
+    const alv_store_ops *ops = test->store->ops;
+    alv_error err = ALV_ERROR_NONE;
+    bool done = false;
+    if (!progress->loading[shard]) {
+        progress->loading[shard] =
+            true; /* first: a flush from here on covers nothing of the load */
+        child_check(ops->bulk_begin(test->store, shard, &err), &err);
+        return;
+    }
+    while (!done) {
+        child_check(ops->bulk_end(test->store, shard, true, &done, &err), &err);
+        sched_yield();
+    }
+    progress->durable[shard] = progress->applied[shard];
+    progress->loading[shard] = false;
+    progress->loads++;
 }
 
 typedef struct child_writer {
@@ -179,6 +213,8 @@ static void *child_write(void *payload)
             test->progress->applied[WIPED_SHARD] = 0;
             next[i] = 1;
         }
+        if (self->number == LOADER && next[i] % LOAD_EVERY == 0)
+            child_change_way(test, shards[i]);
         child_apply(test, shards[i], next[i]++);
     }
     return NULL;
@@ -191,10 +227,12 @@ static void *child_flush(void *payload)
     for (;;) {
         long before[SHARDS];
         for (int shard = 0; shard < SHARDS; shard++)
-            before[shard] = test->progress->applied[shard];
+            before[shard] =
+                test->progress->loading[shard] ? 0 : (long)test->progress->applied[shard];
         child_check(test->store->ops->flush(test->store, &err), &err);
         for (int shard = 0; shard < WIPED_SHARD; shard++)
-            test->progress->durable[shard] = before[shard];
+            if (before[shard] > test->progress->durable[shard])
+                test->progress->durable[shard] = before[shard];
         /* As long between flushes as some batches take, so that memtables also fill up by
          * themselves and there is something to lose. */
         long resume = test->progress->batches + 200;
@@ -380,6 +418,8 @@ static void store__equals_its_replay_after_every_kill(void **state)
     print_message("seed %u\n", seed);
     for (int round = 0; round < KILLS; round++) {
         progress->batches = 0;
+        for (int shard = 0; shard < SHARDS; shard++)
+            progress->loading[shard] = false;
         kill_after(start(child_run, test), progress, 1 + rand_r(&seed) % 4000);
         expect_consistent(test);
         for (int shard = 0; shard < WIPED_SHARD; shard++) {
@@ -396,10 +436,12 @@ static void store__equals_its_replay_after_every_kill(void **state)
     long total = 0;
     for (int shard = 0; shard < WIPED_SHARD; shard++)
         total += progress->recovered[shard];
-    print_message("%ld batches kept, %ld lost to %d kills\n", total, lost, KILLS);
+    print_message("%ld batches kept, %ld lost to %d kills, %ld loads ended\n", total, lost, KILLS,
+                  (long)progress->loads);
     /* Otherwise nothing was tested. */
     assert_true(total > 0);
     assert_true(lost > 0);
+    assert_true(progress->loads > 0);
 }
 
 int main(void)

@@ -46,6 +46,42 @@ static alv_status faulty_apply(alv_store *base, int32_t shard, const alv_store_w
     return faulty_inner(base)->ops->apply(faulty_inner(base), shard, writes, count, position, err);
 }
 
+static alv_status faulty_bulk_begin(alv_store *base, int32_t shard, alv_error *err)
+{
+    return faulty_inner(base)->ops->bulk_begin(faulty_inner(base), shard, err);
+}
+
+/* A load that fails is over. */
+static alv_status faulty_bulk_apply(alv_store *base, int32_t shard, const alv_store_write *writes,
+                                    size_t count, const alv_position *position, alv_error *err)
+{
+    alv_status status = ALV_OK;
+    alv_store *inner = faulty_inner(base);
+    if (faulty_fails(base, ALV_STORE_BULK_APPLY, &status, err)) {
+        bool done = false;
+        (void)inner->ops->bulk_end(inner, shard, false, &done, NULL);
+        return status;
+    }
+    return inner->ops->bulk_apply(inner, shard, writes, count, position, err);
+}
+
+static bool faulty_bulk_wait(alv_store *base, int timeout_ms)
+{
+    return faulty_inner(base)->ops->bulk_wait(faulty_inner(base), timeout_ms);
+}
+
+static alv_status faulty_bulk_end(alv_store *base, int32_t shard, bool keep, bool *out_done,
+                                  alv_error *err)
+{
+    alv_status status = ALV_OK;
+    alv_store *inner = faulty_inner(base);
+    if (keep && faulty_fails(base, ALV_STORE_BULK_END, &status, err)) {
+        (void)inner->ops->bulk_end(inner, shard, false, out_done, NULL);
+        return status;
+    }
+    return inner->ops->bulk_end(inner, shard, keep, out_done, err);
+}
+
 static alv_status faulty_get(alv_store *base, int32_t shard, alv_store_kind kind, alv_view key,
                              bool *out_found, alv_bytes *out, alv_error *err)
 {
@@ -89,6 +125,10 @@ static const alv_store_ops faulty_ops = {
     .open_shard = faulty_open_shard,
     .wipe_shard = faulty_wipe_shard,
     .apply = faulty_apply,
+    .bulk_begin = faulty_bulk_begin,
+    .bulk_apply = faulty_bulk_apply,
+    .bulk_wait = faulty_bulk_wait,
+    .bulk_end = faulty_bulk_end,
     .get = faulty_get,
     .position = faulty_position,
     .scan = faulty_scan,

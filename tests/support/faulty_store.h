@@ -12,6 +12,8 @@
 typedef enum alv_store_call {
     ALV_STORE_OPEN_SHARD,
     ALV_STORE_APPLY,
+    ALV_STORE_BULK_APPLY,
+    ALV_STORE_BULK_END, /* with keep */
     ALV_STORE_GET,
     ALV_STORE_CALL_COUNT, /* not a call */
 } alv_store_call;

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "topics/partitioner.h"
+#include "topics/schema.h"
 
 #define SIM_LANES_MAX 8
 #define SIM_EVENTS_MAX 64
@@ -32,6 +33,7 @@ typedef struct sim_partition {
     sim_record *records;
     size_t count;
     size_t capacity;
+    int64_t start; /* what is before is gone */
 } sim_partition;
 
 typedef struct sim_event {
@@ -542,14 +544,18 @@ static alv_status sim_reader_poll(alv_reader *base, int timeout_ms, alv_batch *o
 {
     sim_reader *reader = (sim_reader *)base;
     (void)timeout_ms;
-    (void)err;
     out->count = 0;
     for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
         for (int32_t shard = 0; shard < reader->log->shard_count; shard++) {
             int64_t *next = &reader->next[sim_slot(reader->log, (alv_topic)topic, shard)];
-            if (*next != ALV_OFFSET_NONE) {
-                sim_deliver(reader->log, (alv_topic)topic, shard, next, out);
+            if (*next == ALV_OFFSET_NONE) {
+                continue;
             }
+            if (*next < sim_partition_of(reader->log, (alv_topic)topic, shard)->start) {
+                return alv_fail(err, ALV_REJECT, "offset %lld of %s shard %d is not in the log",
+                                (long long)*next, alv_schema_suffix((alv_topic)topic), (int)shard);
+            }
+            sim_deliver(reader->log, (alv_topic)topic, shard, next, out);
         }
     }
     return ALV_OK;
@@ -566,12 +572,21 @@ static int64_t sim_reader_position(const alv_reader *base, alv_topic topic, int3
     return reader->next[sim_slot(reader->log, topic, shard)];
 }
 
+static int64_t sim_reader_last_end(const alv_reader *base, alv_topic topic, int32_t shard)
+{
+    const sim_reader *reader = (const sim_reader *)base;
+    if (reader->next[sim_slot(reader->log, topic, shard)] == ALV_OFFSET_NONE) {
+        return ALV_OFFSET_NONE;
+    }
+    return alv_sim_log_end(reader->log, topic, shard);
+}
+
 static alv_status sim_reader_range(alv_reader *base, alv_topic topic, int32_t shard,
                                    int64_t *out_start, int64_t *out_end, alv_error *err)
 {
     sim_reader *reader = (sim_reader *)base;
     (void)err;
-    *out_start = 0;
+    *out_start = sim_partition_of(reader->log, topic, shard)->start;
     *out_end = alv_sim_log_end(reader->log, topic, shard);
     return ALV_OK;
 }
@@ -614,6 +629,7 @@ static const alv_reader_ops sim_reader_ops = {
     .poll = sim_reader_poll,
     .wake = sim_reader_wake,
     .position = sim_reader_position,
+    .last_end = sim_reader_last_end,
     .range = sim_reader_range,
     .ends = sim_reader_ends,
     .committed = sim_reader_committed,
@@ -749,6 +765,12 @@ int64_t alv_sim_log_committed(const alv_sim_log *log, int32_t shard)
 void alv_sim_log_set_committed(alv_sim_log *log, int32_t shard, int64_t offset)
 {
     log->committed[shard] = offset;
+}
+
+void alv_sim_log_truncate(alv_sim_log *log, alv_topic topic, int32_t shard, int64_t start)
+{
+    ALV_ASSERT(start <= alv_sim_log_end(log, topic, shard));
+    sim_partition_of(log, topic, shard)->start = start;
 }
 
 int64_t alv_sim_log_end(const alv_sim_log *log, alv_topic topic, int32_t shard)

@@ -5,7 +5,7 @@
  *         offset, fencing by epoch and group offsets; it has no threads and no network.
  * Thread: one; everything happens inside the calls.
  * Owns:   all records and handles; alv_sim_log_free at the end, after the handles were closed.
- * Limits: no compaction, no retention, no groups: the test says who is assigned what.
+ * Limits: no compaction, no groups: the test says who is assigned what.
  */
 #ifndef ALV_TESTS_SUPPORT_SIM_LOG_H
 #define ALV_TESTS_SUPPORT_SIM_LOG_H
@@ -29,6 +29,9 @@ void alv_sim_log_append_marker(alv_sim_log *log, alv_topic topic, int32_t shard)
 
 /* The time of records appended and produced from now on. */
 void alv_sim_log_set_time(alv_sim_log *log, int64_t now_ms);
+
+/* What is before `start` is gone for readers, as after retention or DeleteRecords. */
+void alv_sim_log_truncate(alv_sim_log *log, alv_topic topic, int32_t shard, int64_t start);
 
 /* Tells a lane's consumer at its next poll. */
 void alv_sim_log_assign(alv_sim_log *log, int lane, int32_t shard);

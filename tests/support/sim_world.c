@@ -35,20 +35,26 @@ static void world_replied(void *payload, alv_reply_box *box)
     }
 }
 
+/* Restores of a few records by the usual path, of more in bulk: both happen. */
+#define SIM_BULK_RECORDS_MIN 6
+
 static void world_lane_ended(void *payload, const alv_error *error)
 {
     (void)payload;
     (void)error;
 }
 
-static void world_replica_progress(void *payload, alv_replica replica, const alv_restore *restore)
+static void world_replica_progress(void *payload, const alv_replica_view *view)
 {
     alv_sim_world *world = payload;
+    const alv_restore *restore = view->restore;
+    const alv_restore_progress progress = {
+        .records = restore->records, .target = restore->records_target, .bytes = restore->bytes};
     alv_directory_set_standby(world->directory, restore->shard,
-                              replica == ALV_REPLICA_CATCHING_UP || replica == ALV_REPLICA_HOT,
-                              replica == ALV_REPLICA_HOT);
-    alv_directory_set_restore(world->directory, restore->shard, restore->records,
-                              restore->records_target);
+                              view->replica == ALV_REPLICA_CATCHING_UP ||
+                                  view->replica == ALV_REPLICA_HOT,
+                              view->replica == ALV_REPLICA_HOT);
+    alv_directory_set_restore(world->directory, restore->shard, &progress);
 }
 
 static void world_start(alv_sim_world *world)
@@ -59,6 +65,7 @@ static void world_start(alv_sim_world *world)
                                                .clock = &world->clock.clock,
                                                .settings = settings,
                                                .shard_count = ALV_SIM_SHARDS,
+                                               .bulk_records_min = SIM_BULK_RECORDS_MIN,
                                                .progress = world_replica_progress,
                                                .payload = world};
     alv_status status = alv_replicator_new(&replicator, &world->replicator, NULL);

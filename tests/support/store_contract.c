@@ -19,7 +19,7 @@ static alv_store *store_of(void **state)
     return ((store_contract *)*state)->store;
 }
 
-static alv_position position_at(int64_t offset)
+alv_position store_position_at(int64_t offset)
 {
     return (alv_position){offset, offset, offset, 1000};
 }
@@ -36,7 +36,7 @@ alv_position store_open_shard(alv_store *store, int32_t shard)
 static void apply(alv_store *store, int32_t shard, const alv_store_write *writes, size_t count,
                   int64_t offset)
 {
-    alv_position position = position_at(offset);
+    alv_position position = store_position_at(offset);
     alv_error err = ALV_ERROR_NONE;
     if (store->ops->apply(store, shard, writes, count, &position, &err) != ALV_OK)
         fail_msg("apply: %s", err.text);
@@ -48,8 +48,8 @@ void store_put(alv_store *store, int32_t shard, const char *key, const char *val
     apply(store, shard, &write, 1, offset);
 }
 
-static void expect_kind(alv_store *store, int32_t shard, alv_store_kind kind, alv_view key,
-                        alv_view value)
+void store_expect_kind(alv_store *store, int32_t shard, alv_store_kind kind, alv_view key,
+                       alv_view value)
 {
     bool found = value.data == NULL;
     alv_bytes out = ALV_BYTES_EMPTY;
@@ -64,7 +64,7 @@ static void expect_kind(alv_store *store, int32_t shard, alv_store_kind kind, al
 
 void store_expect(alv_store *store, int32_t shard, const char *key, const char *value)
 {
-    expect_kind(store, shard, ALV_STORE_STATE, alv_view_of(key), alv_view_of(value));
+    store_expect_kind(store, shard, ALV_STORE_STATE, alv_view_of(key), alv_view_of(value));
 }
 
 void store_expect_position(alv_store *store, int32_t shard, int64_t offset)
@@ -155,11 +155,11 @@ void store_contract__kinds_are_separate(void **state)
     apply(store, 0, writes, 3, 1);
     store_expect(store, 0, "k", "state");
     store_expect(store, 0, "only", NULL);
-    expect_kind(store, 0, ALV_STORE_LEDGER, ALV_VIEW("k"), ALV_VIEW("ledger"));
+    store_expect_kind(store, 0, ALV_STORE_LEDGER, ALV_VIEW("k"), ALV_VIEW("ledger"));
     assert_int_equal(1, store_count(store, 0, ALV_STORE_STATE));
     assert_int_equal(2, store_count(store, 0, ALV_STORE_LEDGER));
     store_put(store, 0, "k", NULL, 2);
-    expect_kind(store, 0, ALV_STORE_LEDGER, ALV_VIEW("k"), ALV_VIEW("ledger"));
+    store_expect_kind(store, 0, ALV_STORE_LEDGER, ALV_VIEW("k"), ALV_VIEW("ledger"));
 }
 
 void store_contract__empty_value_is_not_absent(void **state)
@@ -185,7 +185,7 @@ void store_contract__long_keys_and_values_fit(void **state)
         alv_view key_view = {key, key_sizes[i]};
         alv_store_write write = {ALV_STORE_STATE, key_view, value_view};
         apply(store, 0, &write, 1, i);
-        expect_kind(store, 0, ALV_STORE_STATE, key_view, value_view);
+        store_expect_kind(store, 0, ALV_STORE_STATE, key_view, value_view);
     }
     assert_int_equal(4, store_count(store, 0, ALV_STORE_STATE));
     alv_free(key);
@@ -215,8 +215,7 @@ void store_contract__position_follows_apply(void **state)
     assert_int_equal(5, position.at_ms);
 }
 
-/* Runs `body` in a child and expects it to abort: a broken invariant, not an error. */
-static void expect_abort(void (*body)(alv_store *store), alv_store *store)
+void store_expect_abort(void (*body)(alv_store *store), alv_store *store)
 {
     pid_t child = fork();
     assert_true(child >= 0);
@@ -257,14 +256,14 @@ void store_contract__position_going_back_aborts(void **state)
     alv_store *store = store_of(state);
     store_open_shard(store, 0);
     store_put(store, 0, "a", "1", 5);
-    expect_abort(apply_commands_back, store);
-    expect_abort(apply_changelog_back, store);
-    expect_abort(apply_ledger_back, store);
+    store_expect_abort(apply_commands_back, store);
+    store_expect_abort(apply_changelog_back, store);
+    store_expect_abort(apply_ledger_back, store);
 }
 
 void store_contract__apply_to_closed_shard_aborts(void **state)
 {
-    expect_abort(apply_ledger_back, store_of(state));
+    store_expect_abort(apply_ledger_back, store_of(state));
 }
 
 void store_contract__reads_of_closed_shard_ask_to_retry(void **state)
@@ -435,6 +434,7 @@ enum {
 typedef struct model {
     int values[MODEL_SHARDS][2][MODEL_KEYS];
     int64_t offsets[MODEL_SHARDS];
+    bool loading[MODEL_SHARDS];
 } model;
 
 static const alv_store_kind model_kinds[2] = {ALV_STORE_STATE, ALV_STORE_LEDGER};
@@ -451,8 +451,8 @@ static void model_check(const model *expected, alv_store *store)
                 int number = expected->values[shard][kind][key];
                 (void)snprintf(name, sizeof name, "key-%d", key);
                 (void)snprintf(value, sizeof value, "%d", number);
-                expect_kind(store, shard, model_kinds[kind], alv_view_of(name),
-                            number == 0 ? ALV_VIEW_NONE : alv_view_of(value));
+                store_expect_kind(store, shard, model_kinds[kind], alv_view_of(name),
+                                  number == 0 ? ALV_VIEW_NONE : alv_view_of(value));
                 count += number != 0;
             }
             assert_int_equal(count, store_count(store, shard, model_kinds[kind]));
@@ -477,7 +477,24 @@ static void model_apply(model *expected, alv_store *store, int shard, unsigned *
         expected->values[shard][kind][key] = value;
     }
     expected->offsets[shard] += rand_r(seed) % 3;
-    apply(store, shard, writes, count, expected->offsets[shard]);
+    if (expected->loading[shard])
+        store_load(store, shard, writes, count, expected->offsets[shard]);
+    else
+        apply(store, shard, writes, count, expected->offsets[shard]);
+}
+
+static void model_begin_load(model *expected, alv_store *store, int shard)
+{
+    if (!expected->loading[shard])
+        assert_int_equal(ALV_OK, store->ops->bulk_begin(store, shard, NULL));
+    expected->loading[shard] = true;
+}
+
+static void model_end_load(model *expected, alv_store *store, int shard)
+{
+    if (expected->loading[shard])
+        store_load_end(store, shard);
+    expected->loading[shard] = false;
 }
 
 void store_contract__random_operations_match_a_model(void **state)
@@ -491,16 +508,24 @@ void store_contract__random_operations_match_a_model(void **state)
         int shard = rand_r(&seed) % MODEL_SHARDS;
         int what = rand_r(&seed) % 300;
         if (what == 0) {
+            model_end_load(expected, store, shard);
             assert_int_equal(ALV_OK, store->ops->wipe_shard(store, shard, NULL));
             memset(expected->values[shard], 0, sizeof expected->values[shard]);
             expected->offsets[shard] = 0;
         } else if (what == 1) {
             assert_int_equal(ALV_OK, store->ops->flush(store, NULL));
+        } else if (what <= 4) {
+            model_begin_load(expected, store, shard);
+        } else if (what <= 10) {
+            model_end_load(expected, store, shard);
         } else {
             model_apply(expected, store, shard, &seed);
         }
-        if (step % 250 == 0)
+        if (step % 250 == 0) {
+            for (shard = 0; shard < MODEL_SHARDS; shard++)
+                model_end_load(expected, store, shard);
             model_check(expected, store);
+        }
     }
     alv_free(expected);
 }
@@ -540,7 +565,7 @@ static void crowd_apply(store_crowd *crowd, int32_t shard, int64_t number)
         (void)snprintf(keys[i], sizeof keys[i], "k%d", i);
         writes[i] = (alv_store_write){ALV_STORE_STATE, alv_view_of(keys[i]), alv_view_of(value)};
     }
-    alv_position position = position_at(number);
+    alv_position position = store_position_at(number);
     if (crowd->store->ops->apply(crowd->store, shard, writes, THREAD_KEYS, &position, NULL) !=
         ALV_OK)
         crowd->wrong++;

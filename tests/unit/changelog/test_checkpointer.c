@@ -145,6 +145,14 @@ static int64_t fake_position(const alv_reader *reader, alv_topic topic, int32_t 
     return log_of(reader)->shards[shard].at;
 }
 
+static int64_t fake_last_end(const alv_reader *reader, alv_topic topic, int32_t shard)
+{
+    (void)reader;
+    (void)topic;
+    (void)shard;
+    return ALV_OFFSET_NONE;
+}
+
 static alv_status fake_range(alv_reader *reader, alv_topic topic, int32_t shard, int64_t *out_start,
                              int64_t *out_end, alv_error *err)
 {
@@ -178,6 +186,7 @@ static const alv_reader_ops fake_reader_ops = {
     .poll = fake_poll,
     .wake = fake_wake,
     .position = fake_position,
+    .last_end = fake_last_end,
     .range = fake_range,
     .close = fake_close,
 };
