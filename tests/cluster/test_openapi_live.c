@@ -30,7 +30,7 @@ static void post(const char *path, const char *body, const char *const *headers,
 {
     for (int i = 0; i < 2; i++) { /* the owner, and a node that is not */
         alv_http_result result =
-            alv_http_post(NULL, fixture.nodes[i]->address, path, body, headers);
+            alv_http_call_post(NULL, fixture.nodes[i]->address, path, body, headers);
         if (result.status != status)
             fail_msg("POST %s %.60s: status %ld, expected %ld", path, body, result.status, status);
         alv_openapi_check(fixture.description, &result, "POST", COMMANDS);
