@@ -57,6 +57,21 @@ static bool all_are_heard(void *payload)
     return true;
 }
 
+/* Nodes ask each other about themselves with the same credentials; nobody remains unknown. */
+static bool all_are_known(void *payload)
+{
+    (void)payload;
+    int known = 0;
+    for (int i = 0; i < fixture.running; i++) {
+        int status = 0;
+        json_t *answer = alv_cluster_http(fixture.nodes[i], "/v1/cluster", &status);
+        known += status == 200 && json_array_size(json_object_get(answer, "unknown")) == 0 &&
+                 json_array_size(json_object_get(answer, "nodes")) == (size_t)fixture.running;
+        json_decref(answer);
+    }
+    return known == fixture.running;
+}
+
 static void send_to_all_users(void)
 {
     alv_bytes lines = ALV_BYTES_EMPTY;
@@ -97,6 +112,7 @@ static void secured__nodes_hear_each_other_and_forward(void **state)
 {
     (void)state;
     assert_true(alv_wait_until(all_are_heard, NULL, SETTLE_MS));
+    assert_true(alv_wait_until(all_are_known, NULL, SETTLE_MS));
     send_to_all_users();
     alv_cluster_wait_consumed(&fixture.cluster, SETTLE_MS);
     assert_balances(1);
@@ -149,6 +165,12 @@ static void secured__the_command_line_shows_what_its_settings_say(void **state)
                         (const char *const[]){"get", "-c", config, "--node", address, "m:1", NULL});
     assert_int_equal(result.exit_status, 0);
     assert_non_null(strstr(result.out, "\"balance\""));
+    alv_cluster_result_done(&result);
+    result =
+        alv_cluster_run(&fixture.cluster, NULL,
+                        (const char *const[]){"status", "-c", config, "--node", address, NULL});
+    assert_int_equal(result.exit_status, 0);
+    assert_non_null(strstr(result.out, "6 shards, 6 active"));
     alv_cluster_result_done(&result);
     result = alv_cluster_run(&fixture.cluster, NULL,
                              (const char *const[]){"get", "-c", config, "-X",
