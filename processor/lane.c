@@ -16,14 +16,8 @@
 #define LANE_REJOINS_MAX 5
 #define LANE_REJOINS_WITHIN_MS 60000
 
-/* Entities passivated per turn at most, so that a turn stays short. */
-#define LANE_PASSIVATE_MAX 10000
-
 /* Wishes to pause or resume that may wait for the lane. */
 #define LANE_PAUSES_MAX 256
-
-/* What changes all the time is shown to others this often. */
-#define LANE_PUBLISH_MS 1000
 
 /* ---- ending a transaction ------------------------------------------------------------------------- */
 
@@ -335,7 +329,7 @@ static alv_status lane_execute_batch(alv_lane *lane, alv_error *err)
     return ALV_OK;
 }
 
-/* ---- 7. timers, 8. commit, 9. passivate, 10. publish ------------------------------------------------------------------------ */
+/* ---- 7. timers, 8. commit ------------------------------------------------------------------------------ */
 
 static alv_status lane_fire_timers(alv_lane *lane, alv_error *err)
 {
@@ -361,51 +355,6 @@ static alv_status lane_commit_if_due(alv_lane *lane, alv_error *err)
         return alv_lane_commit(lane, err);
     }
     return ALV_OK;
-}
-
-static void lane_passivate(alv_lane *lane)
-{
-    const alv_settings *settings = lane->options.settings;
-    if (settings->passivate_after_ms == 0 || lane->now_ms < lane->passivate_at_ms) {
-        return;
-    }
-    size_t dropped = alv_cache_passivate(alv_executor_cache(lane->executor), lane->now_ms,
-                                         settings->passivate_after_ms, LANE_PASSIVATE_MAX);
-    bool more = dropped == LANE_PASSIVATE_MAX;
-    lane->passivate_at_ms = lane->now_ms + (more ? 0 : settings->passivate_check_ms);
-    if (dropped > 0) {
-        alv_log(ALV_LOG_INFO, "passivated", "entities=%zu", dropped);
-    }
-}
-
-/* A shard that is silent fetches nothing, so what was seen of it last is no longer worth telling. */
-static void lane_publish_end(const alv_lane *lane, const alv_shard *shard)
-{
-    int64_t end = ALV_OFFSET_NONE;
-    if (!shard->must_start && lane->consumer != NULL) {
-        end = lane->consumer->ops->end(lane->consumer, shard->number);
-    }
-    alv_directory_set_end(lane->options.directory, shard->number, end);
-}
-
-static void lane_publish(alv_lane *lane)
-{
-    if (lane->now_ms < lane->publish_at_ms) {
-        return;
-    }
-    lane->publish_at_ms = lane->now_ms + LANE_PUBLISH_MS;
-    alv_cache_stats stats = alv_cache_stats_get(alv_executor_cache(lane->executor));
-    alv_lane_meter_cache(&lane->meter, &stats);
-    for (int32_t number = 0; number < lane->options.shard_count; number++) {
-        const alv_shard *shard = lane->shards[number];
-        if (shard != NULL && shard->active) {
-            lane_publish_end(lane, shard);
-        }
-    }
-    alv_producer *producer = alv_transaction_producer(lane->transaction);
-    if (producer != NULL) {
-        producer->ops->serve(producer);
-    }
 }
 
 /* ---- the loop ---------------------------------------------------------------------------------------- */
@@ -525,7 +474,7 @@ alv_status alv_lane_turn(alv_lane *lane, int timeout_ms, alv_error *err)
     if (status != ALV_OK) {
         return status;
     }
-    lane_publish(lane);
+    alv_lane_publish(lane);
     if (lane->consumer == NULL) {
         (void)alv_inbox_wait(lane->inbox, timeout_ms);
         return ALV_OK;
@@ -545,7 +494,7 @@ alv_status alv_lane_turn(alv_lane *lane, int timeout_ms, alv_error *err)
         status = lane_commit_if_due(lane, err);
     }
     alv_batch_clear(&lane->batch);
-    lane_passivate(lane);
+    alv_lane_passivate(lane);
     return status;
 }
 

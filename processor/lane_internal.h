@@ -69,6 +69,13 @@ typedef struct alv_pause_wish {
     void *payload;
 } alv_pause_wish;
 
+/* lane_upkeep.c: idle entities leave memory, when it is time to look. */
+void alv_lane_passivate(alv_lane *lane);
+
+/* lane_upkeep.c: every second, shows what the cache holds and how far the commands of its shards reach, and lets
+ * the producer run its callbacks. */
+void alv_lane_publish(alv_lane *lane);
+
 /* lane_pause.c: takes what was wished. */
 void alv_lane_pause_take_all(alv_lane *lane);
 

@@ -1,0 +1,56 @@
+/* lane_upkeep.c — the last steps of a lane's loop: idle entities leave memory, and what others look at is
+ * brought up to date.
+ */
+#include "base/logger.h"
+#include "processor/lane_internal.h"
+
+/* Entities passivated per turn at most, so that a turn stays short. */
+#define UPKEEP_PASSIVATE_MAX 10000
+
+/* What changes all the time is shown to others this often. */
+#define UPKEEP_PUBLISH_MS 1000
+
+void alv_lane_passivate(alv_lane *lane)
+{
+    const alv_settings *settings = lane->options.settings;
+    if (settings->passivate_after_ms == 0 || lane->now_ms < lane->passivate_at_ms) {
+        return;
+    }
+    size_t dropped = alv_cache_passivate(alv_executor_cache(lane->executor), lane->now_ms,
+                                         settings->passivate_after_ms, UPKEEP_PASSIVATE_MAX);
+    bool more = dropped == UPKEEP_PASSIVATE_MAX;
+    lane->passivate_at_ms = lane->now_ms + (more ? 0 : settings->passivate_check_ms);
+    if (dropped > 0) {
+        alv_log(ALV_LOG_INFO, "passivated", "entities=%zu", dropped);
+    }
+}
+
+/* A shard that is silent fetches nothing, so what was seen of it last is no longer worth telling. */
+static void upkeep_show_end(const alv_lane *lane, const alv_shard *shard)
+{
+    int64_t end = ALV_OFFSET_NONE;
+    if (!shard->must_start && lane->consumer != NULL) {
+        end = lane->consumer->ops->end(lane->consumer, shard->number);
+    }
+    alv_directory_set_end(lane->options.directory, shard->number, end);
+}
+
+void alv_lane_publish(alv_lane *lane)
+{
+    if (lane->now_ms < lane->publish_at_ms) {
+        return;
+    }
+    lane->publish_at_ms = lane->now_ms + UPKEEP_PUBLISH_MS;
+    alv_cache_stats stats = alv_cache_stats_get(alv_executor_cache(lane->executor));
+    alv_lane_meter_cache(&lane->meter, &stats);
+    for (int32_t number = 0; number < lane->options.shard_count; number++) {
+        const alv_shard *shard = lane->shards[number];
+        if (shard != NULL && shard->active) {
+            upkeep_show_end(lane, shard);
+        }
+    }
+    alv_producer *producer = alv_transaction_producer(lane->transaction);
+    if (producer != NULL) {
+        producer->ops->serve(producer);
+    }
+}
