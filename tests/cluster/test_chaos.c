@@ -103,6 +103,7 @@ static int run_short(void)
         cmocka_unit_test(chaos__nodes_stop_cleanly),
     };
     program.options.seed = FIXED_SEED;
+    program.options.brokers = 3;
     return cmocka_run_group_tests(tests, start_chaos, end_chaos);
 }
 

@@ -12,9 +12,7 @@ void alv_chaos_servers_init(alv_chaos_servers *servers, alv_cluster *cluster)
 static alv_chaos_server *servers_find(alv_chaos_servers *servers, const alv_chaos_event *event)
 {
     bool is_broker = event->act < ALV_CHAOS_STOP_POSTGRES;
-    int number = is_broker ? event->target : ALV_CHAOS_BROKERS_MAX;
-    ALV_ASSERT(number >= 0 && number < ALV_CHAOS_SERVERS_MAX);
-    return &servers->each[number];
+    return is_broker ? &servers->brokers : &servers->postgres;
 }
 
 void alv_chaos_servers_ask(alv_chaos_servers *servers, const alv_chaos_event *event)
@@ -77,23 +75,18 @@ static void servers_turn_one(alv_chaos_servers *servers, alv_chaos_server *serve
 
 void alv_chaos_servers_turn(alv_chaos_servers *servers)
 {
-    for (int i = 0; i < ALV_CHAOS_SERVERS_MAX; i++) {
-        servers_turn_one(servers, &servers->each[i]);
-    }
+    servers_turn_one(servers, &servers->brokers);
+    servers_turn_one(servers, &servers->postgres);
 }
 
 bool alv_chaos_servers_idle(const alv_chaos_servers *servers)
 {
-    bool idle = true;
-    for (int i = 0; i < ALV_CHAOS_SERVERS_MAX; i++) {
-        idle = idle && servers->each[i].done == servers->each[i].asked;
-    }
-    return idle;
+    return servers->brokers.done == servers->brokers.asked &&
+           servers->postgres.done == servers->postgres.asked;
 }
 
 void alv_chaos_servers_done(alv_chaos_servers *servers)
 {
-    for (int i = 0; i < ALV_CHAOS_SERVERS_MAX; i++) {
-        alv_process_done(&servers->each[i].process);
-    }
+    alv_process_done(&servers->brokers.process);
+    alv_process_done(&servers->postgres.process);
 }

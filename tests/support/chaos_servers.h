@@ -2,7 +2,8 @@
  *
  * Why:    a broker takes seconds to stop and to start; what else is planned for these seconds happens
  *         meanwhile.
- * How:    a queue of commands per server, one process at a time of each.
+ * How:    a queue of commands for the brokers and one for PostgreSQL, one process at a time of each: a
+ *         broker is taken away only when the one before is back.
  * Thread: main.
  * Owns:   the processes that run; the cluster is borrowed.
  */
@@ -13,7 +14,6 @@
 #include "tests/support/cluster.h"
 
 #define ALV_CHAOS_BROKERS_MAX 3
-#define ALV_CHAOS_SERVERS_MAX (ALV_CHAOS_BROKERS_MAX + 1)
 #define ALV_CHAOS_SERVERS_QUEUE 64
 
 typedef struct alv_chaos_server {
@@ -25,8 +25,9 @@ typedef struct alv_chaos_server {
 
 typedef struct alv_chaos_servers {
     alv_cluster *cluster;
-    alv_chaos_server each[ALV_CHAOS_SERVERS_MAX]; /* the brokers, then PostgreSQL */
-    char failure[256];                            /* empty = none */
+    alv_chaos_server brokers;
+    alv_chaos_server postgres;
+    char failure[256]; /* empty = none */
 } alv_chaos_servers;
 
 void alv_chaos_servers_init(alv_chaos_servers *servers, alv_cluster *cluster);
