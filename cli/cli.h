@@ -14,6 +14,7 @@ typedef int (*alv_cli_run)(int argc, char **argv);
 int alv_cli_node_run(int argc, char **argv);
 int alv_cli_send_run(int argc, char **argv);
 int alv_cli_get_run(int argc, char **argv);
+int alv_cli_watch_run(int argc, char **argv);
 int alv_cli_topics_run(int argc, char **argv);
 int alv_cli_dead_letters_run(int argc, char **argv);
 int alv_cli_verify_run(int argc, char **argv);

@@ -16,6 +16,7 @@ static const struct subcommand {
     {"node", alv_cli_node_run, "run a node"},
     {"send", alv_cli_send_run, "send commands to entities"},
     {"get", alv_cli_get_run, "show the state of an entity"},
+    {"watch", alv_cli_watch_run, "print changes as they come"},
     {"topics", alv_cli_topics_run, "create, check or describe an application's topics"},
     {"dead-letters", alv_cli_dead_letters_run, "list, show or retry commands that failed"},
     {"verify", alv_cli_verify_run, "compare store and PostgreSQL with the changelog"},

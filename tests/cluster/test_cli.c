@@ -84,6 +84,10 @@ static void cli__wrong_usage_is_status_2_and_says_what_is_right(void **state)
     expect(RUN("send", "--header", "x", "m:1", "{}"), 2, NULL, "NAME=VALUE");
     expect(RUN("get"), 2, NULL, "Give a key");
     expect(RUN("get", "m:1", "m:2"), 2, NULL, "one key at a time");
+    expect(RUN("watch", "m:1", "m:2"), 2, NULL, "--prefix or --pattern");
+    expect(RUN("watch", "m:1", "--prefix", "m:"), 2, NULL, "exclude each other");
+    expect(RUN("watch", "--count", "0"), 2, NULL, "a number from 1 on");
+    expect(RUN("watch", "-X", "http.listen=none"), 2, NULL, "no HTTP API");
     expect(RUN("topics"), 2, NULL, "create, check or describe");
     expect(RUN("topics", "crate"), 2, NULL, "did you mean \"create\"?");
     fixture.tests_passed++;
@@ -96,6 +100,7 @@ static void cli__help_is_printed_on_request(void **state)
     expect(RUN("help"), 0, "Exit status", NULL);
     expect(RUN("help", "send"), 0, "KEY JSON", NULL);
     expect(RUN("get", "--help"), 0, "--node", NULL);
+    expect(RUN("watch", "--help"), 0, "--last-event-id", NULL);
     expect(RUN("node", "--help-config"), 0, "bootstrap.servers", NULL);
     fixture.tests_passed++;
 }

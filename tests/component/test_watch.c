@@ -26,9 +26,11 @@ static void watch__tells_what_was_committed_and_nothing_else(void **state)
 {
     (void)state;
     alv_test_watcher all, one, some;
-    alv_test_watcher_open(&all, 0, ALV_WATCH_PREFIX, "");
-    alv_test_watcher_open(&one, 1, ALV_WATCH_KEY, "m:ada");
-    alv_test_watcher_open(&some, 0, ALV_WATCH_PATTERN, "*[ab]?a");
+    alv_test_watcher_open(&all, &alv_world.room, alv_watch_world_address(0), ALV_WATCH_PREFIX, "");
+    alv_test_watcher_open(&one, &alv_world.room, alv_watch_world_address(1), ALV_WATCH_KEY,
+                          "m:ada");
+    alv_test_watcher_open(&some, &alv_world.room, alv_watch_world_address(0), ALV_WATCH_PATTERN,
+                          "*[ab]?a");
     alv_watch_world_write("m:ada", "{\"n\":1}");
     alv_watch_world_begin(alv_world.producer);
     alv_watch_world_put(alv_world.producer, "m:ada", "{\"n\":2}"); /* aborted */
@@ -61,11 +63,11 @@ static void watch__keys_and_states_of_any_kind(void **state)
 {
     (void)state;
     alv_test_watcher all, odd;
-    alv_test_watcher_open(&all, 0, ALV_WATCH_PREFIX, "");
-    alv_test_watcher_init(&odd, ALV_WATCH_KEY, "");
+    alv_test_watcher_open(&all, &alv_world.room, alv_watch_world_address(0), ALV_WATCH_PREFIX, "");
+    alv_test_watcher_init(&odd, &alv_world.room, ALV_WATCH_KEY, "");
     (void)snprintf(odd.path, sizeof odd.path, "/v1/watch?key=a%%20%%22b%%5C%%2B%%C3%%BC%%26%%0A");
-    alv_test_watcher_come(&odd, 0);
-    assert_int_equal(alv_sse_wait_open(alv_world.set, odd.sse, ALV_WATCH_WORLD_WAIT_MS), 200);
+    alv_test_watcher_come(&odd, alv_watch_world_address(0));
+    assert_int_equal(alv_sse_wait_open(alv_world.room.set, odd.sse, ALV_TEST_WATCHER_WAIT_MS), 200);
     alv_watch_world_write("a \"b\\+\xc3\xbc&\n", "{\"text\":\"\\n \xc3\xa4\"}");
     alv_watch_world_write("plain", "{\n  \"n\": 1\r\n}"); /* somebody else's way to write it */
     alv_test_watcher_wait_heard(&all, 2);
@@ -81,10 +83,12 @@ static void watch__of_a_shard_begins_where_it_ends(void **state)
     (void)state;
     alv_test_watcher early, late;
     alv_watch_world_write("m:ada", "{\"n\":1}"); /* before anybody watches */
-    alv_test_watcher_open(&early, 0, ALV_WATCH_KEY, "m:ada");
+    alv_test_watcher_open(&early, &alv_world.room, alv_watch_world_address(0), ALV_WATCH_KEY,
+                          "m:ada");
     alv_watch_world_write("m:ada", "{\"n\":2}");
     alv_test_watcher_wait_heard(&early, 1);
-    alv_test_watcher_open(&late, 0, ALV_WATCH_PREFIX, "m:");
+    alv_test_watcher_open(&late, &alv_world.room, alv_watch_world_address(0), ALV_WATCH_PREFIX,
+                          "m:");
     alv_watch_world_write("m:ada", "{\"n\":3}");
     alv_test_watcher_wait_heard(&early, 2);
     alv_test_watcher_wait_heard(&late, 1);
@@ -104,7 +108,8 @@ static void resume__from_every_id(void **state)
     (void)state;
     alv_test_watcher first;
     char *ids[STEPS + 1];
-    alv_test_watcher_open(&first, 0, ALV_WATCH_PREFIX, "");
+    alv_test_watcher_open(&first, &alv_world.room, alv_watch_world_address(0), ALV_WATCH_PREFIX,
+                          "");
     ids[0] = alv_strdup(first.sse->last_id);
     for (int i = 0; i < STEPS; i++) {
         char key[16];
@@ -116,10 +121,10 @@ static void resume__from_every_id(void **state)
     }
     for (int i = 0; i <= STEPS; i++) {
         alv_test_watcher again;
-        alv_test_watcher_init(&again, ALV_WATCH_PREFIX, "");
+        alv_test_watcher_init(&again, &alv_world.room, ALV_WATCH_PREFIX, "");
         alv_free(again.last_id);
         again.last_id = ids[i];
-        alv_test_watcher_come(&again, 1);
+        alv_test_watcher_come(&again, alv_watch_world_address(1));
         alv_test_watcher_wait_heard(&again, STEPS - i);
         assert_int_equal(again.resets, 0);
         alv_watch_place rest[STEPS]; /* between shards, the order is any */
@@ -139,19 +144,21 @@ static void resume__by_parameter_and_by_header(void **state)
 {
     (void)state;
     alv_test_watcher all, one;
-    alv_test_watcher_open(&all, 0, ALV_WATCH_PREFIX, "");
+    alv_test_watcher_open(&all, &alv_world.room, alv_watch_world_address(0), ALV_WATCH_PREFIX, "");
     char *old = alv_strdup(all.sse->last_id);
     alv_watch_world_write("m:ada", "{\"n\":1}");
     alv_test_watcher_wait_heard(&all, 1);
     alv_watch_world_write("m:ada", "{\"n\":2}");
     alv_test_watcher_wait_heard(&all, 2);
-    alv_test_watcher_init(&one, ALV_WATCH_KEY, "m:ada");
+    alv_test_watcher_init(&one, &alv_world.room, ALV_WATCH_KEY, "m:ada");
     (void)snprintf(one.path, sizeof one.path, "/v1/watch?key=m:ada&last_event_id=%s", old);
-    alv_test_watcher_come(&one, 1);
+    alv_test_watcher_come(&one, alv_watch_world_address(1));
     alv_test_watcher_wait_heard(&one, 2);
     alv_test_watcher_leave(&one); /* with the second id */
     alv_watch_world_write("m:ada", "{\"n\":3}");
-    alv_test_watcher_come(&one, 0); /* the old id still in the URL, the new one in the header */
+    alv_test_watcher_come(
+        &one,
+        alv_watch_world_address(0)); /* the old id still in the URL, the new one in the header */
     alv_test_watcher_wait_heard(&one, 3);
     alv_test_watcher_expect_story(&one, "m:ada {\"n\":1};m:ada {\"n\":2};m:ada {\"n\":3};");
     alv_free(old);
@@ -196,24 +203,27 @@ static void resume__across_nodes_while_changes_go_on(void **state)
                        : i % 3 == 1 ? "m:1"
                                     : "m:*[%d-9]",
                        i % 8);
-        alv_test_watcher_open(&hoppers[i], i % ALV_WATCH_WORLD_NODES, (alv_watch_kind)(i % 3),
-                              i == 1 ? "" : text);
+        alv_test_watcher_open(&hoppers[i], &alv_world.room,
+                              alv_watch_world_address(i % ALV_WATCH_WORLD_NODES),
+                              (alv_watch_kind)(i % 3), i == 1 ? "" : text);
         hoppers[i].tells = false;
     }
     for (int round = 0; round < HOP_ROUNDS; round++) {
         hop_write();
         for (int i = 0; i < HOPPERS; i++) {
             if (hoppers[i].sse == NULL && rand() % 8 == 0)
-                alv_test_watcher_come(&hoppers[i], rand() % ALV_WATCH_WORLD_NODES);
+                alv_test_watcher_come(&hoppers[i],
+                                      alv_watch_world_address(rand() % ALV_WATCH_WORLD_NODES));
             else if (hoppers[i].sse != NULL && rand() % 16 == 0)
                 alv_test_watcher_leave(&hoppers[i]);
         }
-        alv_sse_turn(alv_world.set, 1);
+        alv_sse_turn(alv_world.room.set, 1);
     }
     int heard_count = 0;
     for (int i = 0; i < HOPPERS; i++) {
         if (hoppers[i].sse == NULL)
-            alv_test_watcher_come(&hoppers[i], rand() % ALV_WATCH_WORLD_NODES);
+            alv_test_watcher_come(&hoppers[i],
+                                  alv_watch_world_address(rand() % ALV_WATCH_WORLD_NODES));
         alv_test_watcher_expect_all(&hoppers[i]);
         assert_int_equal(hoppers[i].resets, 0);
         heard_count += hoppers[i].count;
@@ -231,7 +241,8 @@ static void resume__of_much_beside_those_in_step(void **state)
         MANY = 15000
     };
     alv_test_watcher behind, live;
-    alv_test_watcher_open(&behind, 0, ALV_WATCH_PREFIX, "");
+    alv_test_watcher_open(&behind, &alv_world.room, alv_watch_world_address(0), ALV_WATCH_PREFIX,
+                          "");
     behind.tells = false;
     alv_test_watcher_leave(&behind);
     for (int i = 0; i < MANY;) {
@@ -244,8 +255,9 @@ static void resume__of_much_beside_those_in_step(void **state)
         }
         alv_watch_world_commit(alv_world.producer);
     }
-    alv_test_watcher_open(&live, 0, ALV_WATCH_KEY, "x:live");
-    alv_test_watcher_come(&behind, 0);
+    alv_test_watcher_open(&live, &alv_world.room, alv_watch_world_address(0), ALV_WATCH_KEY,
+                          "x:live");
+    alv_test_watcher_come(&behind, alv_watch_world_address(0));
     alv_watch_world_write("x:live", "{}");
     alv_test_watcher_wait_heard(&live, 1);
     alv_test_watcher_expect_all(&behind);
@@ -299,7 +311,8 @@ static void request__that_is_wrong_is_refused(void **state)
     char *foreign = make_id("another topic", 1764151200, 0);
     expect_refused("/v1/watch?prefix=", foreign, "another application");
     alv_free(foreign);
-    alv_test_watcher_open(&one, 0, ALV_WATCH_KEY, "m:ada");
+    alv_test_watcher_open(&one, &alv_world.room, alv_watch_world_address(0), ALV_WATCH_KEY,
+                          "m:ada");
     expect_refused("/v1/watch?prefix=", one.sse->last_id, "watch of a key");
     assert_int_not_equal(alv_api_node_shard("m:ada"), alv_api_node_shard("m:carl"));
     expect_refused("/v1/watch?key=m:carl", one.sse->last_id, "shard");
@@ -315,11 +328,11 @@ static void request__that_is_wrong_is_refused(void **state)
 static void expect_reset(const char *id)
 {
     alv_test_watcher it;
-    alv_test_watcher_init(&it, ALV_WATCH_PREFIX, "");
+    alv_test_watcher_init(&it, &alv_world.room, ALV_WATCH_PREFIX, "");
     alv_free(it.last_id);
     it.last_id = alv_strdup(id);
-    alv_test_watcher_come(&it, 0);
-    assert_int_equal(alv_sse_wait_open(alv_world.set, it.sse, ALV_WATCH_WORLD_WAIT_MS), 200);
+    alv_test_watcher_come(&it, alv_watch_world_address(0));
+    assert_int_equal(alv_sse_wait_open(alv_world.room.set, it.sse, ALV_TEST_WATCHER_WAIT_MS), 200);
     alv_watch_world_write("m:new", "{}");
     alv_test_watcher_wait_heard(&it, 1);
     assert_int_equal(it.resets, 1);
@@ -341,7 +354,7 @@ static void reset__of_ids_that_are_too_old_or_of_another_world(void **state)
     alv_free(beyond);
     alv_test_watcher it; /* old, but nothing has happened in that shard since */
     char *fine = make_id(alv_world.topic_id, now_s - 24 * 3600 - 100, 0);
-    alv_test_watcher_init(&it, ALV_WATCH_KEY, "");
+    alv_test_watcher_init(&it, &alv_world.room, ALV_WATCH_KEY, "");
     int untouched = 0;
     do {
         (void)snprintf(it.text, sizeof it.text, "x:%d", untouched++);
@@ -350,8 +363,8 @@ static void reset__of_ids_that_are_too_old_or_of_another_world(void **state)
     (void)snprintf(it.path, sizeof it.path, "/v1/watch?key=%s", it.text);
     alv_free(it.last_id);
     it.last_id = fine;
-    alv_test_watcher_come(&it, 0);
-    assert_int_equal(alv_sse_wait_open(alv_world.set, it.sse, ALV_WATCH_WORLD_WAIT_MS), 200);
+    alv_test_watcher_come(&it, alv_watch_world_address(0));
+    assert_int_equal(alv_sse_wait_open(alv_world.room.set, it.sse, ALV_TEST_WATCHER_WAIT_MS), 200);
     alv_watch_world_write(it.text, "{}");
     alv_test_watcher_wait_heard(&it, 1);
     assert_int_equal(it.resets, 0);
@@ -367,12 +380,13 @@ static void stop__ends_streams_between_events(void **state)
 {
     (void)state;
     alv_test_watcher one, all;
-    alv_test_watcher_open(&one, 0, ALV_WATCH_KEY, "m:ada");
-    alv_test_watcher_open(&all, 0, ALV_WATCH_PREFIX, "");
+    alv_test_watcher_open(&one, &alv_world.room, alv_watch_world_address(0), ALV_WATCH_KEY,
+                          "m:ada");
+    alv_test_watcher_open(&all, &alv_world.room, alv_watch_world_address(0), ALV_WATCH_PREFIX, "");
     alv_watch_world_write("m:ada", "{}");
     alv_api_node_restart(&alv_world.nodes[0], &alv_world.group, NULL); /* on another port */
-    assert_true(alv_sse_until(alv_world.set, has_ended, &one, ALV_WATCH_WORLD_WAIT_MS));
-    assert_true(alv_sse_until(alv_world.set, has_ended, &all, ALV_WATCH_WORLD_WAIT_MS));
+    assert_true(alv_sse_until(alv_world.room.set, has_ended, &one, ALV_TEST_WATCHER_WAIT_MS));
+    assert_true(alv_sse_until(alv_world.room.set, has_ended, &all, ALV_TEST_WATCHER_WAIT_MS));
     assert_true(one.sse->whole);
     assert_true(all.sse->whole);
     alv_http_result result =
@@ -383,8 +397,8 @@ static void stop__ends_streams_between_events(void **state)
     alv_watch_world_write("m:ada", "{}");
     alv_test_watcher_leave(&one);
     alv_test_watcher_leave(&all);
-    alv_test_watcher_come(&one, 0);
-    alv_test_watcher_come(&all, 1);
+    alv_test_watcher_come(&one, alv_watch_world_address(0));
+    alv_test_watcher_come(&all, alv_watch_world_address(1));
     alv_test_watcher_expect_all(&one);
     alv_test_watcher_expect_all(&all);
     alv_test_watcher_done(&one);

@@ -37,12 +37,13 @@ static void slow__is_cut_off_and_resumes(void **state)
         STATE_BYTES = 500000
     };
     alv_test_watcher slow, fast;
-    alv_test_watcher_open(&fast, 0, ALV_WATCH_PREFIX, "");
-    alv_test_watcher_init(&slow, ALV_WATCH_PREFIX, "");
+    alv_test_watcher_open(&fast, &alv_world.room, alv_watch_world_address(0), ALV_WATCH_PREFIX, "");
+    alv_test_watcher_init(&slow, &alv_world.room, ALV_WATCH_PREFIX, "");
     slow.tells = fast.tells = false;
     slow.sse =
-        alv_sse_open(alv_world.set, alv_watch_world_address(0), slow.path, NULL, &slow, 4096);
-    assert_int_equal(alv_sse_wait_open(alv_world.set, slow.sse, ALV_WATCH_WORLD_WAIT_MS), 200);
+        alv_sse_open(alv_world.room.set, alv_watch_world_address(0), slow.path, NULL, &slow, 4096);
+    assert_int_equal(alv_sse_wait_open(alv_world.room.set, slow.sse, ALV_TEST_WATCHER_WAIT_MS),
+                     200);
     alv_sse_pause(slow.sse, true);
     alv_bytes large = ALV_BYTES_EMPTY;
     alv_bytes_append_text(&large, "{\"text\":\"");
@@ -58,18 +59,18 @@ static void slow__is_cut_off_and_resumes(void **state)
         alv_test_watcher_wait_heard(&fast, i + 1); /* not kept waiting */
     }
     alv_sse_pause(slow.sse, false);
-    assert_true(alv_sse_until(alv_world.set, has_ended, &slow, ALV_WATCH_WORLD_WAIT_MS));
+    assert_true(alv_sse_until(alv_world.room.set, has_ended, &slow, ALV_TEST_WATCHER_WAIT_MS));
     assert_false(slow.sse->whole);
     print_message("cut off after %d of %d\n", slow.count, STATES);
     assert_true(slow.count < STATES);
     while (slow.count < STATES) { /* it may be cut off again: it gets on each time */
         int before = slow.count;
         alv_test_watcher_leave(&slow);
-        alv_test_watcher_come(&slow, 1);
+        alv_test_watcher_come(&slow, alv_watch_world_address(1));
         alv_test_watcher_wait_heard(&slow, before + 1);
-        int64_t deadline = alv_wait_deadline(ALV_WATCH_WORLD_WAIT_MS);
+        int64_t deadline = alv_wait_deadline(ALV_TEST_WATCHER_WAIT_MS);
         while (slow.count < STATES && !slow.sse->ended && !alv_wait_expired(deadline))
-            alv_sse_turn(alv_world.set, 20);
+            alv_sse_turn(alv_world.room.set, 20);
     }
     alv_test_watcher_expect_all(&slow);
     alv_bytes_done(&large);
@@ -87,13 +88,15 @@ static void heartbeat__carries_the_id(void **state)
 {
     (void)state;
     alv_test_watcher one, all;
-    alv_test_watcher_open(&one, 0, ALV_WATCH_KEY, "m:ada");
-    alv_test_watcher_open(&all, 0, ALV_WATCH_PREFIX, "nothing/");
+    alv_test_watcher_open(&one, &alv_world.room, alv_watch_world_address(0), ALV_WATCH_KEY,
+                          "m:ada");
+    alv_test_watcher_open(&all, &alv_world.room, alv_watch_world_address(0), ALV_WATCH_PREFIX,
+                          "nothing/");
     assert_int_equal(all.sse->retry_ms, ALV_WATCH_RETRY_MS);
     char *before = alv_strdup(all.sse->last_id);
     alv_watch_world_write("m:ada", "{}");
     alv_test_watcher_wait_heard(&one, 1);
-    assert_true(alv_sse_until(alv_world.set, has_heartbeat, &all, 2 * ALV_WATCH_HEARTBEAT_MS));
+    assert_true(alv_sse_until(alv_world.room.set, has_heartbeat, &all, 2 * ALV_WATCH_HEARTBEAT_MS));
     assert_string_not_equal(all.sse->last_id, before);
     assert_int_equal(all.count, 0);
     alv_free(before);
@@ -130,13 +133,14 @@ static void crowd_open(int size)
     for (int i = 0; i < size; i++) {
         char text[16];
         (void)snprintf(text, sizeof text, i % 2 == 0 ? "m:%d" : "m:", i);
-        alv_test_watcher_init(&crowd[i], i % 2 == 0 ? ALV_WATCH_KEY : ALV_WATCH_PREFIX, text);
+        alv_test_watcher_init(&crowd[i], &alv_world.room,
+                              i % 2 == 0 ? ALV_WATCH_KEY : ALV_WATCH_PREFIX, text);
         crowd[i].tells = false;
-        alv_test_watcher_come(&crowd[i], 0);
+        alv_test_watcher_come(&crowd[i], alv_watch_world_address(0));
         if (i % 64 == 0)
-            alv_sse_turn(alv_world.set, 0); /* a listen queue has its limit */
+            alv_sse_turn(alv_world.room.set, 0); /* a listen queue has its limit */
     }
-    assert_true(alv_sse_until(alv_world.set, crowd_is_open, &size, ALV_WATCH_WORLD_WAIT_MS));
+    assert_true(alv_sse_until(alv_world.room.set, crowd_is_open, &size, ALV_TEST_WATCHER_WAIT_MS));
 }
 
 static void crowd_close(int size)
@@ -157,7 +161,7 @@ static void crowd__of_a_thousand_hears_all(void **state)
     }
     alv_watch_world_commit(alv_world.producer);
     int one = 1;
-    assert_true(alv_sse_until(alv_world.set, crowd_has_heard, &one, ALV_WATCH_WORLD_WAIT_MS));
+    assert_true(alv_sse_until(alv_world.room.set, crowd_has_heard, &one, ALV_TEST_WATCHER_WAIT_MS));
     for (int i = 0; i < CROWD; i += 100)
         alv_test_watcher_wait_heard(&crowd[i + 1], CROWD / 2);
     alv_http_result result =
@@ -177,7 +181,7 @@ static bool has_room(void *payload)
     if (it->sse != NULL && !it->sse->ended)
         return it->sse->last_id[0] != '\0';
     alv_test_watcher_leave(it);
-    alv_test_watcher_come(it, 0);
+    alv_test_watcher_come(it, alv_watch_world_address(0));
     return false;
 }
 
@@ -196,8 +200,8 @@ static void crowd__has_a_limit(void **state)
     assert_int_equal(result.status, 200);
     alv_http_result_done(&result);
     crowd_close(ALV_WATCHERS_MAX);
-    alv_test_watcher_init(&more, ALV_WATCH_KEY, "m:1");
-    assert_true(alv_sse_until(alv_world.set, has_room, &more, 3 * ALV_WATCH_HEARTBEAT_MS));
+    alv_test_watcher_init(&more, &alv_world.room, ALV_WATCH_KEY, "m:1");
+    assert_true(alv_sse_until(alv_world.room.set, has_room, &more, 3 * ALV_WATCH_HEARTBEAT_MS));
     alv_test_watcher_done(&more);
 }
 
@@ -215,12 +219,14 @@ static void reader__is_there_only_for_watchers(void **state)
     (void)state;
     alv_test_watcher one;
     assert_int_equal(alv_watch_world_readers_opened(), 0);
-    alv_test_watcher_open(&one, 0, ALV_WATCH_KEY, "m:ada");
+    alv_test_watcher_open(&one, &alv_world.room, alv_watch_world_address(0), ALV_WATCH_KEY,
+                          "m:ada");
     assert_int_equal(alv_watch_world_readers_opened(), 1);
     alv_test_watcher_done(&one);
     assert_true(alv_wait_until(readers_are_closed, NULL,
                                2 * ALV_WATCH_HEARTBEAT_MS + 2 * ALV_WATCH_LINGER_MS));
-    alv_test_watcher_open(&one, 0, ALV_WATCH_KEY, "m:ada");
+    alv_test_watcher_open(&one, &alv_world.room, alv_watch_world_address(0), ALV_WATCH_KEY,
+                          "m:ada");
     assert_int_equal(alv_watch_world_readers_opened(), 2);
     alv_watch_world_write("m:ada", "{}");
     alv_test_watcher_wait_heard(&one, 1);

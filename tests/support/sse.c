@@ -107,16 +107,18 @@ static size_t sse_read(char *data, size_t size, size_t count, void *payload)
         alv_bytes_append(&stream->open.problem, data, size * count);
         return size * count;
     }
-    for (size_t i = 0; i < size * count; i++) {
-        if (data[i] == '\r' || data[i] == '\0')
-            fail_msg("a node sends the byte %d", data[i]);
-        if (data[i] != '\n') {
-            alv_bytes_append(&stream->line, &data[i], 1);
-            continue;
-        }
+    const char *end = data + size * count;
+    if (memchr(data, '\r', size * count) != NULL || memchr(data, '\0', size * count) != NULL)
+        fail_msg("a node sends a byte that no line may have");
+    for (const char *at = data; at < end;) {
+        const char *feed = memchr(at, '\n', (size_t)(end - at));
+        alv_bytes_append(&stream->line, at, (size_t)((feed != NULL ? feed : end) - at));
+        if (feed == NULL)
+            break;
         alv_bytes_append(&stream->line, "", 1);
         sse_line(stream, stream->line.data);
         alv_bytes_clear(&stream->line);
+        at = feed + 1;
     }
     return size * count;
 }

@@ -1,21 +1,17 @@
 /* watch_world.h — a changelog that a test writes, two nodes that are nothing but their API, and watchers.
  *
- * Why:    what watchers hear is compared with the topic as plain librdkafka reads it.
+ * Why:    the hub is tested over a real log and real connections, and everything else stands still.
  * Thread: one.
  * Owns:   the one world there is; made before each test and gone after it.
- * Fails:  whatever does not work, and every event that is not as it must be, fails the running cmocka
- *         test: offsets of a shard that do not grow, keys in the wrong shard, fields that are missing.
+ * Fails:  whatever does not work fails the running cmocka test.
  */
 #ifndef ALV_TESTS_SUPPORT_WATCH_WORLD_H
 #define ALV_TESTS_SUPPORT_WATCH_WORLD_H
 
-#include "api/watch_index.h"
 #include "tests/support/api_node.h"
-#include "tests/support/sse.h"
+#include "tests/support/test_watcher.h"
 
 #define ALV_WATCH_WORLD_NODES 2
-#define ALV_WATCH_WORLD_WAIT_MS 30000
-#define ALV_WATCH_WORLD_HEARD_MAX 20000
 
 typedef struct alv_watch_world {
     const char *brokers;
@@ -26,7 +22,7 @@ typedef struct alv_watch_world {
     alv_producer *other;
     alv_fake_group group;
     alv_api_node nodes[ALV_WATCH_WORLD_NODES];
-    alv_sse_set *set;
+    alv_watch_room room;
 } alv_watch_world;
 
 extern alv_watch_world alv_world;
@@ -52,47 +48,5 @@ void alv_watch_world_commit(alv_producer *producer);
 
 /* One change in a transaction of its own. */
 void alv_watch_world_write(const char *key, const char *value);
-
-/* ---- watching -------------------------------------------------------------------------------- */
-
-typedef struct alv_watch_place {
-    int32_t shard;
-    int64_t offset;
-} alv_watch_place;
-
-int alv_watch_place_compare(const void *left, const void *right);
-
-typedef struct alv_test_watcher {
-    char path[128];
-    alv_watch_kind kind;
-    char text[32];
-    alv_sse *sse; /* NULL = not connected */
-    char *last_id;
-    alv_watch_place *heard;
-    int count;
-    int resets;
-    alv_bytes story; /* "key state;" of each change */
-    bool tells;      /* whether the story is kept */
-    int64_t last[ALV_API_NODE_SHARDS];
-} alv_test_watcher;
-
-void alv_test_watcher_init(alv_test_watcher *it, alv_watch_kind kind, const char *text);
-void alv_test_watcher_done(alv_test_watcher *it);
-
-/* Connects, with the last id there is; does not wait. */
-void alv_test_watcher_come(alv_test_watcher *it, int node);
-
-/* Breaks the connection and keeps the last id. */
-void alv_test_watcher_leave(alv_test_watcher *it);
-
-/* Init, come, and waits until the node answers. */
-void alv_test_watcher_open(alv_test_watcher *it, int node, alv_watch_kind kind, const char *text);
-
-void alv_test_watcher_wait_heard(const alv_test_watcher *it, int count);
-void alv_test_watcher_expect_story(const alv_test_watcher *it, const char *story);
-
-/* Waits until it has heard as many changes as the topic has for it, and compares them. Sorts what it
- * has heard. */
-void alv_test_watcher_expect_all(alv_test_watcher *it);
 
 #endif
