@@ -133,7 +133,8 @@ void alv_watch_hub_cut(alv_watch_hub *hub, alv_watcher *watcher)
     }
 }
 
-void alv_watch_hub_tell(alv_watch_hub *hub, alv_watcher *watcher, alv_http_block *block)
+void alv_watch_hub_tell(alv_watch_hub *hub, alv_watcher *watcher, alv_http_block *block,
+                        alv_http_block *next)
 {
     bool crowded = atomic_load(&hub->bytes) > ALV_WATCH_BYTES_ALL_MAX;
     if (crowded && alv_http_stream_waiting(watcher->stream) > 0) {
@@ -143,7 +144,8 @@ void alv_watch_hub_tell(alv_watch_hub *hub, alv_watcher *watcher, alv_http_block
         return;
     }
     watcher->told_at_ms = hub->now_ms;
-    if (!alv_http_stream_share(watcher->stream, block)) {
+    if (!alv_http_stream_share(watcher->stream, block) ||
+        (next != NULL && !alv_http_stream_share(watcher->stream, next))) {
         hub_lose(hub, watcher);
     }
 }
@@ -158,7 +160,7 @@ void alv_watch_hub_reset(alv_watch_hub *hub, alv_watcher *watcher, int32_t shard
     alv_bytes_clear(&hub->text);
     alv_watch_event_reset(reason, &hub->text);
     alv_http_block *block = alv_watch_hub_block(hub, &hub->text);
-    alv_watch_hub_tell(hub, watcher, block);
+    alv_watch_hub_tell(hub, watcher, block, NULL);
     alv_http_block_unref(block);
 }
 
@@ -176,7 +178,7 @@ static void hub_heartbeat(alv_watch_hub *hub, alv_watcher *watcher, alv_http_blo
         alv_bytes_append_text(&hub->text, "\n");
         block = alv_watch_hub_block(hub, &hub->text);
     }
-    alv_watch_hub_tell(hub, watcher, block);
+    alv_watch_hub_tell(hub, watcher, block, NULL);
     if (shares) {
         *shared = block;
     } else {

@@ -44,11 +44,12 @@ void alv_watch_feed_close(watch_feed *feed)
 typedef struct feed_telling {
     alv_watch_hub *hub;
     const alv_record *record;
-    bool past;           /* it comes from the past reader */
-    bool written;        /* hub->data holds its data line */
-    bool full;           /* one that catches up has enough to read now */
-    alv_http_block *all; /* with the id of all shards in step; NULL = not made yet */
-    alv_http_block *one; /* with the id of this shard in step */
+    bool past;            /* it comes from the past reader */
+    bool written;         /* hub->data holds its data line */
+    bool full;            /* one that catches up has enough to read now */
+    alv_http_block *all;  /* whole, with the id of all shards in step; NULL = not made yet */
+    alv_http_block *one;  /* whole, with the id of this shard in step */
+    alv_http_block *data; /* the data line alone */
     int64_t events;
 } feed_telling;
 
@@ -87,7 +88,25 @@ static alv_http_block *feed_make_block(feed_telling *telling, const alv_watcher 
     return alv_watch_hub_block(hub, &hub->text);
 }
 
-/* Those in step have the same id; those behind have one of their own. */
+/* Those behind have ids of their own, but share what is large. */
+static void feed_tell_behind(feed_telling *telling, alv_watcher *watcher)
+{
+    alv_watch_hub *hub = telling->hub;
+    feed_write_data(telling);
+    if (telling->data == NULL) {
+        telling->data = alv_watch_hub_block(hub, &hub->data);
+    }
+    alv_bytes_clear(&hub->text);
+    alv_watch_hub_append_id(hub, watcher, &hub->text);
+    alv_bytes_append_text(&hub->text, "\n");
+    alv_http_block *id = alv_watch_hub_block(hub, &hub->text);
+    alv_watch_hub_tell(hub, watcher, telling->data, id);
+    alv_http_block_unref(id);
+    telling->full = telling->full || atomic_load(&hub->bytes) > ALV_WATCH_BYTES_ALL_MAX / 2 ||
+                    alv_http_stream_waiting(watcher->stream) >= ALV_WATCH_CATCH_UP_BYTES;
+}
+
+/* Those in step have the same id. */
 static void feed_visit(void *payload, alv_watch_member *member)
 {
     feed_telling *telling = payload;
@@ -97,18 +116,14 @@ static void feed_visit(void *payload, alv_watch_member *member)
     }
     telling->events++;
     if (watcher->places != NULL) {
-        alv_http_block *own = feed_make_block(telling, watcher);
-        alv_watch_hub_tell(telling->hub, watcher, own);
-        alv_http_block_unref(own);
-        telling->full =
-            telling->full || alv_http_stream_waiting(watcher->stream) >= ALV_WATCH_CATCH_UP_BYTES;
+        feed_tell_behind(telling, watcher);
         return;
     }
     alv_http_block **shared = watcher->shard < 0 ? &telling->all : &telling->one;
     if (*shared == NULL) {
         *shared = feed_make_block(telling, watcher);
     }
-    alv_watch_hub_tell(telling->hub, watcher, *shared);
+    alv_watch_hub_tell(telling->hub, watcher, *shared, NULL);
 }
 
 /* The reader's place is moved first, so that the ids say that this record has been told. True when
@@ -129,6 +144,7 @@ static bool feed_tell(alv_watch_hub *hub, const alv_record *record, bool past)
     alv_watch_index_match(hub->index, record->key, feed_visit, &telling);
     alv_http_block_unref(telling.all);
     alv_http_block_unref(telling.one);
+    alv_http_block_unref(telling.data);
     if (telling.events > 0) {
         atomic_fetch_add(&hub->changes, 1);
         atomic_fetch_add(&hub->events, telling.events);
@@ -304,16 +320,18 @@ static bool feed_catches_up(const alv_watch_hub *hub, const alv_watcher *watcher
     return false;
 }
 
-/* Whether somebody who catches up has enough to read already: the past reader waits for it, but not
+/* Whether much waits for all of them, or somebody who catches up has enough to read already: the past
+ * reader waits for it, but not
  * for long, because others wait as well. */
 static bool feed_past_is_full(alv_watch_hub *hub)
 {
-    bool full = false;
+    bool full = atomic_load(&hub->bytes) > ALV_WATCH_BYTES_ALL_MAX / 2;
+    size_t enough = full ? 1 : ALV_WATCH_CATCH_UP_BYTES;
     for (alv_watcher *watcher = hub->watchers; watcher != NULL; watcher = watcher->next) {
         if (watcher->gone || watcher->places == NULL || !feed_catches_up(hub, watcher)) {
             continue;
         }
-        if (alv_http_stream_waiting(watcher->stream) < ALV_WATCH_CATCH_UP_BYTES) {
+        if (alv_http_stream_waiting(watcher->stream) < enough) {
             watcher->stuck_since_ms = 0;
             continue;
         }

@@ -106,8 +106,10 @@ static inline watch_place *alv_watcher_place(const alv_watcher *watcher, int32_t
  * step. */
 void alv_watch_hub_append_id(alv_watch_hub *hub, const alv_watcher *watcher, alv_bytes *out);
 
-/* Sends it a block; one that takes no more is to be removed. */
-void alv_watch_hub_tell(alv_watch_hub *hub, alv_watcher *watcher, alv_http_block *block);
+/* Sends it a block, and another one behind it unless that is NULL; a watcher that takes no more is to be
+ * removed. */
+void alv_watch_hub_tell(alv_watch_hub *hub, alv_watcher *watcher, alv_http_block *block,
+                        alv_http_block *next);
 
 /* It reads too slowly: its connection ends, and it is to be removed. */
 void alv_watch_hub_cut(alv_watch_hub *hub, alv_watcher *watcher);

@@ -166,7 +166,7 @@ static void join_greet(alv_watch_hub *hub, alv_watcher *watcher)
     alv_watch_hub_append_id(hub, watcher, &hub->text);
     alv_bytes_append_text(&hub->text, "\n");
     alv_http_block *block = alv_watch_hub_block(hub, &hub->text);
-    alv_watch_hub_tell(hub, watcher, block);
+    alv_watch_hub_tell(hub, watcher, block, NULL);
     alv_http_block_unref(block);
     alv_free(comment);
 }

@@ -1,6 +1,6 @@
 /* Goal:   a watcher that does not read, or too many of them, harm nobody; heartbeats keep ids young;
  *         with nobody to watch there is no reader.
- * Method: as in test_watch.c; clients that stop reading, a thousand watchers, as many as a node
+ * Method: as in test_watch_hub.c; clients that stop reading, a thousand watchers, as many as a node
  *         takes. */
 #include <setjmp.h>
 #include <stdarg.h>
