@@ -15,6 +15,8 @@
  *     GET /healthz, /readyz    alive; ready to work
  *     GET /metrics             for Prometheus: see metrics.h
  *     GET /openapi.json        the description of all this for programs
+ *     GET /v1/nodes/{node}/metrics   those of another node, asked there
+ *     GET /                    the dashboard
  *
  * Why:    programs and peers ask a node over HTTP; a request may come to any node.
  * Thread: start, stop: main. The rest as each says. It runs nine threads: the server's, http-ask,

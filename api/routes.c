@@ -5,11 +5,13 @@
 #include <strings.h>
 
 #include "api/api_internal.h"
+#include "api/dashboard.h"
 #include "api/guard.h"
 #include "api/health.h"
 #include "api/http_limits.h"
 #include "api/http_meter.h"
 #include "api/metrics.h"
+#include "api/node_relay.h"
 #include "api/node_view.h"
 #include "api/openapi.h"
 #include "api/pause.h"
@@ -138,6 +140,25 @@ static void route_metrics(alv_api *api, alv_exchange *exchange, alv_view none)
     alv_exchange_answer(exchange, &answer);
 }
 
+static void route_node_metrics(alv_api *api, alv_exchange *exchange, alv_view node)
+{
+    alv_node_relay_metrics(api, exchange, node);
+}
+
+static void route_dashboard_file(alv_api *api, alv_exchange *exchange, alv_view name)
+{
+    (void)api;
+    alv_answer answer = ALV_ANSWER_NONE;
+    alv_dashboard_answer(name, &answer);
+    alv_exchange_answer(exchange, &answer);
+}
+
+static void route_dashboard(alv_api *api, alv_exchange *exchange, alv_view none)
+{
+    (void)none;
+    route_dashboard_file(api, exchange, ALV_VIEW("index.html"));
+}
+
 static const alv_route routes_table[] = {
     {"GET", "/v1/entities", route_entities, 0},
     {"GET", "/v1/local/entities", route_local_entities, 0},
@@ -156,6 +177,9 @@ static const alv_route routes_table[] = {
     {"GET", "/readyz", route_ready, 0},
     {"GET", "/metrics", route_metrics, 0},
     {"GET", "/openapi.json", route_openapi, 0},
+    {"GET", "/v1/nodes/{node}/metrics", route_node_metrics, 0},
+    {"GET", "/", route_dashboard, 0},
+    {"GET", "/dashboard/{file}", route_dashboard_file, 0},
 };
 static_assert(sizeof routes_table / sizeof routes_table[0] < ALV_HTTP_METER_ROUTES, "counted");
 
@@ -240,7 +264,7 @@ static alv_route_match route_find(alv_exchange *exchange)
 
 /* For everybody, see guard.h: supervisors have no secrets, and the page holds no data, it asks for them
  * as anybody does. */
-static const char *const routes_open[] = {"/healthz", "/readyz", "/"};
+static const char *const routes_open[] = {"/healthz", "/readyz", "/", "/dashboard/{file}"};
 
 static bool route_is_open(const alv_route *route)
 {

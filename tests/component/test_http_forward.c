@@ -19,6 +19,7 @@
 #include "base/logger.h"
 #include "tests/support/api_node.h"
 #include "tests/support/http_call.h"
+#include "tests/support/wait.h"
 
 #define LOOK_MS 150
 #define ANSWER_MS 10000
@@ -374,6 +375,63 @@ static void stop__idle_connections_do_not_delay_it(void **state)
     alv_bytes_done(&answer);
 }
 
+/* ---- what other nodes say about themselves --------------------------------------------------- */
+
+static bool knows_the_other(void *payload)
+{
+    (void)payload;
+    alv_http_result result = get_here("/v1/nodes/node-2/metrics", NULL);
+    bool known = result.status != 404;
+    alv_http_result_done(&result);
+    return known;
+}
+
+static void relay__asks_the_node_that_knows(void **state)
+{
+    (void)state;
+    assert_true(alv_wait_until(knows_the_other, NULL, ANSWER_MS)); /* the group has been asked */
+    for (int i = 1; i <= 2; i++) {
+        char path[64];
+        char mark[32];
+        (void)snprintf(path, sizeof path, "/v1/nodes/node-%d/metrics", i);
+        (void)snprintf(mark, sizeof mark, "node=\"node-%d\"", i);
+        alv_http_result result = get_here(path, NULL);
+        assert_int_equal(result.status, 200);
+        assert_non_null(memmem(result.body.data, result.body.size, mark, strlen(mark)));
+        alv_http_result_done(&result);
+    }
+}
+
+/* Only members of the group are asked, and only for these two. */
+static void relay__knows_no_other_hosts_and_paths(void **state)
+{
+    (void)state;
+    static const char *const unknown[] = {"/v1/nodes/node-3/metrics",
+                                          "/v1/nodes/127.0.0.1%3A80/metrics",
+                                          "/v1/nodes/node-2/entities",
+                                          "/v1/nodes/node-2%2Fmetrics",
+                                          "/v1/nodes/",
+                                          "/dashboard/../routes.c",
+                                          "/dashboard/nothing.js"};
+    for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
+        alv_http_result result = get_here(unknown[i], NULL);
+        assert_int_equal(result.status, 404);
+        alv_http_result_done(&result);
+    }
+    alv_http_result result = get_here("/v1/nodes/%ff/metrics", NULL);
+    assert_int_equal(result.status, 400);
+    alv_http_result_done(&result);
+}
+
+static void relay__says_when_the_node_is_silent(void **state)
+{
+    (void)state;
+    assert_true(alv_wait_until(knows_the_other, NULL, ANSWER_MS));
+    alv_api_node_stop(&there);
+    alv_http_result result = get_here("/v1/nodes/node-2/metrics", NULL);
+    expect_unavailable(&result);
+}
+
 #define NODES_TEST(test) cmocka_unit_test_setup_teardown(test, open_nodes, close_nodes)
 
 int main(void)
@@ -391,6 +449,9 @@ int main(void)
         NODES_TEST(hold__until_active),
         NODES_TEST(hold__ends_with_503),
         NODES_TEST(hold__client_that_goes_away_is_forgotten),
+        NODES_TEST(relay__asks_the_node_that_knows),
+        NODES_TEST(relay__knows_no_other_hosts_and_paths),
+        NODES_TEST(relay__says_when_the_node_is_silent),
         NODES_TEST(many__connections_at_once),
         NODES_TEST(stop__answers_what_is_held),
         NODES_TEST(stop__answers_what_is_forwarded),
