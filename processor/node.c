@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/logger.h"
 #include "changelog/placement.h"
+#include "processor/fencer.h"
 #include "processor/lane.h"
 #include "processor/rivals.h"
 #include "topics/kafka.h"
@@ -36,6 +37,7 @@ struct alv_node {
     alv_replicator *replicator;
     alv_checkpointer *checkpointer;
     alv_crash_mark *crash_mark;
+    alv_fencer *fencer;
     alv_lane **lanes;
     int32_t lane_count;
     alv_rivals *rivals;
@@ -313,6 +315,12 @@ alv_status alv_node_start(alv_node *node, alv_error *err)
         status = node_start_checkpointer(node, err);
     }
     if (status == ALV_OK) {
+        const alv_fencer_options fencer = {.config = node->options.config,
+                                           .clock = node->options.clock,
+                                           .directory = node->directory};
+        status = alv_fencer_start(&fencer, &node->fencer, err);
+    }
+    if (status == ALV_OK) {
         node_start_lanes(node);
     }
     return status;
@@ -321,7 +329,11 @@ alv_status alv_node_start(alv_node *node, alv_error *err)
 void alv_node_members_known(alv_node *node, const alv_members *members)
 {
     alv_rivals_members_known(node->rivals, members);
-    if (node->settings->standby_replicas == 0 || !atomic_load(&node->started)) {
+    if (!atomic_load(&node->started)) {
+        return;
+    }
+    alv_fencer_members_known(node->fencer, members);
+    if (node->settings->standby_replicas == 0) {
         return;
     }
     alv_placement_standbys(members, node->shard_count, node->settings->node_id,
@@ -487,6 +499,7 @@ void alv_node_close(alv_node *node)
     for (int32_t i = 0; i < node->lane_count; i++) {
         alv_lane_free(node->lanes[i]);
     }
+    alv_fencer_stop(node->fencer);
     alv_replicator_free(node->replicator); /* lanes let go of their shards there */
     alv_crash_mark_close(node->crash_mark);
     if (node->log != NULL) {
