@@ -9,6 +9,7 @@
  *           kafka_targets.c  records -> messages
  *           kafka_stats.c    librdkafka's own counters
  *           kafka_log.c      the log and its four openers
+ *           kafka_admin.c    admin sessions (kafka_admin_internal.h)
  * Thread: as kafka.h and log_port.h say. librdkafka calls the log callback on threads of its own.
  */
 #ifndef ALV_TOPICS_KAFKA_INTERNAL_H

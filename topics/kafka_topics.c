@@ -7,20 +7,12 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/limits.h"
-#include "topics/kafka_internal.h"
+#include "topics/kafka_admin_internal.h"
 
 /* How often a fresh topic is looked at until all its leaders are known. */
 #define LEADERS_POLL_MS 20
 /* A stock broker's max.message.bytes; states and dead letters are sized for it (limits.h). */
 #define MESSAGE_BYTES_NEEDED 1048588
-
-/* One admin session: a handle and the queue its answers come to. */
-typedef struct topics_admin {
-    const alv_config *config;
-    const alv_settings *settings;
-    alv_kafka_client client;
-    rd_kafka_queue_t *queue;
-} topics_admin;
 
 /* What is known of a topic beyond alv_topic_info. */
 typedef struct topics_seen {
@@ -31,60 +23,6 @@ typedef struct topics_seen {
 static int64_t topics_now_ms(void)
 {
     return alv_monotonic_us(alv_clock_system()) / 1000;
-}
-
-static alv_status topics_open(topics_admin *admin, const alv_config *config, alv_error *err)
-{
-    *admin = (topics_admin){.config = config, .settings = alv_config_settings(config)};
-    alv_kafka_client_init(&admin->client, config, "topics", admin);
-    rd_kafka_conf_t *conf = NULL;
-    alv_status status = alv_kafka_conf_new(config, ALV_KAFKA_ADMIN, &admin->client, &conf, err);
-    if (status == ALV_OK) {
-        status = alv_kafka_client_open(&admin->client, ALV_KAFKA_ADMIN, conf, err);
-    }
-    if (status == ALV_OK) {
-        admin->queue = rd_kafka_queue_new(admin->client.rk);
-    }
-    return status;
-}
-
-static void topics_close(topics_admin *admin)
-{
-    if (admin->queue != NULL) {
-        rd_kafka_queue_destroy(admin->queue);
-    }
-    alv_kafka_client_close(&admin->client);
-}
-
-/* ---- calls ----------------------------------------------------------------------------------- */
-
-static rd_kafka_AdminOptions_t *topics_options(const topics_admin *admin, rd_kafka_admin_op_t op)
-{
-    char text[256];
-    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(admin->client.rk, op);
-    (void)rd_kafka_AdminOptions_set_request_timeout(options, ALV_KAFKA_CALL_MS, text,
-                                                    sizeof(text)); /* the value is in range */
-    return options;
-}
-
-/* Waits for the answer to the call just made. *out is an event to destroy, when ALV_OK. */
-static alv_status topics_answer(topics_admin *admin, const char *what, rd_kafka_event_t **out,
-                                alv_error *err)
-{
-    rd_kafka_event_t *event = rd_kafka_queue_poll(admin->queue, ALV_KAFKA_CALL_MS + 1000);
-    if (event == NULL) {
-        return alv_fail(err, ALV_RETRY, "%s: no broker answers", what);
-    }
-    rd_kafka_resp_err_t code = rd_kafka_event_error(event);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        alv_status status =
-            code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ? ALV_REJECT : ALV_RETRY;
-        (void)alv_kafka_fail(err, status, code, "%s: %s", what, rd_kafka_event_error_string(event));
-        rd_kafka_event_destroy(event);
-        return status;
-    }
-    *out = event;
-    return ALV_OK;
 }
 
 /* ---- describe: partitions -------------------------------------------------------------------- */
@@ -145,7 +83,8 @@ static alv_status topics_read_partitions(const rd_kafka_event_t *event,
     return ALV_OK;
 }
 
-static alv_status topics_ask_partitions(topics_admin *admin, alv_topic_info info[ALV_TOPIC_COUNT],
+static alv_status topics_ask_partitions(alv_kafka_admin *admin,
+                                        alv_topic_info info[ALV_TOPIC_COUNT],
                                         topics_seen seen[ALV_TOPIC_COUNT], alv_error *err)
 {
     const char *names[ALV_TOPIC_COUNT];
@@ -154,13 +93,14 @@ static alv_status topics_ask_partitions(topics_admin *admin, alv_topic_info info
     }
     rd_kafka_TopicCollection_t *collection =
         rd_kafka_TopicCollection_of_topic_names(names, ALV_TOPIC_COUNT);
-    rd_kafka_AdminOptions_t *options = topics_options(admin, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+    rd_kafka_AdminOptions_t *options =
+        alv_kafka_admin_options(admin, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
     rd_kafka_DescribeTopics(admin->client.rk, collection, options, admin->queue);
     rd_kafka_AdminOptions_destroy(options);
     rd_kafka_TopicCollection_destroy(collection);
 
     rd_kafka_event_t *event = NULL;
-    alv_status status = topics_answer(admin, "describe topics", &event, err);
+    alv_status status = alv_kafka_admin_answer(admin, "describe topics", &event, err);
     if (status != ALV_OK) {
         return status;
     }
@@ -197,9 +137,8 @@ static alv_status topics_read_settings(const rd_kafka_event_t *event,
         const char *name = rd_kafka_ConfigResource_name(resources[i]);
         rd_kafka_resp_err_t code = rd_kafka_ConfigResource_error(resources[i]);
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            return alv_kafka_fail(
-                err, code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ? ALV_REJECT : ALV_RETRY,
-                code, "settings of topic %s: %s", name, rd_kafka_err2str(code));
+            return alv_kafka_fail(err, alv_kafka_admin_status(code), code,
+                                  "settings of topic %s: %s", name, rd_kafka_err2str(code));
         }
         int topic = 0;
         while (topic < ALV_TOPIC_COUNT && strcmp(info[topic].name, name) != 0) {
@@ -217,7 +156,7 @@ static alv_status topics_read_settings(const rd_kafka_event_t *event,
 }
 
 /* Of the topics that exist. */
-static alv_status topics_ask_settings(topics_admin *admin, alv_topic_info info[ALV_TOPIC_COUNT],
+static alv_status topics_ask_settings(alv_kafka_admin *admin, alv_topic_info info[ALV_TOPIC_COUNT],
                                       topics_seen seen[ALV_TOPIC_COUNT], alv_error *err)
 {
     rd_kafka_ConfigResource_t *resources[ALV_TOPIC_COUNT];
@@ -231,13 +170,14 @@ static alv_status topics_ask_settings(topics_admin *admin, alv_topic_info info[A
     if (count == 0) {
         return ALV_OK;
     }
-    rd_kafka_AdminOptions_t *options = topics_options(admin, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
+    rd_kafka_AdminOptions_t *options =
+        alv_kafka_admin_options(admin, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
     rd_kafka_DescribeConfigs(admin->client.rk, resources, count, options, admin->queue);
     rd_kafka_AdminOptions_destroy(options);
     rd_kafka_ConfigResource_destroy_array(resources, count);
 
     rd_kafka_event_t *event = NULL;
-    alv_status status = topics_answer(admin, "describe settings of topics", &event, err);
+    alv_status status = alv_kafka_admin_answer(admin, "describe settings of topics", &event, err);
     if (status != ALV_OK) {
         return status;
     }
@@ -249,7 +189,7 @@ static alv_status topics_ask_settings(topics_admin *admin, alv_topic_info info[A
 /* ---- check ----------------------------------------------------------------------------------- */
 
 /* The number of partitions that a topic must have, and who says so. */
-static int32_t topics_expected_shards(const topics_admin *admin,
+static int32_t topics_expected_shards(const alv_kafka_admin *admin,
                                       const alv_topic_info info[ALV_TOPIC_COUNT],
                                       const char **out_source)
 {
@@ -267,7 +207,7 @@ static bool topics_is_policy_good(alv_topic topic, const char *policy)
     return strcmp(policy, alv_schema_is_compacted(topic) ? "compact" : "delete") == 0;
 }
 
-static void topics_find_problem(const topics_admin *admin, alv_topic topic,
+static void topics_find_problem(const alv_kafka_admin *admin, alv_topic topic,
                                 const alv_topic_info all[ALV_TOPIC_COUNT], const topics_seen *seen,
                                 alv_topic_info *info)
 {
@@ -294,7 +234,7 @@ static void topics_find_problem(const topics_admin *admin, alv_topic topic,
     }
 }
 
-static alv_status topics_describe(topics_admin *admin, alv_topic_info out[ALV_TOPIC_COUNT],
+static alv_status topics_describe(alv_kafka_admin *admin, alv_topic_info out[ALV_TOPIC_COUNT],
                                   topics_seen seen[ALV_TOPIC_COUNT], alv_error *err)
 {
     memset(out, 0, sizeof(alv_topic_info) * ALV_TOPIC_COUNT);
@@ -315,8 +255,8 @@ static alv_status topics_describe(topics_admin *admin, alv_topic_info out[ALV_TO
 
 /* ---- create ---------------------------------------------------------------------------------- */
 
-static rd_kafka_NewTopic_t *topics_new(const topics_admin *admin, alv_topic topic, const char *name,
-                                       int32_t shards, alv_error *err)
+static rd_kafka_NewTopic_t *topics_new(const alv_kafka_admin *admin, alv_topic topic,
+                                       const char *name, int32_t shards, alv_error *err)
 {
     char text[256];
     rd_kafka_NewTopic_t *wanted = rd_kafka_NewTopic_new(
@@ -358,17 +298,18 @@ static alv_status topics_read_created(const rd_kafka_event_t *event, size_t *out
     return ALV_OK;
 }
 
-static alv_status topics_create_list(topics_admin *admin, rd_kafka_NewTopic_t **wanted,
+static alv_status topics_create_list(alv_kafka_admin *admin, rd_kafka_NewTopic_t **wanted,
                                      size_t count, size_t *out_created, alv_error *err)
 {
     char text[256];
-    rd_kafka_AdminOptions_t *options = topics_options(admin, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+    rd_kafka_AdminOptions_t *options =
+        alv_kafka_admin_options(admin, RD_KAFKA_ADMIN_OP_CREATETOPICS);
     (void)rd_kafka_AdminOptions_set_operation_timeout(options, ALV_KAFKA_CALL_MS, text,
                                                       sizeof(text)); /* the value is in range */
     rd_kafka_CreateTopics(admin->client.rk, wanted, count, options, admin->queue);
     rd_kafka_AdminOptions_destroy(options);
     rd_kafka_event_t *event = NULL;
-    alv_status status = topics_answer(admin, "create topics", &event, err);
+    alv_status status = alv_kafka_admin_answer(admin, "create topics", &event, err);
     if (status != ALV_OK) {
         return status;
     }
@@ -377,7 +318,7 @@ static alv_status topics_create_list(topics_admin *admin, rd_kafka_NewTopic_t **
     return status;
 }
 
-static alv_status topics_create_missing(topics_admin *admin,
+static alv_status topics_create_missing(alv_kafka_admin *admin,
                                         const alv_topic_info info[ALV_TOPIC_COUNT],
                                         size_t *out_created, alv_error *err)
 {
@@ -405,8 +346,8 @@ static alv_status topics_create_missing(topics_admin *admin,
 }
 
 /* A topic exists for its creator before every broker knows it and its leaders are elected. */
-static alv_status topics_wait_for_leaders(topics_admin *admin, alv_topic_info info[ALV_TOPIC_COUNT],
-                                          alv_error *err)
+static alv_status topics_wait_for_leaders(alv_kafka_admin *admin,
+                                          alv_topic_info info[ALV_TOPIC_COUNT], alv_error *err)
 {
     int64_t deadline_ms = topics_now_ms() + ALV_KAFKA_CALL_MS;
     topics_seen seen[ALV_TOPIC_COUNT];
@@ -427,7 +368,7 @@ static alv_status topics_wait_for_leaders(topics_admin *admin, alv_topic_info in
     }
 }
 
-static alv_status topics_create(topics_admin *admin, alv_topic_info info[ALV_TOPIC_COUNT],
+static alv_status topics_create(alv_kafka_admin *admin, alv_topic_info info[ALV_TOPIC_COUNT],
                                 size_t *out_created, alv_error *err)
 {
     topics_seen seen[ALV_TOPIC_COUNT];
@@ -446,26 +387,26 @@ static alv_status topics_create(topics_admin *admin, alv_topic_info info[ALV_TOP
 alv_status alv_kafka_describe_topics(const alv_config *config, alv_topic_info out[ALV_TOPIC_COUNT],
                                      alv_error *err)
 {
-    topics_admin admin;
+    alv_kafka_admin admin;
     topics_seen seen[ALV_TOPIC_COUNT];
-    alv_status status = topics_open(&admin, config, err);
+    alv_status status = alv_kafka_admin_open(&admin, config, "topics", err);
     if (status == ALV_OK) {
         status = topics_describe(&admin, out, seen, err);
     }
-    topics_close(&admin);
+    alv_kafka_admin_close(&admin);
     return status;
 }
 
 alv_status alv_kafka_create_topics(const alv_config *config, size_t *out_created, alv_error *err)
 {
-    topics_admin admin;
+    alv_kafka_admin admin;
     alv_topic_info info[ALV_TOPIC_COUNT];
     size_t created = 0;
-    alv_status status = topics_open(&admin, config, err);
+    alv_status status = alv_kafka_admin_open(&admin, config, "topics", err);
     if (status == ALV_OK) {
         status = topics_create(&admin, info, &created, err);
     }
-    topics_close(&admin);
+    alv_kafka_admin_close(&admin);
     if (status == ALV_OK && out_created != NULL) {
         *out_created = created;
     }
@@ -485,15 +426,15 @@ static alv_status topics_check(const alv_topic_info info[ALV_TOPIC_COUNT], alv_e
 alv_status alv_kafka_prepare_topics(const alv_config *config, alv_topic_info out[ALV_TOPIC_COUNT],
                                     alv_error *err)
 {
-    topics_admin admin;
+    alv_kafka_admin admin;
     topics_seen seen[ALV_TOPIC_COUNT];
     size_t created = 0;
-    alv_status status = topics_open(&admin, config, err);
+    alv_status status = alv_kafka_admin_open(&admin, config, "topics", err);
     if (status == ALV_OK && admin.settings->topics_create) {
         status = topics_create(&admin, out, &created, err);
     } else if (status == ALV_OK) {
         status = topics_describe(&admin, out, seen, err);
     }
-    topics_close(&admin);
+    alv_kafka_admin_close(&admin);
     return status == ALV_OK ? topics_check(out, err) : status;
 }
