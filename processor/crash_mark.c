@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,22 +14,26 @@
 #include "base/logger.h"
 
 #define CRASH_MARK_ENTRIES 64
-#define CRASH_MARK_MAGIC 0x616c7669666c7431u /* "alviflt1": a changed layout takes another one */
+#define CRASH_MARK_MAGIC 0x616c7669666c7432u /* "alviflt2": a changed layout takes another one */
+#define CRASH_MARK_STACK_BYTES (64 * 1024)   /* for the handler, and the one it hands over to */
 
 /* What a lane has in hand; a cache line each, so that lanes do not disturb one another. The compiler
  * must not move the stores past the handler, hence atomics; the processor need not be told. */
 typedef struct crash_mark_slot {
     _Atomic int64_t offset; /* -1 = nothing */
     _Atomic int32_t shard;
-    char padding[52];
+    _Atomic int32_t crashed; /* 1: the lane's thread crashed with this in hand */
+    char padding[48];
 } crash_mark_slot;
 _Static_assert(sizeof(crash_mark_slot) == 64, "one cache line");
 
 typedef struct crash_mark_entry {
     int64_t offset;
     int32_t shard;
-    int32_t crashes; /* 0 = free */
+    int16_t crashes;
+    int16_t deaths; /* both 0 = free */
 } crash_mark_entry;
+_Static_assert(sizeof(crash_mark_entry) == 16, "the file's layout");
 
 /* The file, byte for byte; read by the same machine that wrote it. */
 typedef struct crash_mark_file {
@@ -41,14 +46,75 @@ typedef struct crash_mark_file {
 
 struct alv_crash_mark {
     crash_mark_file *file;
-    bool has_poison; /* some command has killed often enough: look at the entries */
+    bool has_poison;             /* some command has killed often enough: look at the entries */
+    void *stacks[ALV_LANES_MAX]; /* for the signal handler; NULL = none */
 };
+
+/* ---- the signal handler ---------------------------------------------------------------------- */
+
+/* Where the calling thread notes its crash; NULL on threads that execute no commands. */
+static _Thread_local crash_mark_slot *crash_mark_own;
+static _Thread_local void *crash_mark_stack; /* that was given to it here */
+
+static const int crash_mark_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+
+#define SIGNAL_COUNT (sizeof crash_mark_signals / sizeof crash_mark_signals[0])
+
+static struct sigaction crash_mark_before[SIGNAL_COUNT]; /* what was there; written by main */
+
+/* A store into the mapped page and the former action back in place: all of it may be done in a signal
+ * handler. A fault happens again when this returns; a signal that was sent has to be sent again. One that
+ * another process sent says nothing about the command. */
+static void crash_mark_on_signal(int number, siginfo_t *about, void *context)
+{
+    (void)context;
+    bool is_fault = about->si_code > 0;
+    crash_mark_slot *slot = crash_mark_own;
+    if (slot != NULL && (is_fault || about->si_pid == getpid())) {
+        atomic_store_explicit(&slot->crashed, 1, memory_order_relaxed);
+    }
+    for (size_t i = 0; i < SIGNAL_COUNT; i++) {
+        if (crash_mark_signals[i] == number) {
+            (void)sigaction(number, &crash_mark_before[i], NULL);
+        }
+    }
+    if (!is_fault) {
+        (void)raise(number); /* blocked until this returns */
+    }
+}
+
+/* By main, before lanes run. A handler that somebody put in the place of ours is put behind it. */
+static void crash_mark_catch_signals(void)
+{
+    struct sigaction action = {.sa_sigaction = crash_mark_on_signal,
+                               .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    (void)sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < SIGNAL_COUNT; i++) {
+        struct sigaction now;
+        int failed = sigaction(crash_mark_signals[i], NULL, &now);
+        if (failed == 0 && now.sa_sigaction != crash_mark_on_signal) {
+            crash_mark_before[i] = now;
+            failed = sigaction(crash_mark_signals[i], &action, NULL);
+        }
+        ALV_ASSERT(failed == 0);
+    }
+}
+
+/* ---- taking stock ---------------------------------------------------------------------------- */
+
+/* By parts: crashes / ALV_CRASHES_MAX + deaths / ALV_DEATHS_MAX reaches 1. */
+static bool crash_mark_is_enough(const crash_mark_entry *entry)
+{
+    return entry->crashes * ALV_DEATHS_MAX + entry->deaths * ALV_CRASHES_MAX >=
+           ALV_CRASHES_MAX * ALV_DEATHS_MAX;
+}
 
 static crash_mark_entry *crash_mark_find(crash_mark_file *file, int32_t shard, int64_t offset)
 {
     for (size_t i = 0; i < CRASH_MARK_ENTRIES; i++) {
         crash_mark_entry *entry = &file->entries[i];
-        if (entry->crashes > 0 && entry->shard == shard && entry->offset == offset) {
+        bool is_used = entry->crashes > 0 || entry->deaths > 0;
+        if (is_used && entry->shard == shard && entry->offset == offset) {
             return entry;
         }
     }
@@ -56,7 +122,7 @@ static crash_mark_entry *crash_mark_find(crash_mark_file *file, int32_t shard, i
 }
 
 /* The last process died with this command in hand. */
-static void crash_mark_count(crash_mark_file *file, int32_t shard, int64_t offset)
+static void crash_mark_count(crash_mark_file *file, int32_t shard, int64_t offset, bool crashed)
 {
     crash_mark_entry *entry = crash_mark_find(file, shard, offset);
     if (entry == NULL) {
@@ -64,9 +130,13 @@ static void crash_mark_count(crash_mark_file *file, int32_t shard, int64_t offse
         file->next_entry++;
         *entry = (crash_mark_entry){.shard = shard, .offset = offset};
     }
-    entry->crashes++;
-    alv_log(ALV_LOG_WARN, "crashed-in-command", "shard=%d offset=%lld crashes=%d of=%d", (int)shard,
-            (long long)offset, (int)entry->crashes, ALV_CRASHES_MAX);
+    int16_t *counter = crashed ? &entry->crashes : &entry->deaths;
+    *counter = (int16_t)(*counter < INT16_MAX ? *counter + 1 : INT16_MAX);
+    bool buried = crash_mark_is_enough(entry);
+    alv_log(ALV_LOG_WARN, crashed ? "crashed-in-command" : "died-with-command",
+            "shard=%d offset=%lld crashes=%d of=%d deaths=%d of=%d next=%s", (int)shard,
+            (long long)offset, (int)entry->crashes, ALV_CRASHES_MAX, (int)entry->deaths,
+            ALV_DEATHS_MAX, buried ? "dead-letter" : "retry");
 }
 
 static void crash_mark_reset(crash_mark_file *file)
@@ -88,12 +158,14 @@ static void crash_mark_take_stock(alv_crash_mark *mark)
         crash_mark_slot *slot = &file->slots[lane];
         int64_t offset = atomic_load(&slot->offset);
         if (offset >= 0) {
-            crash_mark_count(file, atomic_load(&slot->shard), offset);
-            atomic_store(&slot->offset, -1);
+            crash_mark_count(file, atomic_load(&slot->shard), offset,
+                             atomic_load(&slot->crashed) != 0);
         }
+        atomic_store(&slot->offset, -1);
+        atomic_store(&slot->crashed, 0);
     }
     for (size_t i = 0; i < CRASH_MARK_ENTRIES; i++) {
-        mark->has_poison = mark->has_poison || file->entries[i].crashes >= ALV_CRASHES_MAX;
+        mark->has_poison = mark->has_poison || crash_mark_is_enough(&file->entries[i]);
     }
 }
 
@@ -129,8 +201,42 @@ alv_status alv_crash_mark_open(const char *directory, alv_crash_mark **out, alv_
     alv_crash_mark *mark = alv_alloc(sizeof *mark);
     mark->file = file;
     crash_mark_take_stock(mark);
+    crash_mark_catch_signals();
     *out = mark;
     return ALV_OK;
+}
+
+/* A sanitizer has given the thread a stack already; that one is as good. */
+static void crash_mark_give_stack(alv_crash_mark *mark, int32_t lane)
+{
+    stack_t now;
+    if (sigaltstack(NULL, &now) != 0 || (now.ss_flags & SS_DISABLE) == 0) {
+        return;
+    }
+    if (mark->stacks[lane] == NULL) {
+        mark->stacks[lane] = alv_alloc(CRASH_MARK_STACK_BYTES);
+    }
+    const stack_t stack = {.ss_sp = mark->stacks[lane], .ss_size = CRASH_MARK_STACK_BYTES};
+    int failed = sigaltstack(&stack, NULL);
+    ALV_ASSERT(failed == 0);
+    crash_mark_stack = stack.ss_sp;
+}
+
+void alv_crash_mark_enter(alv_crash_mark *mark, int32_t lane)
+{
+    ALV_ASSERT(lane >= 0 && lane < ALV_LANES_MAX);
+    crash_mark_own = &mark->file->slots[lane];
+    crash_mark_give_stack(mark, lane);
+}
+
+void alv_crash_mark_leave(void)
+{
+    const stack_t none = {.ss_flags = SS_DISABLE};
+    if (crash_mark_stack != NULL) {
+        (void)sigaltstack(&none, NULL); /* fails only while on that stack */
+    }
+    crash_mark_stack = NULL;
+    crash_mark_own = NULL;
 }
 
 void alv_crash_mark_set(alv_crash_mark *mark, int32_t lane, int32_t shard, int64_t offset)
@@ -154,7 +260,7 @@ bool alv_crash_mark_is_poison(const alv_crash_mark *mark, int32_t shard, int64_t
         return false;
     }
     const crash_mark_entry *entry = crash_mark_find(mark->file, shard, offset);
-    return entry != NULL && entry->crashes >= ALV_CRASHES_MAX;
+    return entry != NULL && crash_mark_is_enough(entry);
 }
 
 void alv_crash_mark_close(alv_crash_mark *mark)
@@ -164,6 +270,7 @@ void alv_crash_mark_close(alv_crash_mark *mark)
     }
     for (int32_t lane = 0; lane < ALV_LANES_MAX; lane++) {
         alv_crash_mark_clear(mark, lane);
+        alv_free(mark->stacks[lane]);
     }
     (void)munmap(mark->file, sizeof *mark->file); /* fails for a wrong address only */
     alv_free(mark);

@@ -214,7 +214,10 @@ static alv_reason executor_mark(const execution *run, alv_error *err)
         return ALV_REASON_NONE;
     }
     if (alv_crash_mark_is_poison(options->crash_mark, run->shard->number, run->mark)) {
-        (void)alv_fail(err, ALV_REJECT, "it killed this process %d times", ALV_CRASHES_MAX);
+        (void)alv_fail(err, ALV_REJECT,
+                       "it crashed this process %d times, or was in hand each of the %d times that "
+                       "it died",
+                       ALV_CRASHES_MAX, ALV_DEATHS_MAX);
         return ALV_REASON_CRASHED_NODE;
     }
     alv_crash_mark_set(options->crash_mark, options->lane, run->shard->number, run->mark);

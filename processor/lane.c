@@ -520,11 +520,15 @@ static void *lane_main(void *argument)
     char name[16];
     (void)snprintf(name, sizeof name, "lane-%" PRId32, lane->options.number);
     alv_log_set_thread(name);
+    if (lane->options.crash_mark != NULL) {
+        alv_crash_mark_enter(lane->options.crash_mark, lane->options.number);
+    }
     alv_status status = ALV_OK;
     while (status == ALV_OK && !atomic_load(&lane->stop)) {
         status = alv_lane_turn(lane, ALV_LANE_IDLE_POLL_MS, &err);
     }
     lane_leave(lane);
+    alv_crash_mark_leave();
     lane->options.ended(lane->options.payload, status == ALV_OK ? NULL : &err);
     return NULL;
 }

@@ -1,15 +1,19 @@
-/* Goal:   a command that kills the process becomes a dead letter after ALV_CRASHES_MAX deaths, and the
- *         commands around it take effect (I8).
- * Method: child processes run the real lane over the simulated log with a behavior whose handler aborts;
- *         all that survives a child is the file of the crash mark. The bookkeeping itself is tested
- *         directly.
+/* Goal:   a command that crashes the process becomes a dead letter after ALV_CRASHES_MAX crashes, however it
+ *         does that, and the commands around it take effect (I8); a process that is killed from outside
+ *         buries no command that happens to be in hand, unless that goes on and on.
+ * Method: child processes die, each in its way; all that survives a child is the file of the crash mark. Some
+ *         run the real lane over the simulated log with a behavior whose handler aborts.
  */
+#include <limits.h>
+#include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +21,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/logger.h"
 #include "processor/crash_mark.h"
 #include "tests/support/scratch.h"
@@ -30,38 +35,205 @@ static alv_crash_mark *open_mark(const char *directory)
     return mark;
 }
 
-/* A process that dies with a command in hand. */
-static void die_with(const char *directory, int32_t lane, int32_t shard, int64_t offset)
+/* ---- ways to die ----------------------------------------------------------------------------- */
+
+static void die_by_exit(void)
 {
-    pid_t child = fork();
-    if (child == 0) {
-        alv_crash_mark_set(open_mark(directory), lane, shard, offset);
-        _exit(0);
-    }
-    int status = 0;
-    assert_int_equal(waitpid(child, &status, 0), child);
+    _exit(0);
 }
 
-static void crash_mark__counts_deaths_at_the_same_command(void **state)
+static void die_by_kill(void)
+{
+    (void)kill(getpid(), SIGKILL);
+}
+
+/* As the kernel does when there is no memory, or an operator: the signal is for the process, and from
+ * somebody else. */
+static void die_by_signal_from_outside(void)
+{
+    for (;;) {
+        (void)pause(); /* the parent sends it */
+    }
+}
+
+/* The sanitizers would say so and exit, which is no crash. */
+__attribute__((no_sanitize("undefined", "address"))) static void die_by_null(void)
+{
+    volatile int *volatile nowhere = NULL;
+    *nowhere = 1;
+}
+
+static void die_by_abort(void)
+{
+    abort();
+}
+
+static void die_by_failed_assertion(void)
+{
+    ALV_ASSERT(getpid() == 0);
+}
+
+static void die_by_division(void)
+{
+    (void)raise(SIGFPE); /* not every processor faults */
+}
+
+__attribute__((no_sanitize("undefined", "address"))) static void die_by_bus_error(void)
+{
+    FILE *file = tmpfile();
+    volatile char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fileno(file), 0);
+    page[0] = 1; /* behind the file's end */
+}
+
+static int depth_max = INT_MAX; /* for the compiler: it might end */
+
+static int overflow(volatile char *before, int depth)
+{
+    volatile char room[4096];
+    room[0] = (char)(before[0] + 1);
+    return depth == depth_max ? 0 : overflow(room, depth + 1) + room[0];
+}
+
+static void die_by_stack_overflow(void)
+{
+    volatile char begin[1] = {0};
+    (void)overflow(begin, 0);
+}
+
+/* On another thread than the lane's. */
+static void *abort_here(void *payload)
+{
+    (void)payload;
+    abort();
+}
+
+static void die_on_another_thread(void)
+{
+    pthread_t thread;
+    (void)pthread_create(&thread, NULL, abort_here, NULL);
+    (void)pthread_join(thread, NULL);
+}
+
+static const struct death {
+    const char *name;
+    void (*die)(void);
+    int signal; /* that ends the process; 0 = it exits */
+    bool is_crash;
+} deaths[] = {
+    {"exit", die_by_exit, 0, false},
+    {"kill -9", die_by_kill, SIGKILL, false},
+    {"kill -SEGV from outside", die_by_signal_from_outside, SIGSEGV, false},
+    {"abort on another thread", die_on_another_thread, SIGABRT, false},
+    {"null pointer", die_by_null, SIGSEGV, true},
+    {"abort", die_by_abort, SIGABRT, true},
+    {"failed assertion", die_by_failed_assertion, SIGABRT, true},
+    {"division", die_by_division, SIGFPE, true},
+    {"bus error", die_by_bus_error, SIGBUS, true},
+    {"stack overflow", die_by_stack_overflow, SIGSEGV, true},
+};
+
+#define DEATH_COUNT (sizeof deaths / sizeof deaths[0])
+
+/* A sanitizer that reports a crash exits instead of dying of the signal. */
+static void expect_end(const struct death *death, int status)
+{
+    bool exited = WIFEXITED(status) && (death->signal == 0 || WEXITSTATUS(status) != 0);
+    bool signalled = WIFSIGNALED(status) && WTERMSIG(status) == death->signal;
+    if (!exited && !signalled) {
+        fail_msg("%s: ended with %d", death->name, status);
+    }
+}
+
+/* The test framework catches faults; a node's process does not. */
+static void forget_handlers(void)
+{
+    static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        (void)signal(signals[i], SIG_DFL);
+    }
+}
+
+/* A process that dies with a command in hand, on the thread of its lane. */
+static void die_with(const char *directory, const struct death *death, int32_t lane, int32_t shard,
+                     int64_t offset)
+{
+    int ready[2];
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        const struct rlimit no_core = {0, 0};
+        (void)setrlimit(RLIMIT_CORE, &no_core);
+        (void)close(STDERR_FILENO); /* what it says of its end is expected */
+        forget_handlers();
+        alv_crash_mark *mark = open_mark(directory);
+        alv_crash_mark_enter(mark, lane);
+        alv_crash_mark_set(mark, lane, shard, offset);
+        (void)write(ready[1], "", 1);
+        death->die();
+        _exit(0);
+    }
+    char byte;
+    int status = 0;
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    if (death->die == die_by_signal_from_outside) {
+        assert_int_equal(kill(child, death->signal), 0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    (void)close(ready[0]);
+    (void)close(ready[1]);
+    expect_end(death, status);
+}
+
+#define EXIT (&deaths[0])
+#define ABORT (&deaths[5])
+
+static bool is_poison(const char *directory, int32_t shard, int64_t offset)
+{
+    alv_crash_mark *mark = open_mark(directory);
+    bool poison = alv_crash_mark_is_poison(mark, shard, offset);
+    alv_crash_mark_close(mark);
+    return poison;
+}
+
+/* ---- counting -------------------------------------------------------------------------------- */
+
+static void crash_mark__counts_crashes_and_deaths_at_the_same_command(void **state)
 {
     char *directory = *state;
-    for (int i = 0; i < ALV_CRASHES_MAX; i++) {
-        alv_crash_mark *mark = open_mark(directory);
-        assert_false(alv_crash_mark_is_poison(mark, 7, 1234));
-        alv_crash_mark_close(mark);
-        die_with(directory, 1, 7, 1234);
+    for (size_t i = 0; i < DEATH_COUNT; i++) {
+        int enough = deaths[i].is_crash ? ALV_CRASHES_MAX : ALV_DEATHS_MAX;
+        int64_t offset = 1234 + 10 * (int64_t)i;
+        for (int n = 0; n < enough; n++) {
+            if (is_poison(directory, 7, offset)) {
+                fail_msg("%s: %d times were enough", deaths[i].name, n);
+            }
+            die_with(directory, &deaths[i], 1, 7, offset);
+        }
+        if (!is_poison(directory, 7, offset)) {
+            fail_msg("%s: %d times were not enough", deaths[i].name, enough);
+        }
+        assert_false(is_poison(directory, 7, offset + 1));
+        assert_false(is_poison(directory, 6, offset));
     }
-    alv_crash_mark *mark = open_mark(directory);
-    assert_true(alv_crash_mark_is_poison(mark, 7, 1234));
-    assert_false(alv_crash_mark_is_poison(mark, 7, 1235));
-    assert_false(alv_crash_mark_is_poison(mark, 6, 1234));
-    alv_crash_mark_close(mark);
+}
+
+static void crash_mark__adds_crashes_and_deaths_up(void **state)
+{
+    char *directory = *state;
+    for (int i = 0; i < ALV_CRASHES_MAX - 1; i++) {
+        die_with(directory, ABORT, 0, 1, 50);
+    }
+    for (int i = 0; i < 4; i++) {
+        assert_false(is_poison(directory, 1, 50));
+        die_with(directory, EXIT, 0, 1, 50);
+    }
+    assert_true(is_poison(directory, 1, 50));
 }
 
 static void crash_mark__a_clean_end_counts_nothing(void **state)
 {
     char *directory = *state;
-    for (int i = 0; i < 2 * ALV_CRASHES_MAX; i++) {
+    for (int i = 0; i < 2 * ALV_DEATHS_MAX; i++) {
         alv_crash_mark *mark = open_mark(directory);
         alv_crash_mark_set(mark, 0, 3, 99);
         alv_crash_mark_close(mark);
@@ -75,10 +247,10 @@ static void crash_mark__forgets_the_oldest_of_many(void **state)
 {
     char *directory = *state;
     for (int i = 0; i < ALV_CRASHES_MAX; i++) {
-        die_with(directory, 0, 1, 1);
+        die_with(directory, ABORT, 0, 1, 1);
     }
     for (int64_t offset = 100; offset < 300; offset++) {
-        die_with(directory, 0, 2, offset);
+        die_with(directory, EXIT, 0, 2, offset);
     }
     alv_crash_mark *mark = open_mark(directory);
     assert_false(alv_crash_mark_is_poison(mark, 1, 1));
@@ -94,7 +266,7 @@ static void crash_mark__replaces_a_file_that_makes_no_sense(void **state)
     (void)fprintf(file, "something else");
     (void)fclose(file);
     alv_free(path);
-    die_with(directory, 0, 1, 5);
+    die_with(directory, ABORT, 0, 1, 5);
     alv_crash_mark *mark = open_mark(directory);
     assert_false(alv_crash_mark_is_poison(mark, 1, 5));
     alv_crash_mark_close(mark);
@@ -121,6 +293,7 @@ static int run_with_bomb(const char *directory)
 {
     alv_sim_world world;
     alv_crash_mark *mark = open_mark(directory);
+    alv_crash_mark_enter(mark, 0); /* the simulated lane runs on this thread */
     alv_sim_world_init_with(&world, NULL, &bomb, mark);
     alv_sim_world_activate(&world);
     int32_t shard = alv_sim_world_send(&world, "bomb/1", "{\"type\":\"explode\"}");
@@ -131,6 +304,7 @@ static int run_with_bomb(const char *directory)
     bool good = alv_sim_log_count(world.log, ALV_TOPIC_DEAD_LETTERS, shard) == 2 &&
                 alv_sim_world_stored_balance(&world, "m:1") == 1;
     alv_sim_world_done(&world);
+    alv_crash_mark_leave();
     alv_crash_mark_close(mark);
     return good ? 0 : 1;
 }
@@ -143,6 +317,7 @@ static void crash_mark__buries_the_command_that_kills(void **state)
         if (child == 0) {
             const struct rlimit no_core = {0, 0};
             (void)setrlimit(RLIMIT_CORE, &no_core);
+            forget_handlers();
             _exit(run_with_bomb(directory));
         }
         int status = 0;
@@ -175,7 +350,8 @@ int main(void)
 {
     alv_log_set_level(ALV_LOG_ERROR);
     const struct CMUnitTest tests[] = {
-        WITH_DIRECTORY(crash_mark__counts_deaths_at_the_same_command),
+        WITH_DIRECTORY(crash_mark__counts_crashes_and_deaths_at_the_same_command),
+        WITH_DIRECTORY(crash_mark__adds_crashes_and_deaths_up),
         WITH_DIRECTORY(crash_mark__a_clean_end_counts_nothing),
         WITH_DIRECTORY(crash_mark__forgets_the_oldest_of_many),
         WITH_DIRECTORY(crash_mark__replaces_a_file_that_makes_no_sense),
