@@ -91,6 +91,11 @@ static_assert(ALV_BACKOFF_FIRST_MS < ALV_BACKOFF_MAX_MS, "backoff grows");
  * as good as after a crash (I2, I6). */
 #define ALV_STOP_TIMEOUT_MS 30000
 
+/* Of this, so long for the last checkpoints: a second or so of changes is what is behind in normal times,
+ * and the next owner has all of them from the changelog anyway. */
+#define ALV_CHECKPOINT_CATCH_UP_MS 5000
+static_assert(ALV_CHECKPOINT_CATCH_UP_MS < ALV_STOP_TIMEOUT_MS, "a part of a clean stop");
+
 /* HTTP. */
 #define ALV_HTTP_CONNECTIONS_MAX 16384
 #define ALV_HTTP_IDLE_TIMEOUT_S 60

@@ -23,6 +23,7 @@ static void checkpointer_init_wake(alv_checkpointer *checkpointer)
     ALV_ASSERT(pthread_condattr_init(&attributes) == 0);
     ALV_ASSERT(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
     ALV_ASSERT(pthread_cond_init(&checkpointer->wakened, &attributes) == 0);
+    ALV_ASSERT(pthread_cond_init(&checkpointer->told, &attributes) == 0);
     ALV_ASSERT(pthread_condattr_destroy(&attributes) == 0);
     ALV_ASSERT(pthread_mutex_init(&checkpointer->lock, NULL) == 0);
 }
@@ -48,6 +49,7 @@ alv_status alv_checkpointer_new(const alv_checkpointer_options *options, alv_che
     checkpointer->shards = alv_alloc_array(shard_count, sizeof *checkpointer->shards);
     for (size_t i = 0; i < shard_count; i++) {
         atomic_init(&checkpointer->shards[i].position, ALV_OFFSET_NONE);
+        checkpointer->shards[i].last_end = ALV_OFFSET_NONE;
     }
     alv_batch_init(&checkpointer->batch, CHECKPOINTER_POLL_RECORDS_MAX);
     uint64_t seed = (uint64_t)alv_monotonic_us(options->clock);
@@ -68,6 +70,7 @@ static void checkpointer_free(alv_checkpointer *checkpointer)
     alv_free(checkpointer->shards);
     alv_free(checkpointer->durable_trouble);
     ALV_ASSERT(pthread_cond_destroy(&checkpointer->wakened) == 0);
+    ALV_ASSERT(pthread_cond_destroy(&checkpointer->told) == 0);
     ALV_ASSERT(pthread_mutex_destroy(&checkpointer->lock) == 0);
     alv_free(checkpointer);
 }
@@ -211,6 +214,19 @@ static void checkpointer_write_last(alv_checkpointer *checkpointer)
     }
 }
 
+/* Whoever waits is told as soon as there is something to tell. */
+static void checkpointer_look_behind(alv_checkpointer *checkpointer)
+{
+    if (!atomic_load(&checkpointer->catching_up)) {
+        return;
+    }
+    checkpointer_caught_up caught_up = alv_checkpointer_look_behind(checkpointer);
+    ALV_ASSERT(pthread_mutex_lock(&checkpointer->lock) == 0);
+    checkpointer->caught_up = caught_up;
+    ALV_ASSERT(pthread_cond_signal(&checkpointer->told) == 0);
+    ALV_ASSERT(pthread_mutex_unlock(&checkpointer->lock) == 0);
+}
+
 /* 1. follow and unfollow; 2. ask for positions; 3. write when due; 4. read, or wait. */
 bool alv_checkpointer_turn(alv_checkpointer *checkpointer, int timeout_ms)
 {
@@ -220,6 +236,7 @@ bool alv_checkpointer_turn(alv_checkpointer *checkpointer, int timeout_ms)
         return false;
     }
     bool more = alv_checkpointer_locate(checkpointer);
+    checkpointer_look_behind(checkpointer);
     if (alv_checkpointer_write_due_ms(checkpointer) <= alv_checkpointer_now_ms(checkpointer)) {
         alv_checkpointer_write(checkpointer);
     }
@@ -244,6 +261,27 @@ void alv_checkpointer_start(alv_checkpointer *checkpointer)
     ALV_ASSERT(!checkpointer->started);
     checkpointer->started = true;
     ALV_ASSERT(pthread_create(&checkpointer->thread, NULL, checkpointer_run, checkpointer) == 0);
+}
+
+void alv_checkpointer_keep(alv_checkpointer *checkpointer)
+{
+    atomic_store(&checkpointer->keeping, true);
+}
+
+bool alv_checkpointer_catch_up(alv_checkpointer *checkpointer, int timeout_ms)
+{
+    ALV_ASSERT(checkpointer->started && atomic_load(&checkpointer->keeping));
+    struct timespec until = alv_clock_deadline(timeout_ms);
+    atomic_store(&checkpointer->catching_up, true);
+    checkpointer_wake(checkpointer);
+    ALV_ASSERT(pthread_mutex_lock(&checkpointer->lock) == 0);
+    int timed_out = 0;
+    while (checkpointer->caught_up == CHECKPOINTER_CATCHING_UP && timed_out == 0) {
+        timed_out = pthread_cond_timedwait(&checkpointer->told, &checkpointer->lock, &until);
+    }
+    bool done = checkpointer->caught_up == CHECKPOINTER_CAUGHT_UP;
+    ALV_ASSERT(pthread_mutex_unlock(&checkpointer->lock) == 0);
+    return done;
 }
 
 void alv_checkpointer_stop(alv_checkpointer *checkpointer)

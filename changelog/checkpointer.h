@@ -21,6 +21,9 @@
  *                         thus deleted and made anew; nothing is written, and each minute it is
  *                         looked at again
  *
+ * A clean stop of the node waits for a moment until all that is committed is written (keep, catch_up), so that
+ * PostgreSQL is up to date then, if it is there.
+ *
  * Rows of a shard that is no longer followed are written, at once: they are committed changes, and
  * the next owner then starts behind them. If that owner was quicker, one of the two is fenced: it
  * drops its rows and reads the position again, and nothing is lost, for the changelog has them all.
@@ -58,6 +61,15 @@ void alv_checkpointer_start(alv_checkpointer *checkpointer);
 /* Begin and end checkpointing a shard; the last call counts. Any thread; never blocks. */
 void alv_checkpointer_follow(alv_checkpointer *checkpointer, int32_t shard);
 void alv_checkpointer_unfollow(alv_checkpointer *checkpointer, int32_t shard);
+
+/* A clean stop begins: shards that are unfollowed from now on are kept, so that what their lanes commit last
+ * is read as well. Any thread; never blocks. */
+void alv_checkpointer_keep(alv_checkpointer *checkpointer);
+
+/* After keep, when no lane commits any more: waits up to `timeout_ms` until what the changelogs of its shards
+ * hold now is written. False when it is not: PostgreSQL is away, or time is up. A shard that another node has
+ * begun to write is left to it. The thread must run. */
+bool alv_checkpointer_catch_up(alv_checkpointer *checkpointer, int timeout_ms);
 
 typedef struct alv_checkpointer_status {
     bool connected;       /* the last try succeeded; false before the first */

@@ -22,6 +22,13 @@ typedef enum checkpointer_state {
     CHECKPOINTER_STUCK,    /* followed, but must not be written; nothing held */
 } checkpointer_state;
 
+/* How far a catch-up is. */
+typedef enum checkpointer_caught_up {
+    CHECKPOINTER_CATCHING_UP,
+    CHECKPOINTER_CAUGHT_UP,
+    CHECKPOINTER_CANNOT, /* PostgreSQL is away */
+} checkpointer_caught_up;
+
 typedef struct checkpointer_shard {
     _Atomic uint64_t wanted;  /* generation * 2, + 1 when followed: what lanes ask for */
     _Atomic int64_t position; /* what PostgreSQL has, ALV_OFFSET_NONE while not known */
@@ -31,6 +38,7 @@ typedef struct checkpointer_shard {
     int64_t delivered;        /* where `read` will be when the polled batch has been taken */
     bool first_record;        /* none was read since the position was asked for */
     int64_t look_again_at_ms; /* STUCK */
+    int64_t last_end;         /* catching up: of the changelog; ALV_OFFSET_NONE = to be asked for */
 } checkpointer_shard;
 
 struct alv_checkpointer {
@@ -58,9 +66,13 @@ struct alv_checkpointer {
     _Atomic uint64_t changes; /* counts follow and unfollow */
     uint64_t changes_seen;
     atomic_bool stopping;
-    pthread_mutex_t lock; /* a leaf, held for a moment; guards `woken` */
+    atomic_bool keeping;     /* unfollow is not heeded any more */
+    atomic_bool catching_up; /* somebody waits */
+    pthread_mutex_t lock;    /* a leaf, held for a moment; guards the four below */
     pthread_cond_t wakened;
     bool woken;
+    pthread_cond_t told; /* `caught_up` is */
+    checkpointer_caught_up caught_up;
     bool started;
     pthread_t thread;
 
@@ -92,6 +104,10 @@ bool alv_checkpointer_locate(alv_checkpointer *checkpointer);
 
 /* Whether it would be of use to poll the reader. */
 bool alv_checkpointer_wants_poll(const alv_checkpointer *checkpointer);
+
+/* Asks where the changelogs end that are to be caught up with. CHECKPOINTER_CAUGHT_UP when all up to there is
+ * written. */
+checkpointer_caught_up alv_checkpointer_look_behind(alv_checkpointer *checkpointer);
 
 /* Polls, waiting up to `timeout_ms`. */
 void alv_checkpointer_poll(alv_checkpointer *checkpointer, int timeout_ms);

@@ -79,7 +79,7 @@ void alv_checkpointer_take_changes(alv_checkpointer *checkpointer)
         it->seen = wanted;
         if (wanted % 2 == 1) {
             checkpointer_begin_shard(checkpointer, i);
-        } else {
+        } else if (!atomic_load(&checkpointer->keeping)) {
             checkpointer_end_shard(checkpointer, i);
         }
     }
@@ -194,6 +194,42 @@ bool alv_checkpointer_locate(alv_checkpointer *checkpointer)
         }
     }
     return false;
+}
+
+/* ---- catching up ----------------------------------------------------------------------------- */
+
+/* Whether all is written that the shard's changelog held when it was first asked. */
+static bool checkpointer_is_behind(alv_checkpointer *checkpointer, int32_t shard)
+{
+    checkpointer_shard *it = &checkpointer->shards[shard];
+    alv_reader *reader = checkpointer->reader;
+    if (it->state == CHECKPOINTER_LOCATING) {
+        return true;
+    }
+    if (it->state != CHECKPOINTER_READING) {
+        return it->state == CHECKPOINTER_LEAVING;
+    }
+    int64_t start = 0;
+    if (it->last_end == ALV_OFFSET_NONE &&
+        reader->ops->range(reader, ALV_TOPIC_CHANGELOG, shard, &start, &it->last_end, NULL) !=
+            ALV_OK) {
+        it->last_end = ALV_OFFSET_NONE; /* asked for again in the next turn */
+        return true;
+    }
+    return atomic_load(&it->position) < it->last_end;
+}
+
+checkpointer_caught_up alv_checkpointer_look_behind(alv_checkpointer *checkpointer)
+{
+    bool away = checkpointer->tried && !atomic_load(&checkpointer->connected);
+    bool behind = false;
+    for (int32_t i = 0; i < checkpointer->options.shard_count && !away; i++) {
+        behind = checkpointer_is_behind(checkpointer, i) || behind;
+    }
+    checkpointer->hurry = true;
+    return away || checkpointer->given_up ? CHECKPOINTER_CANNOT
+           : behind                       ? CHECKPOINTER_CATCHING_UP
+                                          : CHECKPOINTER_CAUGHT_UP;
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */

@@ -143,7 +143,8 @@ static void checkpointer_fenced(alv_checkpointer *checkpointer, size_t position_
         if (!position->fenced) {
             continue;
         }
-        bool followed = checkpointer->shards[position->shard].state == CHECKPOINTER_READING;
+        bool followed = checkpointer->shards[position->shard].state == CHECKPOINTER_READING &&
+                        !atomic_load(&checkpointer->keeping);
         alv_log(ALV_LOG_WARN, "checkpoint-fenced",
                 "shard=%" PRId32 " expected=%" PRId64 " followed=%s", position->shard,
                 position->expected, followed ? "yes" : "no");

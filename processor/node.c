@@ -473,14 +473,39 @@ static alv_status node_stop_lanes(alv_node *node, alv_error *err)
     return ALV_OK;
 }
 
+/* What is committed is in the changelog and loses nothing by waiting there; but whoever stops the last node
+ * may want to look at PostgreSQL next. */
+static void node_finish_checkpoints(alv_node *node)
+{
+    if (node->checkpointer == NULL) {
+        return;
+    }
+    int64_t began_us = alv_monotonic_us(node->options.clock);
+    bool done = alv_checkpointer_catch_up(node->checkpointer, ALV_CHECKPOINT_CATCH_UP_MS);
+    int64_t took_ms = (alv_monotonic_us(node->options.clock) - began_us) / 1000;
+    if (done) {
+        alv_log(ALV_LOG_INFO, "checkpoints-complete", "ms=%" PRId64, took_ms);
+    } else {
+        alv_log(ALV_LOG_WARN, "checkpoints-behind",
+                "ms=%" PRId64
+                " msg=\"PostgreSQL has not got everything; whoever has the shards next "
+                "goes on from where it is\"",
+                took_ms);
+    }
+}
+
 /* Lanes and replicator have ended, but stay until close: the API still asks and tells about them. */
 alv_status alv_node_stop(alv_node *node, alv_error *err)
 {
     atomic_store(&node->stopping, true);
+    if (node->checkpointer != NULL) {
+        alv_checkpointer_keep(node->checkpointer);
+    }
     alv_status status = node_stop_lanes(node, err);
     if (status != ALV_OK) {
         return status;
     }
+    node_finish_checkpoints(node);
     alv_checkpointer_stop(node->checkpointer);
     node->checkpointer = NULL;
     alv_replicator_stop(node->replicator);

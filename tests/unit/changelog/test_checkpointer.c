@@ -870,6 +870,60 @@ static void checkpointer__stops_without_a_try_while_the_store_is_away(void **sta
     assert_int_equal(f->durable.calls, calls);
 }
 
+/* A clean stop: what lanes committed last is not read yet when they let go. */
+static void checkpointer__catches_up_before_a_clean_stop(void **state)
+{
+    fixture *f = *state;
+    f->settings.postgres_interval_ms = 3600 * 1000;
+    append(f, 0, "a", "1");
+    alv_checkpointer_follow(f->checkpointer, 0);
+    alv_checkpointer_follow(f->checkpointer, 2); /* nothing was written there */
+    turn(f);
+    append(f, 0, "a", "2");
+    append(f, 0, "b", "1");
+    alv_checkpointer_keep(f->checkpointer);
+    alv_checkpointer_unfollow(f->checkpointer, 0);
+    alv_checkpointer_unfollow(f->checkpointer, 2);
+    alv_checkpointer_start(f->checkpointer);
+    assert_true(alv_checkpointer_catch_up(f->checkpointer, 60000));
+    assert_int_equal(alv_checkpointer_position(f->checkpointer, 0), f->log.shards[0].end);
+    stop(f);
+    assert_state(f, "a", "2");
+    assert_state(f, "b", "1");
+}
+
+static void checkpointer__does_not_wait_for_a_store_that_is_away(void **state)
+{
+    fixture *f = *state;
+    append(f, 0, "a", "1");
+    alv_checkpointer_follow(f->checkpointer, 0);
+    f->durable.fail = ALV_RETRY;
+    turn(f);
+    alv_checkpointer_keep(f->checkpointer);
+    alv_checkpointer_start(f->checkpointer);
+    assert_false(alv_checkpointer_catch_up(f->checkpointer, 60000));
+    stop(f);
+}
+
+/* Another node has the shard already: it is left to that one, and not waited for. */
+static void checkpointer__leaves_a_shard_to_its_next_owner_while_it_stops(void **state)
+{
+    fixture *f = *state;
+    append(f, 0, "a", "1");
+    alv_checkpointer_follow(f->checkpointer, 0);
+    turn(f);
+    alv_checkpointer_keep(f->checkpointer);
+    alv_checkpointer_unfollow(f->checkpointer, 0);
+    f->durable.positions[0] = 2; /* the next owner was quicker */
+    pass(f, INTERVAL_MS);
+    append(f, 0, "b", "1");
+    alv_checkpointer_start(f->checkpointer);
+    assert_true(alv_checkpointer_catch_up(f->checkpointer, 60000));
+    stop(f);
+    assert_null(row(f, "a"));
+    assert_null(row(f, "b"));
+}
+
 /* Lanes on other threads follow and unfollow while the thread works. */
 static void *follow_and_unfollow(void *payload)
 {
@@ -937,6 +991,9 @@ int main(void)
         TEST(checkpointer__gives_up_a_store_that_can_never_work),
         TEST(checkpointer__writes_what_it_holds_when_it_stops),
         TEST(checkpointer__stops_without_a_try_while_the_store_is_away),
+        TEST(checkpointer__catches_up_before_a_clean_stop),
+        TEST(checkpointer__does_not_wait_for_a_store_that_is_away),
+        TEST(checkpointer__leaves_a_shard_to_its_next_owner_while_it_stops),
         TEST(checkpointer__works_on_its_own_thread),
     };
 #undef TEST
