@@ -131,6 +131,9 @@ static alv_status rocksdb_store_apply(alv_store *store, int32_t number,
 {
     alv_rocksdb *rocks = (alv_rocksdb *)store;
     alv_rocksdb_thread_prepare();
+    if (alv_rocksdb_is_damaged(rocks, number, err)) {
+        return ALV_REJECT; /* so that its owner wipes and restores it, although this write would do */
+    }
     alv_rocksdb_shard *shard = alv_rocksdb_shard_ref(rocks, number);
     ALV_ASSERT(shard != NULL);
     ALV_ASSERT(!atomic_exchange(&shard->writing, true));
@@ -149,6 +152,9 @@ static alv_status rocksdb_store_apply(alv_store *store, int32_t number,
     writer_give(rocks, writer);
 
     alv_status status = alv_rocksdb_check(text, "write", number, err);
+    if (status == ALV_REJECT) {
+        status = alv_rocksdb_stop_writing(rocks, err);
+    }
     if (status == ALV_OK) {
         alv_rocksdb_shard_set_position(shard, position);
     }
@@ -172,7 +178,8 @@ static alv_status rocksdb_store_get(alv_store *store, int32_t number, alv_store_
     rocksdb_pinnableslice_t *value = rocksdb_get_pinned_cf(
         rocks->db, rocks->read_options, shard->family, entry.data, entry.size, &text);
     entry_key_done(&entry);
-    alv_status status = alv_rocksdb_check(text, "read", number, err);
+    alv_status status =
+        alv_rocksdb_note_read(rocks, number, alv_rocksdb_check(text, "read", number, err));
     if (status == ALV_OK) {
         alv_bytes_clear(out);
         *out_found = value != NULL;
@@ -275,7 +282,8 @@ static alv_status rocksdb_store_scan(alv_store *store, int32_t number, alv_store
 
     char *text = NULL;
     rocksdb_iter_get_error(iterator, &text);
-    alv_status status = alv_rocksdb_check(text, "scan", number, err);
+    alv_status status =
+        alv_rocksdb_note_read(rocks, number, alv_rocksdb_check(text, "scan", number, err));
     rocksdb_iter_destroy(iterator);
     rocksdb_readoptions_destroy(options);
     alv_free(upper);
@@ -326,10 +334,7 @@ static void rocksdb_store_close(alv_store *store)
         if (!rocks->read_only) {
             (void)rocksdb_store_flush(store, NULL);
         }
-        for (int32_t i = 0; i < ALV_SHARDS_MAX; i++) {
-            alv_rocksdb_shard_unref(rocks->shards[i]);
-        }
-        rocksdb_close(rocks->db);
+        alv_rocksdb_database_close(rocks);
     }
     for (size_t i = 0; i < rocks->writer_count; i++) {
         writer_free(rocks->writers[i]);

@@ -55,6 +55,7 @@ typedef struct alv_rocksdb {
     pthread_mutex_t change;
     pthread_rwlock_t table;
     alv_rocksdb_shard *shards[ALV_SHARDS_MAX];
+    atomic_bool damaged[ALV_SHARDS_MAX]; /* something of it could not be read: until it is wiped */
     pthread_mutex_t writers_lock;
     alv_rocksdb_writer *writers[ALV_ROCKSDB_WRITERS_MAX]; /* not in use at the moment */
     size_t writer_count;
@@ -127,6 +128,31 @@ alv_status alv_rocksdb_bulk_apply(alv_store *store, int32_t shard, const alv_sto
 bool alv_rocksdb_bulk_wait(alv_store *store, int timeout_ms);
 alv_status alv_rocksdb_bulk_end(alv_store *store, int32_t shard, bool keep, bool *out_done,
                                 alv_error *err);
+
+/* store_rocksdb_open.c */
+
+/* Opens the database with every column family as rocks->options say; ALV_REJECT: it is damaged. */
+alv_status alv_rocksdb_database_open(alv_rocksdb *rocks, const char *path, alv_error *err);
+void alv_rocksdb_database_close(alv_rocksdb *rocks);
+
+/* store_rocksdb_damage.c */
+
+/* Notes that a read of the shard ended with `status`: ALV_REJECT makes it a damaged one, which open_shard and
+ * apply refuse until it is wiped. Returns `status`. */
+alv_status alv_rocksdb_note_read(alv_rocksdb *rocks, int32_t shard, alv_status status);
+
+bool alv_rocksdb_is_damaged(alv_rocksdb *rocks, int32_t shard, alv_error *err);
+
+/* A write was refused because of damage somewhere: RocksDB takes no more writes of any shard until it is
+ * opened anew. Leaves word for the next start, which salvages. Replaces `err`. ALV_FATAL. */
+alv_status alv_rocksdb_stop_writing(alv_rocksdb *rocks, alv_error *err);
+
+/* Whether the last start left word, or `status` of opening says so itself. */
+bool alv_rocksdb_must_salvage(const alv_rocksdb *rocks, alv_status status);
+
+/* Opens the database without its checks, reads every shard whole, drops those that cannot be read (they are
+ * damaged ones then) and closes it, so that it can be opened as usual. */
+alv_status alv_rocksdb_salvage(alv_rocksdb *rocks, const char *path, alv_error *err);
 
 /* store_rocksdb.c */
 extern const alv_store_ops alv_rocksdb_ops;

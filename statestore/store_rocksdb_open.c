@@ -101,7 +101,7 @@ static alv_status database_open_families(alv_rocksdb *rocks, const char *path,
     return status;
 }
 
-static alv_status database_open(alv_rocksdb *rocks, const char *path, alv_error *err)
+alv_status alv_rocksdb_database_open(alv_rocksdb *rocks, const char *path, alv_error *err)
 {
     static const char *const first[] = {"default"};
     if (!rocks->read_only && !database_exists(path)) {
@@ -115,6 +115,16 @@ static alv_status database_open(alv_rocksdb *rocks, const char *path, alv_error 
     }
     family_list_done(&list);
     return status;
+}
+
+void alv_rocksdb_database_close(alv_rocksdb *rocks)
+{
+    for (int32_t i = 0; i < ALV_SHARDS_MAX; i++) {
+        alv_rocksdb_shard_unref(rocks->shards[i]);
+        rocks->shards[i] = NULL;
+    }
+    rocksdb_close(rocks->db);
+    rocks->db = NULL;
 }
 
 static void options_make(alv_rocksdb *rocks, int64_t memory_bytes, bool compress)
@@ -134,16 +144,24 @@ static alv_status database_open_any(alv_rocksdb *rocks, const char *path, int64_
 {
     alv_error first = ALV_ERROR_NONE;
     options_make(rocks, memory_bytes, true);
-    alv_status status = database_open(rocks, path, &first);
+    alv_status status = alv_rocksdb_database_open(rocks, path, &first);
     if (status == ALV_FATAL && strstr(first.text, "not linked") != NULL) {
         alv_error_clear(&first);
         options_make(rocks, memory_bytes, false);
-        status = database_open(rocks, path, &first);
+        status = alv_rocksdb_database_open(rocks, path, &first);
+    }
+    if (alv_rocksdb_must_salvage(rocks, status)) {
+        if (status == ALV_OK) {
+            alv_rocksdb_database_close(rocks);
+        }
+        alv_error_clear(&first);
+        status = alv_rocksdb_salvage(rocks, path, &first);
+        status = status == ALV_OK ? alv_rocksdb_database_open(rocks, path, &first) : status;
     }
     if (status == ALV_OK) {
         return ALV_OK;
     }
-    /* Reject would mean "wipe a shard", and no shard can be told from here. */
+    /* Reject would mean "wipe a shard", and no shard could be told. */
     const char *next = status == ALV_REJECT
                            ? "stop the node and move the directory away: a new one is restored "
                              "from the changelog"
@@ -209,7 +227,7 @@ alv_status alv_store_checkpoint_open(const char *path, alv_store **out, alv_erro
     rocks->read_only = true;
     alv_rocksdb_thread_prepare();
     options_make(rocks, CHECKPOINT_MEMORY_BYTES, true);
-    alv_status status = database_open(rocks, path, err);
+    alv_status status = alv_rocksdb_database_open(rocks, path, err);
     if (status != ALV_OK) {
         rocks->store.ops->close(&rocks->store);
         return status;

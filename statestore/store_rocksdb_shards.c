@@ -144,6 +144,9 @@ static alv_status position_read(alv_rocksdb *rocks, alv_rocksdb_shard *shard, al
 
 static alv_status shard_open(alv_rocksdb *rocks, int32_t number, alv_position *out, alv_error *err)
 {
+    if (alv_rocksdb_is_damaged(rocks, number, err)) {
+        return ALV_REJECT;
+    }
     alv_rocksdb_shard *shard = alv_rocksdb_shard_ref(rocks, number);
     if (shard == NULL && rocks->read_only) {
         *out = ALV_POSITION_START;
@@ -158,7 +161,7 @@ static alv_status shard_open(alv_rocksdb *rocks, int32_t number, alv_position *o
     }
     alv_status status = ALV_OK;
     if (!alv_rocksdb_shard_position(shard, out)) {
-        status = position_read(rocks, shard, out, err);
+        status = alv_rocksdb_note_read(rocks, number, position_read(rocks, shard, out, err));
         if (status == ALV_OK) {
             alv_rocksdb_shard_set_position(shard, out);
         }
@@ -197,6 +200,8 @@ static alv_status shard_wipe(alv_rocksdb *rocks, int32_t number, alv_error *err)
     alv_status status = family_make(rocks, number, err);
     if (status != ALV_OK) {
         table_replace(rocks, number, NULL);
+    } else {
+        atomic_store(&rocks->damaged[number], false);
     }
     return status;
 }

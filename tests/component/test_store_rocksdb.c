@@ -16,6 +16,7 @@
 
 #include "base/alloc.h"
 #include "tests/support/scratch.h"
+#include "tests/support/wait.h"
 
 #define MEMORY_BYTES (8 << 20)
 
@@ -330,18 +331,163 @@ static void damage__of_one_shard_is_found_and_wiped(void **state)
     store_expect(fixture->store, 0, "a", "restored");
 }
 
-static void damage__of_the_whole_says_what_to_do(void **state)
+/* RocksDB refuses to open without one of its files: what can be read is kept. */
+static void damage__a_missing_table_costs_its_shard(void **state)
 {
     store_contract *fixture = *state;
     char *table = fill_two_shards(fixture);
     assert_int_equal(0, unlink(table));
     alv_free(table);
+    alv_position position;
+    alv_error err = ALV_ERROR_NONE;
+    fixture->store = must_open(fixture->payload);
+    assert_int_equal(ALV_REJECT,
+                     fixture->store->ops->open_shard(fixture->store, 0, &position, &err));
+    assert_contains(err.text, "a part of shard 0 cannot be read");
+    assert_int_equal(10, store_open_shard(fixture->store, 1).changelog);
+    store_expect(fixture->store, 1, "a", "value of a");
+    assert_int_equal(ALV_OK, fixture->store->ops->wipe_shard(fixture->store, 0, NULL));
+    store_put(fixture->store, 0, "a", "restored", 10);
+    reopen(fixture);
+    assert_int_equal(10, store_open_shard(fixture->store, 0).changelog);
+    assert_int_equal(10, store_open_shard(fixture->store, 1).changelog);
+}
+
+static void damage__a_table_of_another_length_costs_its_shard(void **state)
+{
+    store_contract *fixture = *state;
+    for (int round = 0; round < 2; round++) { /* longer, shorter */
+        char *table = fill_two_shards(fixture);
+        struct stat about;
+        assert_int_equal(0, stat(table, &about));
+        assert_int_equal(0, truncate(table, round == 0 ? about.st_size + 1 : about.st_size / 2));
+        alv_free(table);
+        alv_position position;
+        fixture->store = must_open(fixture->payload);
+        assert_int_equal(ALV_REJECT,
+                         fixture->store->ops->open_shard(fixture->store, 0, &position, NULL));
+        assert_int_equal(10, store_open_shard(fixture->store, 1).changelog);
+        assert_int_equal(ALV_OK, fixture->store->ops->wipe_shard(fixture->store, 0, NULL));
+        assert_int_equal(ALV_OK, fixture->store->ops->wipe_shard(fixture->store, 1, NULL));
+    }
+}
+
+/* Shard 1 has one entry, shard 0 many, in a table whose middle is damaged. Opens. */
+static void damage_the_middle_of_shard_0(store_contract *fixture)
+{
+    char key[32];
+    char value[200];
+    memset(value, 'v', sizeof value);
+    value[sizeof value - 1] = '\0';
+    store_open_shard(fixture->store, 1);
+    store_put(fixture->store, 1, "a", "value of a", 10);
+    assert_int_equal(ALV_OK, fixture->store->ops->flush(fixture->store, NULL));
+    store_open_shard(fixture->store, 0);
+    /* In one piece: what is flushed by itself meanwhile would be in other tables. */
+    for (int i = 1; i <= 100; i++) {
+        (void)snprintf(key, sizeof key, "%06d", i);
+        store_put(fixture->store, 0, key, value, i);
+    }
+    assert_int_equal(ALV_OK, fixture->store->ops->flush(fixture->store, NULL));
+    char *table = newest_table(fixture->payload);
+    close_store(fixture);
+    int file = open(table, O_WRONLY | O_CLOEXEC);
+    assert_true(file >= 0);
+    off_t size = lseek(file, 0, SEEK_END);
+    assert_true(size > 12000);
+    assert_int_equal(4, pwrite(file, "\xde\xad\xbe\xef", 4, size / 2));
+    assert_int_equal(0, close(file));
+    alv_free(table);
+    fixture->store = must_open(fixture->payload);
+}
+
+static bool count_visit(void *payload, alv_view key, alv_view value)
+{
+    (void)key;
+    (void)value;
+    (*(int *)payload)++;
+    return true;
+}
+
+/* What opening does not see, a read does: from then on the shard asks to be wiped, whatever else of it could
+ * still be read. */
+static void damage__that_a_read_meets_is_refused_until_wiped(void **state)
+{
+    store_contract *fixture = *state;
+    damage_the_middle_of_shard_0(fixture);
+    alv_store *store = fixture->store;
+    alv_position position;
+    int count = 0;
+    assert_int_equal(100, store_open_shard(store, 0).changelog);
+    assert_int_equal(10, store_open_shard(store, 1).changelog);
+    store_put(store, 0, "z", "1", 101);
+    assert_int_equal(ALV_REJECT, store->ops->scan(store, 0, ALV_STORE_STATE, ALV_VIEW_NONE,
+                                                  ALV_VIEW_NONE, count_visit, &count, NULL));
+    assert_true(count < 100);
+    position = (alv_position){102, 102, 102, 0};
+    assert_int_equal(ALV_REJECT, store->ops->apply(store, 0, NULL, 0, &position, NULL));
+    assert_int_equal(ALV_REJECT, store->ops->open_shard(store, 0, &position, NULL));
+    store_put(store, 1, "a", "goes on", 11);
+    assert_int_equal(ALV_OK, store->ops->wipe_shard(store, 0, NULL));
+    assert_int_equal(0, store_open_shard(store, 0).changelog);
+    store_put(store, 0, "a", "restored", 1);
+    store_expect(store, 1, "a", "goes on");
+}
+
+/* Writes and flushes until RocksDB compacts, which then meets the damage. */
+static bool has_stopped_writing(void *payload)
+{
+    store_contract *fixture = payload;
+    alv_store *store = fixture->store;
+    alv_position position;
+    alv_error err = ALV_ERROR_NONE;
+    assert_int_equal(ALV_OK, store->ops->position(store, 0, &position, NULL));
+    position.changelog++;
+    const alv_store_write write = {ALV_STORE_STATE, ALV_VIEW("000001"), ALV_VIEW("again")};
+    alv_status status = store->ops->apply(store, 0, &write, 1, &position, &err);
+    if (status == ALV_OK) {
+        (void)store->ops->flush(store, NULL);
+        return false;
+    }
+    assert_int_equal(ALV_FATAL, status);
+    assert_contains(err.text, "start the node again");
+    return true;
+}
+
+/* RocksDB writes nothing more then, of any shard; the next start looks for the one that is damaged. */
+static void damage__that_a_compaction_meets_is_found_at_the_next_start(void **state)
+{
+    store_contract *fixture = *state;
+    damage_the_middle_of_shard_0(fixture);
+    store_open_shard(fixture->store, 0);
+    store_open_shard(fixture->store, 1);
+    assert_true(alv_wait_until(has_stopped_writing, fixture, 60000));
+    alv_position position = {11, 11, 11, 0};
+    assert_int_equal(ALV_FATAL,
+                     fixture->store->ops->apply(fixture->store, 1, NULL, 0, &position, NULL));
+    store_expect(fixture->store, 1, "a", "value of a"); /* reads go on */
+    reopen(fixture);
+    assert_int_equal(ALV_REJECT,
+                     fixture->store->ops->open_shard(fixture->store, 0, &position, NULL));
+    assert_int_equal(10, store_open_shard(fixture->store, 1).changelog);
+    store_put(fixture->store, 1, "a", "goes on", 11);
+    assert_int_equal(ALV_OK, fixture->store->ops->wipe_shard(fixture->store, 0, NULL));
+    store_put(fixture->store, 0, "a", "restored", 1);
+    reopen(fixture); /* as usual: nothing is remembered */
+    assert_int_equal(1, store_open_shard(fixture->store, 0).changelog);
+    assert_int_equal(11, store_open_shard(fixture->store, 1).changelog);
+}
+
+static void damage__of_the_whole_says_what_to_do(void **state)
+{
+    store_contract *fixture = *state;
+    alv_free(fill_two_shards(fixture));
+    char *database = alv_format("%s/rocksdb", (char *)fixture->payload);
+    write_file(database, "CURRENT", "MANIFEST-999999\n");
     alv_error err = ALV_ERROR_NONE;
     assert_int_equal(ALV_FATAL, try_open(fixture->payload, "test", &fixture->store, &err));
-    assert_contains(err.text, "Corruption");
     assert_contains(err.text, "move the directory away");
     /* It let go of the lock: following the advice works without ending the process. */
-    char *database = alv_format("%s/rocksdb", (char *)fixture->payload);
     char *away = alv_format("%s/away", (char *)fixture->payload);
     assert_int_equal(0, rename(database, away));
     fixture->store = must_open(fixture->payload);
@@ -408,6 +554,10 @@ int main(void)
         WITH_STORE(stamp__unknown_or_missing_is_refused),
         WITH_STORE(stamp__of_another_changelog_is_refused),
         WITH_STORE(damage__of_one_shard_is_found_and_wiped),
+        WITH_STORE(damage__a_missing_table_costs_its_shard),
+        WITH_STORE(damage__a_table_of_another_length_costs_its_shard),
+        WITH_STORE(damage__that_a_read_meets_is_refused_until_wiped),
+        WITH_STORE(damage__that_a_compaction_meets_is_found_at_the_next_start),
         WITH_STORE(damage__of_the_whole_says_what_to_do),
         WITH_STORE(disk__refusing_writes_asks_to_retry),
     };
