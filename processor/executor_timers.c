@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "base/logger.h"
 #include "processor/executor_internal.h"
+#include "processor/singletons.h"
 
 /* ---- what handlers ask for ----------------------------------------------------------------------- */
 
@@ -133,6 +134,9 @@ alv_status alv_executor_fire(alv_executor *executor, alv_shard *shard, alv_produ
                              const alv_due *due, int64_t until_ms, int64_t now_ms, alv_error *err)
 {
     ALV_ASSERT(shard->touched && due->due_ms <= until_ms);
+    if (alv_singletons_is_key(due->key)) {
+        return alv_singletons_fire(executor, shard, producer, due, until_ms, now_ms, err);
+    }
     const alv_record record = {.topic = ALV_TOPIC_COMMANDS,
                                .shard = shard->number,
                                .offset = ALV_OFFSET_NONE,

@@ -1,5 +1,5 @@
-/* lane_internal.h — what lane.c (the loop), lane_timers.c and rebalance.c (which shards, in which state)
- * share.
+/* lane_internal.h — what lane.c (the loop), lane_end.c, lane_timers.c and rebalance.c (which shards, in which
+ * state) share.
  *
  * Thread: the lane's, except where a field says otherwise.
  */
@@ -112,14 +112,24 @@ alv_status alv_lane_fire_timers(alv_lane *lane, alv_error *err);
 /* lane_timers.c: when there is one to fire, ALV_DUE_NEVER when none is known. */
 int64_t alv_lane_next_timer(const alv_lane *lane);
 
-/* lane.c: commits what is open and deals with every outcome. Afterwards the transaction is IDLE or
+/* lane_end.c: commits what is open and deals with every outcome. Afterwards the transaction is IDLE or
  * UNCERTAIN. ALV_FATAL only. */
 alv_status alv_lane_commit(alv_lane *lane, alv_error *err);
 
-/* lane.c: one attempt to resolve an uncertain transaction; ALV_RETRY when it still is. */
+/* lane_end.c: one attempt to resolve an uncertain transaction; ALV_RETRY when it still is. */
 alv_status alv_lane_resolve(alv_lane *lane, alv_error *err);
 
-/* lane.c: everything touched is undone and will be delivered again. */
+/* lane_end.c: everything touched is undone and will be delivered again. */
 void alv_lane_rollback(alv_lane *lane);
+
+/* lane_end.c: what follows from how a transaction ended. One that failed is tried again, at once the first time.
+ * ALV_FATAL only. */
+alv_status alv_lane_react(alv_lane *lane, alv_status status, const alv_error *error);
+
+/* lane_end.c: hands an error on to a caller who decides by its status alone. */
+alv_status alv_lane_fail(alv_error *err, alv_status status, const alv_error *why);
+
+/* lane_end.c: for the transaction, see alv_transaction_options. */
+void alv_lane_finished(void *payload, const alv_shard *shard, int64_t commands);
 
 #endif

@@ -138,6 +138,7 @@ static void pause_recorded(alv_lane *lane, alv_shard *shard)
     shard->pause_wish = NULL;
     if (shard->paused && !wish->paused) {
         shard->paused = false;
+        alv_timers_resume(&shard->timers);
         lane->starts_due++;
         pause_show(lane, shard);
     }

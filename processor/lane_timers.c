@@ -3,6 +3,7 @@
  * They are executed between commands, in the same transactions.
  */
 #include "processor/lane_internal.h"
+#include "processor/singletons.h"
 
 static bool lane_can_fire(const alv_shard *shard)
 {
@@ -26,8 +27,8 @@ void alv_lane_timers_see_batch(alv_lane *lane)
     }
 }
 
-static alv_status lane_fire_entity(alv_lane *lane, alv_shard *shard, const alv_due *due,
-                                   int64_t until_ms, alv_error *err)
+/* The shard is in a transaction, the open one or a new one. */
+static alv_status lane_touch(alv_lane *lane, alv_shard *shard, alv_error *err)
 {
     if (alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_IDLE) {
         alv_status status = alv_transaction_begin(lane->transaction, err);
@@ -38,18 +39,51 @@ static alv_status lane_fire_entity(alv_lane *lane, alv_shard *shard, const alv_d
         }
     }
     alv_transaction_touch(lane->transaction, shard);
+    return ALV_OK;
+}
+
+static alv_status lane_fire_entity(alv_lane *lane, alv_shard *shard, const alv_due *due,
+                                   int64_t until_ms, alv_error *err)
+{
+    alv_status status = lane_touch(lane, shard, err);
+    if (status != ALV_OK) {
+        return status;
+    }
     return alv_executor_fire(lane->executor, shard, alv_transaction_producer(lane->transaction),
                              due, until_ms, lane->now_ms, err);
 }
 
+/* Whoever has shard 0 sees to the jobs of the cluster. */
+static alv_status lane_begin_singletons(alv_lane *lane, alv_shard *shard, alv_error *err)
+{
+    if (shard->number != 0 || shard->singletons_begun) {
+        return ALV_OK;
+    }
+    alv_status status = ALV_OK;
+    if (alv_singletons_exist(lane->options.registry)) {
+        status = lane_touch(lane, shard, err);
+        if (status == ALV_OK) {
+            status = alv_singletons_begin(lane->executor, shard,
+                                          alv_transaction_producer(lane->transaction), lane->now_ms,
+                                          err);
+        }
+    }
+    shard->singletons_begun = status == ALV_OK;
+    return status;
+}
+
 static alv_status lane_fire_shard(alv_lane *lane, alv_shard *shard, alv_error *err)
 {
+    alv_status status = lane_begin_singletons(lane, shard, err);
+    if (status != ALV_OK) {
+        return status;
+    }
     int64_t until_ms = alv_timers_until(&shard->timers, lane->now_ms);
     if (shard->timers.next_ms > until_ms) {
         return ALV_OK;
     }
     alv_due_list *list = &lane->due;
-    alv_status status =
+    status =
         alv_timers_collect(&shard->timers, lane->options.store, shard->number, until_ms, list, err);
     if (status != ALV_OK) {
         shard->failed = true; /* restored before it goes on */

@@ -64,6 +64,18 @@ alv_status alv_outbox_send(alv_producer *producer, int32_t shard, alv_view from,
     return outbox_status(status);
 }
 
+alv_status alv_outbox_command(alv_producer *producer, alv_view key, const json_t *command,
+                              alv_error *err)
+{
+    alv_bytes text = ALV_BYTES_EMPTY;
+    alv_codec_encode(command, &text);
+    const alv_output output = {
+        .kind = ALV_OUTPUT_COMMAND, .key = key, .value = alv_bytes_view(&text)};
+    alv_status status = outbox_send_command(producer, ALV_VIEW_NONE, &output, err);
+    alv_bytes_done(&text);
+    return outbox_status(status);
+}
+
 /* ---- outcomes ---------------------------------------------------------------------------------- */
 
 static json_t *outbox_text(alv_view text)

@@ -17,6 +17,10 @@
 alv_status alv_outbox_send(alv_producer *producer, int32_t shard, alv_view from,
                            const alv_effects *effects, alv_error *err);
 
+/* Writes a command that no entity emitted, an object. ALV_ABORT, ALV_FENCED. */
+alv_status alv_outbox_command(alv_producer *producer, alv_view key, const json_t *command,
+                              alv_error *err);
+
 /* How a command that an entity emitted ended. */
 typedef struct alv_outcome {
     alv_view from;            /* the entity that executed it, or should have */

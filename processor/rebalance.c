@@ -146,6 +146,7 @@ static void rebalance_activate(alv_lane *lane, alv_shard *shard, const alv_resto
     shard->position = restore->position;
     shard->next_offset = next;
     shard->committed_offset = next;
+    shard->singletons_begun = false;
     alv_timers_start(&shard->timers, next, restore->commands_end, lane->now_ms);
     shard->must_start = true;
     shard->active = true;

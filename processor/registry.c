@@ -100,6 +100,38 @@ static alv_status registry_check_rows(const alv_behavior *behavior, alv_error *e
     return ALV_OK;
 }
 
+#define REGISTRY_EVERY_MIN_MS INT64_C(100)
+#define REGISTRY_EVERY_MAX_MS (INT64_C(366) * 24 * 3600 * 1000)
+#define REGISTRY_SINGLETON_ID_BYTES_MAX 256 /* with type and prefix it is a key of the ledger */
+
+static alv_status registry_check_singletons(const alv_behavior *behavior, alv_error *err)
+{
+    for (size_t i = 0; behavior->singletons != NULL && i < behavior->singleton_count; i++) {
+        const alv_singleton *singleton = &behavior->singletons[i];
+        size_t size =
+            singleton->id == NULL ? 0 : strnlen(singleton->id, REGISTRY_SINGLETON_ID_BYTES_MAX + 1);
+        if (size == 0 || size > REGISTRY_SINGLETON_ID_BYTES_MAX ||
+            !alv_utf8_valid(singleton->id, size) ||
+            (behavior->accepts != NULL && !behavior->accepts(singleton->id))) {
+            return alv_fail(err, ALV_REJECT, "behavior \"%s\": the id of singleton %zu is no id",
+                            behavior->type, i + 1);
+        }
+        if (singleton->command == NULL || alv_registry_row(behavior, singleton->command) == NULL) {
+            return alv_fail(err, ALV_REJECT,
+                            "behavior \"%s\": the command of singleton \"%s\" is unknown",
+                            behavior->type, singleton->id);
+        }
+        if (singleton->every_ms < REGISTRY_EVERY_MIN_MS ||
+            singleton->every_ms > REGISTRY_EVERY_MAX_MS) {
+            return alv_fail(
+                err, ALV_REJECT,
+                "behavior \"%s\": singleton \"%s\" every %lld ms: say 100 ms to 366 days",
+                behavior->type, singleton->id, (long long)singleton->every_ms);
+        }
+    }
+    return ALV_OK;
+}
+
 static const alv_behavior *registry_by_type(const alv_registry *registry, alv_view type)
 {
     for (size_t i = 0; i < registry->count; i++) {
@@ -175,7 +207,12 @@ static alv_status registry_check(const alv_registry *registry, const alv_behavio
         return alv_fail(err, ALV_REJECT, "behavior \"%s\" is one too many: at most %d fit",
                         behavior->type, ALV_BEHAVIORS_MAX);
     }
-    return registry_check_rows(behavior, err);
+    if (behavior->singletons == NULL && behavior->singleton_count > 0) {
+        return alv_fail(err, ALV_REJECT, "behavior \"%s\" has no table of singletons",
+                        behavior->type);
+    }
+    alv_status status = registry_check_rows(behavior, err);
+    return status == ALV_OK ? registry_check_singletons(behavior, err) : status;
 }
 
 alv_status alv_registry_add(alv_registry *registry, const alv_behavior *behavior, alv_error *err)
@@ -243,6 +280,11 @@ const alv_behavior *alv_registry_find(const alv_registry *registry, alv_view key
         *out_id_at = id_at;
     }
     return behavior;
+}
+
+const alv_behavior *alv_registry_at(const alv_registry *registry, size_t index)
+{
+    return index < registry->count ? registry->behaviors[index] : NULL;
 }
 
 const alv_command_row *alv_registry_row(const alv_behavior *behavior, const char *name)

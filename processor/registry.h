@@ -21,7 +21,8 @@ void alv_registry_free(alv_registry *registry);
 
 /* Takes a behavior after checking its table, so that nobody need check it later. ALV_REJECT:
  * another ABI, or parts of a later version in use; a type that is missing, doubled or holds "/"; a row without name or handler; a
- * doubled command; a field without a name or of no known kind; a name over ALV_NAME_BYTES_MAX; too
+ * doubled command; a field without a name or of no known kind; a singleton
+ * with an id that the behavior does not accept, an unknown command or an interval out of range; a name over ALV_NAME_BYTES_MAX; too
  * many behaviors. */
 alv_status alv_registry_add(alv_registry *registry, const alv_behavior *behavior, alv_error *err);
 
@@ -32,6 +33,9 @@ alv_status alv_registry_set_default(alv_registry *registry, const char *type, al
  * is set when there is one, is where the id begins in the key: 0 for a key without "/". */
 const alv_behavior *alv_registry_find(const alv_registry *registry, alv_view key,
                                       size_t *out_id_at);
+
+/* The behaviors one after another, NULL behind the last. */
+const alv_behavior *alv_registry_at(const alv_registry *registry, size_t index);
 
 /* The row of a command, NULL when the behavior has none of that name. */
 const alv_command_row *alv_registry_row(const alv_behavior *behavior, const char *name);

@@ -44,4 +44,5 @@ void alv_shard_rewind(alv_shard *shard, alv_cache *cache)
     shard->commands = 0;
     shard->touched = false;
     shard->must_start = true;
+    shard->singletons_begun = false;
 }

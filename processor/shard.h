@@ -31,6 +31,7 @@ typedef struct alv_shard {
     bool active;           /* as in the directory: commands are executed */
     bool touched;          /* the open transaction consumed from it */
     bool must_start;       /* the consumer is to deliver from next_offset (again) */
+    bool singletons_begun; /* of shard 0: the jobs of the cluster are in its ledger */
     bool failed;           /* its store failed: to be restored before it goes on */
     bool paused;           /* nothing of it is executed until somebody resumes it */
 

@@ -34,6 +34,13 @@ void alv_timers_see(alv_timers *timers, int64_t next_offset, bool more, int64_t 
     }
 }
 
+void alv_timers_resume(alv_timers *timers)
+{
+    timers->is_behind = true;
+    timers->backlog_end = BACKLOG_UNKNOWN;
+    timers->quiet_since_ms = INT64_MAX;
+}
+
 int64_t alv_timers_until(alv_timers *timers, int64_t now_ms)
 {
     if (timers->quiet_since_ms == INT64_MAX) {

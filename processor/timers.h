@@ -45,6 +45,9 @@ static inline void alv_timers_pass(alv_timers *timers, int64_t record_ms)
  * was there. */
 void alv_timers_see(alv_timers *timers, int64_t next_offset, bool more, int64_t now_ms);
 
+/* The shard stood still and goes on: what came meanwhile is a backlog of unknown length. */
+void alv_timers_resume(alv_timers *timers);
+
 /* Timers fire that are due at this time or earlier. */
 int64_t alv_timers_until(alv_timers *timers, int64_t now_ms);
 

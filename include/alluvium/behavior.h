@@ -186,6 +186,16 @@ typedef struct alv_command_row {
     alv_field fields[ALV_FIELDS_MAX];
 } alv_command_row;
 
+/* A job of the cluster: every `every_ms` (100 ms to 366 days) the entity `<type>/<id>` gets the command
+ * {"type": command, "due": ms}, from the first start of a node that has the behavior on. It is sent once
+ * each time, by the node that has shard 0 at that moment, however many nodes there are; the entity may
+ * be anywhere. What falls due while nobody is there is sent once, and not made up for. */
+typedef struct alv_singleton {
+    const char *id;
+    const char *command; /* of this behavior */
+    int64_t every_ms;
+} alv_singleton;
+
 /* How every behavior begins. */
 #define ALV_BEHAVIOR_HEAD                                            \
     .abi = ALV_BEHAVIOR_ABI, .size = (uint32_t)sizeof(alv_behavior), \
@@ -206,6 +216,10 @@ typedef struct alv_behavior {
     /* Whether an id is well formed; commands to others go to the dead letters, reason `bad-key`.
      * May be NULL: then every id is. */
     bool (*accepts)(const char *id);
+
+    /* Jobs of the cluster; NULL and 0 without any. */
+    const alv_singleton *singletons;
+    size_t singleton_count;
 } alv_behavior;
 
 #ifdef __cplusplus

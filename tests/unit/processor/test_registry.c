@@ -194,6 +194,43 @@ static void registry__refuses_bad_rows(void **unused)
     assert_refused(&bad, "behavior \"door\" has no table of commands");
 }
 
+static bool accepts_digits(const char *id)
+{
+    return id[0] >= '0' && id[0] <= '9';
+}
+
+static void registry__refuses_bad_singletons(void **unused)
+{
+    (void)unused;
+    alv_singleton job = {.id = "7", .command = "open", .every_ms = 1000};
+    alv_behavior door = behavior_of("door", good_rows, 2);
+    door.accepts = accepts_digits;
+    door.singletons = &job;
+    door.singleton_count = 1;
+    alv_registry *registry = alv_registry_new();
+    assert_int_equal(alv_registry_add(registry, &door, NULL), ALV_OK);
+    assert_ptr_equal(alv_registry_at(registry, 0), &door);
+    assert_null(alv_registry_at(registry, 1));
+    alv_registry_free(registry);
+
+    job.id = NULL;
+    assert_refused(&door, "behavior \"door\": the id of singleton 1 is no id");
+    job.id = "x";
+    assert_refused(&door, "behavior \"door\": the id of singleton 1 is no id");
+    job.id = "7";
+    job.command = "shut";
+    assert_refused(&door, "behavior \"door\": the command of singleton \"7\" is unknown");
+    job.command = "open";
+    job.every_ms = 99;
+    assert_refused(&door, "behavior \"door\": singleton \"7\" every 99 ms: say 100 ms to 366 days");
+    job.every_ms = INT64_MAX;
+    assert_refused(&door,
+                   "behavior \"door\": singleton \"7\" every 9223372036854775807 ms: say 100 "
+                   "ms to 366 days");
+    door.singletons = NULL;
+    assert_refused(&door, "behavior \"door\" has no table of singletons");
+}
+
 static void registry__takes_a_full_list_of_fields(void **unused)
 {
     (void)unused;
@@ -257,6 +294,7 @@ int main(void)
         cmocka_unit_test(registry__takes_structs_of_other_sizes),
         cmocka_unit_test(registry__refuses_bad_types),
         cmocka_unit_test(registry__refuses_bad_rows),
+        cmocka_unit_test(registry__refuses_bad_singletons),
         cmocka_unit_test(registry__takes_a_full_list_of_fields),
         cmocka_unit_test(registry__refuses_a_second_behavior_of_a_type),
         cmocka_unit_test(registry__is_bounded),

@@ -56,7 +56,8 @@ static void alarm_ring(const json_t *state, const alv_command *command, int64_t 
 {
     json_t *rings = json_array();
     json_array_extend(rings, json_object_get(state, "rings"));
-    json_array_append(rings, member(command, "id"));
+    json_t *id = member(command, "id");
+    json_array_append_new(rings, id == NULL ? json_null() : json_incref(id));
     alv_set(effects, "rings", rings);
     alv_set(effects, "last",
             json_pack("{s:s?, s:I, s:I}", "timer", command->timer, "due",
@@ -465,6 +466,50 @@ static void timer__fires_any_number_of_them(void **state)
     alv_sim_world_done(&world);
 }
 
+/* ---- jobs of the cluster ---------------------------------------------------------------------- */
+
+static const alv_singleton daily[] = {{"report", "note", 60000}};
+static const alv_behavior with_daily = {ALV_BEHAVIOR_HEAD,      .type = "alarm",
+                                        .commands = alarm_rows, .command_count = 5,
+                                        .singletons = daily,    .singleton_count = 1};
+
+static size_t count_reports(alv_sim_world *world)
+{
+    json_t *report = state_of(world, "alarm/report");
+    size_t count = json_array_size(json_object_get(report, "rings"));
+    json_decref(report);
+    return count;
+}
+
+static void singleton__is_sent_once_each_time(void **state)
+{
+    (void)state;
+    alv_sim_world world;
+    alv_sim_world_init_with(&world, NULL, &with_daily, NULL);
+    alv_sim_world_activate(&world);
+    alv_sim_world_run(&world, 100);
+    assert_int_equal(count_reports(&world), 1); /* at once, the first time */
+    for (int i = 2; i < 10; i++) {
+        alv_sim_world_pass(&world, 60000);
+        if (i % 2 == 0) {
+            alv_sim_log_fail_next(world.log,
+                                  i % 4 == 0 ? ALV_SIM_COMMIT_ABORTED : ALV_SIM_COMMIT_LOST_ANSWER);
+        } else {
+            alv_sim_world_run(&world, 1);
+            alv_sim_world_crash(&world, (size_t)i);
+            alv_sim_world_activate(&world);
+        }
+        alv_sim_world_run(&world, 700);
+        assert_int_equal(count_reports(&world), i);
+    }
+    alv_sim_world_crash(&world, 0);
+    alv_sim_world_pass(&world, 5 * 60000); /* missed: sent once */
+    alv_sim_world_activate(&world);
+    alv_sim_world_run(&world, 500);
+    assert_int_equal(count_reports(&world), 10);
+    alv_sim_world_done(&world);
+}
+
 /* ---- a model ---------------------------------------------------------------------------------- */
 
 #define MODEL_NAMES 5
@@ -566,6 +611,7 @@ int main(void)
         cmocka_unit_test(timer__waits_for_the_backlog),
         cmocka_unit_test(timer__does_not_wait_for_markers),
         cmocka_unit_test(timer__fires_any_number_of_them),
+        cmocka_unit_test(singleton__is_sent_once_each_time),
         cmocka_unit_test(timer__agrees_with_a_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
