@@ -44,6 +44,7 @@ struct alv_chaos_load {
     _Atomic int64_t *produced; /* per counter */
     pthread_mutex_t lock;      /* adds, failure */
     add_list *adds;            /* per counter */
+    int64_t *keyed; /* per counter: the last add with an idempotency key; -1 = none yet */
     char failure[256];
     _Atomic bool failed;
 };
@@ -127,6 +128,14 @@ static bool load_counter_step(alv_chaos_load *load, int user, int64_t number, al
     return dice >= 15;
 }
 
+/* The idempotency key of a command, by its number. */
+#define LOAD_KEY_BYTES 32
+static const char *load_key(int64_t number, char out[LOAD_KEY_BYTES])
+{
+    (void)snprintf(out, LOAD_KEY_BYTES, "key-%" PRId64, number);
+    return out;
+}
+
 static void load_bad_step(alv_chaos_load *load, int user, int64_t number, alv_user_command *out)
 {
     char text[32];
@@ -137,13 +146,24 @@ static void load_bad_step(alv_chaos_load *load, int user, int64_t number, alv_us
     (void)snprintf(out->value, sizeof(out->value), "{\"type\":\"make_coffee\"}");
 }
 
+/* `key` NULL: without an idempotency key. */
+static rd_kafka_headers_t *load_headers(const char *key)
+{
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(1);
+    if (key != NULL) {
+        (void)rd_kafka_header_add(headers, "idempotency-key", -1, key, -1);
+    }
+    return headers;
+}
+
 static void load_produce(alv_chaos_load *load, const alv_user_command *command, int64_t number,
-                         int counter)
+                         int counter, const char *key)
 {
     char value[320];
     int size = snprintf(value, sizeof(value), "{\"n\":%" PRId64 ",%s", number, command->value + 1);
     rd_kafka_resp_err_t code;
     do {
+        rd_kafka_headers_t *headers = load_headers(key);
         rd_kafka_error_t *error = rd_kafka_produceva(
             load->client,
             (const rd_kafka_vu_t[]){
@@ -152,11 +172,15 @@ static void load_produce(alv_chaos_load *load, const alv_user_command *command, 
                 {.vtype = RD_KAFKA_VTYPE_KEY,
                  .u.mem = {(void *)(uintptr_t)command->key, strlen(command->key)}},
                 {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {value, (size_t)size}},
+                {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers},
                 {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = (void *)(uintptr_t)(counter + 1)},
                 {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
             },
-            6);
+            7);
         code = rd_kafka_error_code(error);
+        if (error != NULL) {
+            rd_kafka_headers_destroy(headers); /* taken only on success */
+        }
         rd_kafka_error_destroy(error);
         if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
             (void)rd_kafka_poll(load->client, 100);
@@ -165,6 +189,18 @@ static void load_produce(alv_chaos_load *load, const alv_user_command *command, 
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         load_fail(load, "a command cannot be produced", code);
     }
+}
+
+/* An add that was sent before with an idempotency key, once more: it must change nothing, so the model does
+ * not hear of it. */
+static void load_repeat(alv_chaos_load *load, int user)
+{
+    char key[LOAD_KEY_BYTES];
+    alv_user_command command;
+    alv_user_model_key(&load->models[user], command.key, sizeof(command.key));
+    command.timestamp_ms = load->time_ms;
+    (void)snprintf(command.value, sizeof(command.value), "{\"type\":\"add_balance\",\"amount\":1}");
+    load_produce(load, &command, load->sent++, -1, load_key(load->keyed[user], key));
 }
 
 static void load_step(alv_chaos_load *load)
@@ -183,7 +219,18 @@ static void load_step(alv_chaos_load *load)
         alv_user_model_step(&load->models[user], &load->random, load->time_ms, &command);
     }
     load->time_ms++;
-    load_produce(load, &command, number, is_add ? user : -1);
+    char key[LOAD_KEY_BYTES];
+    bool is_keyed = is_add && load_dice(load, 4) == 0;
+    load_produce(load, &command, number, is_add ? user : -1,
+                 is_keyed ? load_key(number, key) : NULL);
+    if (is_keyed) {
+        load->keyed[user] = number;
+    }
+    /* At once, or when much has happened since; it is among the last keys of this user in any case. */
+    if (user < load->counters && load->keyed[user] >= 0 &&
+        load_dice(load, is_keyed ? 2 : 20) == 0) {
+        load_repeat(load, user);
+    }
 }
 
 /* ---- the thread ------------------------------------------------------------------------------ */
@@ -249,6 +296,7 @@ static void load_free(alv_chaos_load *load)
     json_decref(load->dead_letters);
     alv_free(load->adds);
     alv_free((void *)load->produced);
+    alv_free(load->keyed);
     alv_free(load->models);
     alv_free(load->topic);
     alv_free(load);
@@ -267,11 +315,13 @@ alv_chaos_load *alv_chaos_load_start(const alv_chaos_load_options *options)
     load->models = alv_alloc_array((size_t)load->users, sizeof(*load->models));
     load->produced = alv_alloc_array((size_t)load->counters, sizeof(*load->produced));
     load->adds = alv_alloc_array((size_t)load->counters, sizeof(*load->adds));
+    load->keyed = alv_alloc_array((size_t)load->counters, sizeof(*load->keyed));
     for (int i = 0; i < load->users; i++) {
         alv_user_model_init(&load->models[i], (unsigned)i);
     }
     for (int i = 0; i < load->counters; i++) {
         load->produced[i] = 0;
+        load->keyed[i] = -1;
         load->adds[i] = (add_list){.offsets = NULL};
     }
     load->dead_letters = json_object();

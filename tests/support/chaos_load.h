@@ -6,7 +6,9 @@
  * How:    the first third of the users are counters: their balance only ever grows, by 1 at a time, so a
  *         reader can judge a balance while everything is in motion: the adds before the position that an
  *         answer names must be in it, and no more than were produced can be. The others get commands of
- *         all kinds. Some commands are of an unknown type and must become dead letters, each once.
+ *         all kinds. A quarter of the adds carry an idempotency
+ *         key; some of these are sent again, at once or much later, and must not count. Some commands
+ *         are of an unknown type and must become dead letters, each once.
  *         Every command has its number, as "n".
  * Thread: one of its own; functions are called from main unless it says otherwise.
  */
