@@ -164,7 +164,7 @@ static void executor_read_headers(execution *run)
 static alv_status executor_send(execution *run, alv_error *err)
 {
     alv_status status = ALV_OK;
-    if (!run->is_repeated) {
+    if (!run->is_repeated && alv_effects_output_count(run->executor->effects) > 0) {
         status = alv_outbox_send(run->producer, run->shard->number, run->record->key,
                                  run->executor->effects, err);
     }
