@@ -1,4 +1,4 @@
-/* timers.c — what pending timers cost: memory, and the look for those that are due.
+/* pending_timers.c — what pending timers cost: memory, and the look for those that are due.
  *
  * Goal:   the section "Timers" of docs/performance.md, reproducible with one command.
  * Method: the index of one shard in a RocksDB of its own, without a broker: N entities with a timer each,
@@ -24,7 +24,7 @@
 #define MEMORY_BYTES (INT64_C(64) * 1024 * 1024)
 
 static const char help[] =
-    "usage: timers [N]\n"
+    "usage: pending_timers [N]\n"
     "What N pending timers (1000000) of a shard cost: resident memory, and the time of a look for\n"
     "those that are due, in CPU time.\n";
 
@@ -58,7 +58,7 @@ static void apply(const alv_store_write *writes, size_t count)
     alv_status status =
         bench.store->ops->apply(bench.store, 0, writes, count, &bench.position, &err);
     if (status != ALV_OK) {
-        fprintf(stderr, "timers: %s\n", err.text);
+        fprintf(stderr, "pending_timers: %s\n", err.text);
         exit(1);
     }
 }
@@ -158,7 +158,7 @@ int main(int argc, char **argv)
     alv_error err = ALV_ERROR_NONE;
     if (alv_store_rocksdb_open(&options, &bench.store, &err) != ALV_OK ||
         bench.store->ops->open_shard(bench.store, 0, &bench.position, &err) != ALV_OK) {
-        fprintf(stderr, "timers: %s\n", err.text);
+        fprintf(stderr, "pending_timers: %s\n", err.text);
         return 1;
     }
     long before_kib = resident_kib();
