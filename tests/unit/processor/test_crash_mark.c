@@ -284,9 +284,18 @@ static void bomb_explode(const json_t *state, const alv_command *command, int64_
     abort();
 }
 
-static const alv_command_row bomb_rows[] = {{.name = "explode", .handler = bomb_explode}};
+static void bomb_arm(const json_t *state, const alv_command *command, int64_t now_ms,
+                     alv_effects *effects)
+{
+    (void)state;
+    (void)command;
+    alv_timer_set(effects, "fuse", now_ms + 1000, json_pack("{s:s}", "type", "explode"));
+}
+
+static const alv_command_row bomb_rows[] = {{.name = "explode", .handler = bomb_explode},
+                                            {.name = "arm", .handler = bomb_arm}};
 static const alv_behavior bomb = {ALV_BEHAVIOR_HEAD, .type = "bomb", .commands = bomb_rows,
-                                  .command_count = 1};
+                                  .command_count = 2};
 
 /* What a child does; its exit status is 0 when everything was as it must be. */
 static int run_with_bomb(const char *directory)
@@ -309,16 +318,38 @@ static int run_with_bomb(const char *directory)
     return good ? 0 : 1;
 }
 
-static void crash_mark__buries_the_command_that_kills(void **state)
+/* The same with a timer, which has no offset. */
+static int run_with_fuse(const char *directory)
 {
-    char *directory = *state;
+    alv_sim_world world;
+    alv_crash_mark *mark = open_mark(directory);
+    alv_crash_mark_enter(mark, 0);
+    alv_sim_world_init_with(&world, NULL, &bomb, mark);
+    alv_sim_world_activate(&world);
+    int32_t shard = alv_sim_world_send(&world, "bomb/1", "{\"type\":\"arm\"}");
+    (void)alv_sim_world_send(&world, "m:1", "{\"type\":\"add_balance\",\"amount\":1}");
+    alv_sim_world_run(&world, 50);
+    alv_sim_world_pass(&world, 5000);
+    alv_sim_world_run(&world, 50);
+    bool good = alv_sim_log_count(world.log, ALV_TOPIC_DEAD_LETTERS, shard) == 1 &&
+                alv_sim_log_last(world.log, ALV_TOPIC_LEDGER, shard, "bomb/1", NULL) == NULL &&
+                alv_sim_world_stored_balance(&world, "m:1") == 1;
+    alv_sim_world_done(&world);
+    alv_crash_mark_leave();
+    alv_crash_mark_close(mark);
+    return good ? 0 : 1;
+}
+
+/* A child dies as often as it takes; the next one does not. */
+static void assert_buried(const char *directory, int (*run)(const char *))
+{
     for (int i = 0; i <= ALV_CRASHES_MAX; i++) {
         pid_t child = fork();
         if (child == 0) {
             const struct rlimit no_core = {0, 0};
             (void)setrlimit(RLIMIT_CORE, &no_core);
             forget_handlers();
-            _exit(run_with_bomb(directory));
+            _exit(run(directory));
         }
         int status = 0;
         assert_int_equal(waitpid(child, &status, 0), child);
@@ -330,6 +361,16 @@ static void crash_mark__buries_the_command_that_kills(void **state)
             assert_int_equal(WEXITSTATUS(status), 0);
         }
     }
+}
+
+static void crash_mark__buries_the_command_that_kills(void **state)
+{
+    assert_buried(*state, run_with_bomb);
+}
+
+static void crash_mark__buries_the_timer_that_kills(void **state)
+{
+    assert_buried(*state, run_with_fuse);
 }
 
 static int make_directory(void **state)
@@ -356,6 +397,7 @@ int main(void)
         WITH_DIRECTORY(crash_mark__forgets_the_oldest_of_many),
         WITH_DIRECTORY(crash_mark__replaces_a_file_that_makes_no_sense),
         WITH_DIRECTORY(crash_mark__buries_the_command_that_kills),
+        WITH_DIRECTORY(crash_mark__buries_the_timer_that_kills),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
