@@ -53,7 +53,7 @@ static const char help[] =
     "--percent  of the keys and commands (100, with --quick 10)\n"
     "--runs     of everything (3; with --quick 1)\n"
     "--threads  lanes of the one, stream threads of the other, for the drains (1,2)\n"
-    "--only     of drain,restore,latency,start (all)\n"
+    "--only     of hot,cold,restore,latency,start (all); restore means cold as well\n"
     "--json     every single measurement, with machine and versions\n";
 
 /* What is measured against what. Settings besides the number of threads. */
@@ -111,6 +111,8 @@ static struct {
     int threads[THREADS_MAX];
     int threads_count;
     int step;
+    const char *path; /* of the JSON file; NULL = none */
+    json_t *head;     /* machine and versions */
     json_t *rows;
 } bench;
 
@@ -128,6 +130,22 @@ static void tell_share(int64_t done, int64_t all)
     if (isatty(STDERR_FILENO)) {
         fprintf(stderr, "     %3d %%\r", (int)(done * 100 / all));
     }
+}
+
+/* Takes `row`. Written after every measurement: who is interrupted has what was measured until then. */
+static void add_row(json_t *row)
+{
+    json_array_append_new(bench.rows, row);
+    if (bench.path == NULL) {
+        return;
+    }
+    json_t *all = json_pack("{s:O, s:i, s:O}", "head", bench.head, "runs", bench.runs,
+                            "measurements", bench.rows);
+    if (json_dump_file(all, bench.path, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) != 0) {
+        fprintf(stderr, "compare: cannot write %s\n", bench.path);
+        exit(EXIT_FAILURE);
+    }
+    json_decref(all);
 }
 
 static bool is_wanted(const char *what)
@@ -222,12 +240,11 @@ static void add_restore(const variant *v, alv_contender *contender, int run)
     int64_t ms = 0;
     alv_contender_restore(contender, 0, &records, &ms);
     int64_t peak_kib = alv_usage_peak_kib(alv_contender_pid(contender, 0));
-    json_array_append_new(
-        bench.rows, json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:f, s:I}", "what", "restore",
-                              "contender", v->name, "run", run, "records", (json_int_t)records,
-                              "ms", (json_int_t)ms, "ready_ms", (json_int_t)ready_ms,
-                              "records_per_s", ms > 0 ? (double)records * 1000 / (double)ms : 0.0,
-                              "peak_mib", (json_int_t)(peak_kib / 1024)));
+    add_row(json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:f, s:I}", "what", "restore", "contender",
+                      v->name, "run", run, "records", (json_int_t)records, "ms", (json_int_t)ms,
+                      "ready_ms", (json_int_t)ready_ms, "records_per_s",
+                      ms > 0 ? (double)records * 1000 / (double)ms : 0.0, "peak_mib",
+                      (json_int_t)(peak_kib / 1024)));
 }
 
 typedef struct drain {
@@ -241,13 +258,12 @@ static void add_drain(const drain *d, const variant *v, int threads, int run, co
                       const mark *to, int64_t total_us, int64_t peak_kib)
 {
     double commands = (double)(to->commands - from->commands);
-    json_array_append_new(
-        bench.rows, json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:f, s:f, s:f, s:I}", "what", "drain",
-                              "contender", v->name, "keys", d->keys, "threads", threads, "run", run,
-                              "commands", (json_int_t)commands, "commands_per_s",
-                              commands * 1e6 / (double)(to->at_us - from->at_us), "cpu_us",
-                              (double)(to->cpu_us - from->cpu_us) / commands, "total_s",
-                              (double)total_us / 1e6, "peak_mib", (json_int_t)(peak_kib / 1024)));
+    add_row(json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:f, s:f, s:f, s:I}", "what", "drain",
+                      "contender", v->name, "keys", d->keys, "threads", threads, "run", run,
+                      "commands", (json_int_t)commands, "commands_per_s",
+                      commands * 1e6 / (double)(to->at_us - from->at_us), "cpu_us",
+                      (double)(to->cpu_us - from->cpu_us) / commands, "total_s",
+                      (double)total_us / 1e6, "peak_mib", (json_int_t)(peak_kib / 1024)));
 }
 
 static void drain_once(const drain *d, const variant *v, int threads, int run)
@@ -341,12 +357,10 @@ static void latency_at(const variant *v, alv_contender *contender, const char *t
     }
     const alv_probe_range range = {.from_us = from_us, .to_us = from_us + seconds * 1000000LL};
     alv_probe_summary s = alv_probe_summarize(probe, &range, SLOW_US);
-    json_array_append_new(bench.rows,
-                          json_pack("{s:s, s:s, s:i, s:i, s:I, s:f, s:f, s:f, s:f, s:f}", "what",
-                                    "latency", "contender", v->name, "rate", rate, "run", run,
-                                    "commands", (json_int_t)s.count, "p50_ms", ms(s.p50_us),
-                                    "p90_ms", ms(s.p90_us), "p99_ms", ms(s.p99_us), "p999_ms",
-                                    ms(s.p999_us), "max_ms", ms(s.max_us)));
+    add_row(json_pack("{s:s, s:s, s:i, s:i, s:I, s:f, s:f, s:f, s:f, s:f}", "what", "latency",
+                      "contender", v->name, "rate", rate, "run", run, "commands",
+                      (json_int_t)s.count, "p50_ms", ms(s.p50_us), "p90_ms", ms(s.p90_us), "p99_ms",
+                      ms(s.p99_us), "p999_ms", ms(s.p999_us), "max_ms", ms(s.max_us)));
     alv_probe_close(probe);
 }
 
@@ -387,9 +401,8 @@ static void start_once(const variant *v, int number, int run)
     alv_contender *contender = open_contender(v, topics, DRAIN_SHARDS, 1);
     alv_contender_start(contender, 0);
     int64_t ready_ms = alv_contender_wait_ready(contender, 0, READY_TIMEOUT_MS);
-    json_array_append_new(bench.rows,
-                          json_pack("{s:s, s:s, s:i, s:I}", "what", "start", "contender", v->name,
-                                    "run", run, "ready_ms", (json_int_t)ready_ms));
+    add_row(json_pack("{s:s, s:s, s:i, s:I}", "what", "start", "contender", v->name, "run", run,
+                      "ready_ms", (json_int_t)ready_ms));
     alv_contender_stop(contender, 0);
     alv_wire_delete_topics(bench.stack.brokers, topics);
     close_contender(contender);
@@ -472,22 +485,7 @@ static void print_head(const json_t *head)
            s->hot_users, s->cold_users, DRAIN_SHARDS, LATENCY_USERS, LATENCY_SHARDS, s->seconds);
 }
 
-/* Written after every part, so that one that is interrupted leaves what it has. */
-static void save(json_t *head, const char *path)
-{
-    if (path == NULL) {
-        return;
-    }
-    json_t *all =
-        json_pack("{s:O, s:i, s:O}", "head", head, "runs", bench.runs, "measurements", bench.rows);
-    if (json_dump_file(all, path, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) != 0) {
-        fprintf(stderr, "compare: cannot write %s\n", path);
-        exit(EXIT_FAILURE);
-    }
-    json_decref(all);
-}
-
-static void measure_all(json_t *head, const char *path)
+static void measure_all(void)
 {
     const sizes *s = &bench.sizes;
     if (is_wanted("start")) {
@@ -495,16 +493,13 @@ static void measure_all(json_t *head, const char *path)
     }
     if (is_wanted("latency")) {
         latency_all();
-        save(head, path);
     }
-    if (is_wanted("drain")) {
+    if (is_wanted("hot")) {
         drain_all("hot", s->hot_users, s->hot_first, s->hot_commands);
-        save(head, path);
     }
-    if (is_wanted("drain") || is_wanted("restore")) {
+    if (is_wanted("cold") || is_wanted("restore")) {
         drain_all("cold", s->cold_users, 0, s->cold_users / 3 * 4 + s->cold_commands);
     }
-    save(head, path);
 }
 
 int main(int argc, char **argv)
@@ -512,7 +507,6 @@ int main(int argc, char **argv)
     int quick = 0;
     int percent = 0;
     int runs_count = 0;
-    const char *path = NULL;
     bench.threads[0] = 1;
     bench.threads[1] = 2;
     bench.threads_count = 2;
@@ -522,7 +516,7 @@ int main(int argc, char **argv)
         {"--runs", &bench.runs, 1, &runs_count, NULL},
         {"--threads", bench.threads, THREADS_MAX, &bench.threads_count, NULL},
         {"--only", NULL, 0, NULL, &bench.only},
-        {"--json", NULL, 0, NULL, &path},
+        {"--json", NULL, 0, NULL, &bench.path},
         {NULL, NULL, 0, NULL, NULL}};
     alv_bench_parse(argc, argv, options, help, NULL);
     percent = percent > 0 ? percent : (quick ? QUICK_PERCENT : 100);
@@ -538,11 +532,11 @@ int main(int argc, char **argv)
     bench.runs = runs_count > 0 ? bench.runs : (quick ? 1 : 3);
     bench.rows = json_array();
     alv_bench_open(&bench.stack, "compare");
-    json_t *head = versions();
-    measure_all(head, path);
-    print_head(head);
+    bench.head = versions();
+    measure_all();
+    print_head(bench.head);
     alv_compare_print(bench.rows);
-    json_decref(head);
+    json_decref(bench.head);
     json_decref(bench.rows);
     bench.stack.passed = true;
     alv_cluster_close(&bench.stack);

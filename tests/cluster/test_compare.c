@@ -105,6 +105,10 @@ static void check_contender(alv_contender_kind kind)
     assert_int_equal(alv_workload_count_wrong(workload, changelog), 1);
 
     alv_contender_stop(contender, 0);
+    alv_wire_delete_group(cluster.brokers, alv_contender_group(contender));
+    assert_int_equal(alv_wire_committed(cluster.brokers, alv_contender_group(contender),
+                                        alv_cluster_topic(&cluster, "commands")),
+                     0); /* as if it had never been there */
     alv_contender_passed(contender);
     alv_contender_close(contender);
     alv_workload_free(workload);
