@@ -307,6 +307,16 @@ void alv_probe_close(alv_probe *probe)
 
 /* ---- what came out --------------------------------------------------------------------------- */
 
+int64_t alv_probe_sent_us(const alv_probe *probe, int64_t number)
+{
+    return number < atomic_load(&probe->sent_count) ? probe->sent_us[number] : 0;
+}
+
+int64_t alv_probe_seen_us(const alv_probe *probe, int64_t number)
+{
+    return number < atomic_load(&probe->sent_count) ? atomic_load(&probe->seen_us[number]) : 0;
+}
+
 int64_t alv_probe_sent(const alv_probe *probe)
 {
     return atomic_load_explicit(&probe->sent_count, memory_order_acquire);

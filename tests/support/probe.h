@@ -61,6 +61,10 @@ bool alv_probe_wait_seen(const alv_probe *probe, int timeout_ms);
 
 int64_t alv_probe_sent(const alv_probe *probe);
 
+/* When the command with this number (the nickname) was sent, and when its change was seen; 0 = not yet. */
+int64_t alv_probe_sent_us(const alv_probe *probe, int64_t number);
+int64_t alv_probe_seen_us(const alv_probe *probe, int64_t number);
+
 /* `slow_us`: the limit for slow_ms. */
 alv_probe_summary alv_probe_summarize(const alv_probe *probe, const alv_probe_range *range,
                                       int64_t slow_us);
