@@ -13,7 +13,7 @@
 #include "base/alloc.h"
 #include "tests/support/cluster.h"
 
-#define STACK_TIMEOUT_MS 120000
+#define STACK_TIMEOUT_MS 300000
 
 #define STACK_ARGUMENTS_MAX 16
 
