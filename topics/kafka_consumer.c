@@ -28,6 +28,8 @@
 /* A poll that still has seeks to carry out waits no longer than this. */
 #define SEEK_RETRY_MS 2
 #define SEEK_MS 1000
+/* How often the member id is looked at. */
+#define MEMBER_CHECK_MS 100
 /* Seeks that librdkafka keeps refusing: its fetcher has stopped and must be set up anew. */
 #define SEEK_REFUSALS_MAX 50
 
@@ -50,9 +52,16 @@ typedef struct kafka_consumer {
     alv_kafka_hold *holds;
     consumer_shard *shards; /* by number */
     int32_t shard_count;
+    char *member_id; /* under which the shards were assigned; NULL = none yet */
+    int64_t member_checked_ms;
     bool dirty;       /* some wish is not carried out yet */
     alv_error notice; /* for the next poll: what came between messages */
 } kafka_consumer;
+
+static int64_t consumer_now_ms(void)
+{
+    return alv_monotonic_us(alv_clock_system()) / 1000;
+}
 
 static const char *consumer_topic(const kafka_consumer *consumer)
 {
@@ -120,9 +129,54 @@ static void consumer_assign(kafka_consumer *consumer, rd_kafka_topic_partition_l
     (void)rd_kafka_pause_partitions(consumer->client.rk, partitions); /* unknown ones only fail */
 }
 
+/* All shards are lost and given anew: their owner has to find out where they stand by now. */
+static void consumer_give_anew(kafka_consumer *consumer)
+{
+    int32_t *numbers = alv_alloc_array((size_t)consumer->shard_count + 1, sizeof(*numbers));
+    size_t count = 0;
+    for (int32_t shard = 0; shard < consumer->shard_count; shard++) {
+        if (consumer->shards[shard].assigned) {
+            numbers[count++] = shard;
+        }
+    }
+    if (count > 0) {
+        consumer->listener.revoked(consumer->listener.payload, numbers, count, true);
+        for (size_t i = 0; i < count; i++) {
+            consumer_shard *shard = &consumer->shards[numbers[i]];
+            *shard = (consumer_shard){
+                .assigned = true, .running = shard->running, .next = ALV_OFFSET_NONE};
+        }
+        consumer->dirty = true; /* those that run are paused */
+        consumer->listener.assigned(consumer->listener.payload, numbers, count);
+    }
+    alv_free(numbers);
+}
+
+/* A member that was thrown out (session ended, seat taken) and comes back is another member to the group, and
+ * others may have had its shards meanwhile. librdkafka says so when a heartbeat is refused, but not when it
+ * is the joining that is: then it joins under a new id, claims the shards as its own, keeps them if they
+ * are free, and no callback is called. So the id is watched (I3). */
+static void consumer_look_at_member(kafka_consumer *consumer)
+{
+    char *id = rd_kafka_memberid(consumer->client.rk);
+    if (id != NULL && *id != '\0' &&
+        (consumer->member_id == NULL || strcmp(id, consumer->member_id) != 0)) {
+        bool is_another = consumer->member_id != NULL;
+        alv_free(consumer->member_id);
+        consumer->member_id = alv_strdup(id);
+        if (is_another) {
+            consumer_give_anew(consumer);
+        }
+    }
+    if (id != NULL) {
+        rd_kafka_mem_free(consumer->client.rk, id);
+    }
+}
+
 static void consumer_on_assign(kafka_consumer *consumer,
                                rd_kafka_topic_partition_list_t *partitions)
 {
+    consumer_look_at_member(consumer);
     consumer_assign(consumer, partitions);
     int32_t *numbers = consumer_numbers(partitions);
     consumer->listener.assigned(consumer->listener.payload, numbers, (size_t)partitions->cnt);
@@ -134,6 +188,9 @@ static void consumer_on_revoke(kafka_consumer *consumer,
                                rd_kafka_topic_partition_list_t *partitions)
 {
     bool lost = rd_kafka_assignment_lost(consumer->client.rk) != 0;
+    if (!lost) {
+        consumer_look_at_member(consumer);
+    }
     int32_t *numbers = consumer_numbers(partitions);
     consumer->listener.revoked(consumer->listener.payload, numbers, (size_t)partitions->cnt, lost);
     for (int i = 0; i < partitions->cnt; i++) {
@@ -346,6 +403,10 @@ static alv_status consumer_poll(alv_consumer *base, int timeout_ms, alv_batch *o
 {
     kafka_consumer *consumer = (kafka_consumer *)base;
     alv_batch_clear(out);
+    if (consumer_now_ms() - consumer->member_checked_ms >= MEMBER_CHECK_MS) {
+        consumer->member_checked_ms = consumer_now_ms();
+        consumer_look_at_member(consumer);
+    }
     consumer_apply(consumer);
     if (consumer->dirty && timeout_ms > SEEK_RETRY_MS) {
         timeout_ms = SEEK_RETRY_MS;
@@ -433,11 +494,6 @@ static int64_t consumer_end(const alv_consumer *base, int32_t shard)
 
 /* ---- open, close ----------------------------------------------------------------------------- */
 
-static int64_t consumer_now_ms(void)
-{
-    return alv_monotonic_us(alv_clock_system()) / 1000;
-}
-
 static bool consumer_has_shards(const kafka_consumer *consumer)
 {
     for (int32_t i = 0; i < consumer->shard_count; i++) {
@@ -510,6 +566,7 @@ static void consumer_close(alv_consumer *base, bool stay)
     consumer_lose_all(consumer);
     rd_kafka_queue_destroy(consumer->queue);
     alv_kafka_client_close(&consumer->client);
+    alv_free(consumer->member_id);
     alv_free(consumer->shards);
     alv_free(consumer);
 }
@@ -592,4 +649,10 @@ rd_kafka_t *alv_kafka_consumer_handle(alv_consumer *consumer)
 {
     ALV_ASSERT(consumer->ops == &consumer_ops);
     return ((kafka_consumer *)consumer)->client.rk;
+}
+
+const char *alv_kafka_consumer_member(const alv_consumer *consumer)
+{
+    ALV_ASSERT(consumer->ops == &consumer_ops);
+    return ((const kafka_consumer *)consumer)->member_id;
 }

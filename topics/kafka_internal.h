@@ -142,6 +142,10 @@ alv_status alv_kafka_reader_open(alv_log_port *log, const char *name, alv_reader
 alv_status alv_kafka_sender_open(alv_log_port *log, const char *name, alv_sender **out,
                                  alv_error *err);
 
+/* The member id under which the consumer has its shards; NULL before it has joined. Commits under
+ * another one are refused (I3). */
+const char *alv_kafka_consumer_member(const alv_consumer *consumer);
+
 /* The librdkafka handle of a consumer of this log, for the group metadata of a commit. */
 rd_kafka_t *alv_kafka_consumer_handle(alv_consumer *consumer);
 

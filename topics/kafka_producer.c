@@ -258,8 +258,9 @@ static rd_kafka_consumer_group_metadata_t *producer_group(alv_consumer *consumer
     char *before = rd_kafka_memberid(rk);
     rd_kafka_consumer_group_metadata_t *group = rd_kafka_consumer_group_metadata(rk);
     char *after = rd_kafka_memberid(rk);
-    bool is_member =
-        before != NULL && after != NULL && *before != '\0' && strcmp(before, after) == 0;
+    const char *member = alv_kafka_consumer_member(consumer);
+    bool is_member = before != NULL && after != NULL && member != NULL && *before != '\0' &&
+                     strcmp(before, after) == 0 && strcmp(before, member) == 0;
     if (!is_member && group != NULL) {
         rd_kafka_consumer_group_metadata_destroy(group);
         group = NULL;

@@ -233,6 +233,55 @@ static void consumer__says_that_brokers_are_away_and_closes_in_time(void **state
     alv_mock_stage_done(&stage);
 }
 
+typedef struct shard_story {
+    int assigned;
+    int lost;
+} shard_story;
+
+static void note_assigned(void *payload, const int32_t *shards, size_t count)
+{
+    (void)shards;
+    ((shard_story *)payload)->assigned += (int)count;
+}
+
+static void note_revoked(void *payload, const int32_t *shards, size_t count, bool lost)
+{
+    (void)shards;
+    ((shard_story *)payload)->lost += lost ? (int)count : 0;
+}
+
+/* It was thrown out while it was frozen, say, and hears of it when it wants to join the next round: to the group
+ * it comes back as somebody else, and its shard, which others may have had meanwhile, is given to it
+ * once more (I3). */
+static void consumer__that_joins_as_another_member_loses_its_shards_first(void **state)
+{
+    (void)state;
+    alv_mock_stage stage = alv_mock_stage_new(1);
+    shard_story story = {0};
+    const alv_rebalance_listener listener = {note_assigned, note_revoked, &story};
+    alv_consumer *consumer = NULL;
+    alv_batch batch;
+    alv_batch_init(&batch, 10);
+    assert_int_equal(stage.log->ops->open_consumer(stage.log, 0, &listener, &consumer, NULL),
+                     ALV_OK);
+    for (int64_t deadline = now_ms() + WAIT_MS; story.assigned == 0 && now_ms() < deadline;) {
+        (void)consumer->ops->poll(consumer, 20, &batch, NULL);
+    }
+    assert_int_equal(story.assigned, 1);
+    rd_kafka_mock_push_request_errors(stage.cluster, ALV_MOCK_JOIN_GROUP, 1,
+                                      RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID);
+    rd_kafka_mock_push_request_errors(stage.cluster, ALV_MOCK_HEARTBEAT, 1,
+                                      RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS);
+    for (int64_t deadline = now_ms() + WAIT_MS; story.assigned < 2 && now_ms() < deadline;) {
+        (void)consumer->ops->poll(consumer, 20, &batch, NULL);
+    }
+    assert_int_equal(story.lost, 1);
+    assert_int_equal(story.assigned, 2);
+    alv_batch_done(&batch);
+    consumer->ops->close(consumer, true);
+    alv_mock_stage_done(&stage);
+}
+
 int main(void)
 {
     alv_log_set_level(ALV_LOG_ERROR);
@@ -248,6 +297,7 @@ int main(void)
         cmocka_unit_test(producer__is_not_tainted_by_a_broker_that_is_down),
         cmocka_unit_test(commit__without_any_answer_is_unknown_in_bounded_time),
         cmocka_unit_test(consumer__says_that_brokers_are_away_and_closes_in_time),
+        cmocka_unit_test(consumer__that_joins_as_another_member_loses_its_shards_first),
     };
     return cmocka_run_group_tests_name("kafka_faults", tests, NULL, NULL);
 }

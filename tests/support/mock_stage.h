@@ -17,6 +17,8 @@
 /* Numbers of requests in Kafka's protocol. */
 enum {
     ALV_MOCK_PRODUCE = 0,
+    ALV_MOCK_JOIN_GROUP = 11,
+    ALV_MOCK_HEARTBEAT = 12,
     ALV_MOCK_INIT_PRODUCER_ID = 22,
     ALV_MOCK_ADD_OFFSETS = 25,
     ALV_MOCK_END_TXN = 26,
