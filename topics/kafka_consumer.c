@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "topics/kafka_internal.h"
+#include "topics/kafka_membership_internal.h"
 
 /* How long close may take when the brokers are away. */
 #define CLOSE_UNSUBSCRIBE_MS 2500
@@ -52,7 +53,7 @@ typedef struct kafka_consumer {
     alv_kafka_hold *holds;
     consumer_shard *shards; /* by number */
     int32_t shard_count;
-    char *member_id; /* under which the shards were assigned; NULL = none yet */
+    alv_kafka_membership membership;
     int64_t member_checked_ms;
     bool dirty;       /* some wish is not carried out yet */
     alv_error notice; /* for the next poll: what came between messages */
@@ -129,16 +130,24 @@ static void consumer_assign(kafka_consumer *consumer, rd_kafka_topic_partition_l
     (void)rd_kafka_pause_partitions(consumer->client.rk, partitions); /* unknown ones only fail */
 }
 
-/* All shards are lost and given anew: their owner has to find out where they stand by now. */
-static void consumer_give_anew(kafka_consumer *consumer)
+/* The shards that are assigned, *out_count of them; the caller's. */
+static int32_t *consumer_assigned(const kafka_consumer *consumer, size_t *out_count)
 {
     int32_t *numbers = alv_alloc_array((size_t)consumer->shard_count + 1, sizeof(*numbers));
-    size_t count = 0;
+    *out_count = 0;
     for (int32_t shard = 0; shard < consumer->shard_count; shard++) {
         if (consumer->shards[shard].assigned) {
-            numbers[count++] = shard;
+            numbers[(*out_count)++] = shard;
         }
     }
+    return numbers;
+}
+
+/* All shards are lost and given anew: their owner has to find out where they stand by now (I3). */
+static void consumer_give_anew(kafka_consumer *consumer)
+{
+    size_t count = 0;
+    int32_t *numbers = consumer_assigned(consumer, &count);
     if (count > 0) {
         consumer->listener.revoked(consumer->listener.payload, numbers, count, true);
         for (size_t i = 0; i < count; i++) {
@@ -152,24 +161,10 @@ static void consumer_give_anew(kafka_consumer *consumer)
     alv_free(numbers);
 }
 
-/* A member that was thrown out (session ended, seat taken) and comes back is another member to the group, and
- * others may have had its shards meanwhile. librdkafka says so when a heartbeat is refused, but not when it
- * is the joining that is: then it joins under a new id, claims the shards as its own, keeps them if they
- * are free, and no callback is called. So the id is watched (I3). */
 static void consumer_look_at_member(kafka_consumer *consumer)
 {
-    char *id = rd_kafka_memberid(consumer->client.rk);
-    if (id != NULL && *id != '\0' &&
-        (consumer->member_id == NULL || strcmp(id, consumer->member_id) != 0)) {
-        bool is_another = consumer->member_id != NULL;
-        alv_free(consumer->member_id);
-        consumer->member_id = alv_strdup(id);
-        if (is_another) {
-            consumer_give_anew(consumer);
-        }
-    }
-    if (id != NULL) {
-        rd_kafka_mem_free(consumer->client.rk, id);
+    if (alv_kafka_membership_changed(&consumer->membership, consumer->client.rk)) {
+        consumer_give_anew(consumer);
     }
 }
 
@@ -219,13 +214,8 @@ static void consumer_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
 /* What librdkafka will not announce any more: it is fenced, broken or about to go. */
 static void consumer_lose_all(kafka_consumer *consumer)
 {
-    int32_t *numbers = alv_alloc_array((size_t)consumer->shard_count + 1, sizeof(*numbers));
     size_t count = 0;
-    for (int32_t shard = 0; shard < consumer->shard_count; shard++) {
-        if (consumer->shards[shard].assigned) {
-            numbers[count++] = shard;
-        }
-    }
+    int32_t *numbers = consumer_assigned(consumer, &count);
     if (count > 0) {
         consumer->listener.revoked(consumer->listener.payload, numbers, count, true);
     }
@@ -513,26 +503,16 @@ static void consumer_serve(rd_kafka_queue_t *queue, int timeout_ms)
     }
 }
 
-/* librdkafka forgets the member id in the moment in which it sends LeaveGroup. */
-static bool consumer_is_member(const kafka_consumer *consumer)
-{
-    char *id = rd_kafka_memberid(consumer->client.rk);
-    bool is_member = id != NULL && *id != '\0';
-    if (id != NULL) {
-        rd_kafka_mem_free(consumer->client.rk, id);
-    }
-    return is_member;
-}
-
 /* Closing never sends LeaveGroup for a static member; unsubscribing does, once the shards have been
- * given up and unless the close has begun before. So the leaving is waited for. */
+ * given up and unless the close has begun before. So the leaving is waited for: librdkafka forgets the
+ * member id in the moment in which it sends LeaveGroup. */
 static void consumer_leave(kafka_consumer *consumer)
 {
     int64_t deadline_ms = consumer_now_ms() + CLOSE_UNSUBSCRIBE_MS;
     if (rd_kafka_unsubscribe(consumer->client.rk) != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return;
     }
-    while ((consumer_has_shards(consumer) || consumer_is_member(consumer)) &&
+    while ((consumer_has_shards(consumer) || alv_kafka_membership_is_any(consumer->client.rk)) &&
            consumer_now_ms() < deadline_ms &&
            rd_kafka_fatal_error(consumer->client.rk, NULL, 0) == RD_KAFKA_RESP_ERR_NO_ERROR) {
         consumer_serve(consumer->queue, 5);
@@ -566,7 +546,7 @@ static void consumer_close(alv_consumer *base, bool stay)
     consumer_lose_all(consumer);
     rd_kafka_queue_destroy(consumer->queue);
     alv_kafka_client_close(&consumer->client);
-    alv_free(consumer->member_id);
+    alv_kafka_membership_done(&consumer->membership);
     alv_free(consumer->shards);
     alv_free(consumer);
 }
@@ -645,14 +625,9 @@ alv_status alv_kafka_consumer_open(alv_log_port *log, int lane,
     return ALV_OK;
 }
 
-rd_kafka_t *alv_kafka_consumer_handle(alv_consumer *consumer)
+rd_kafka_consumer_group_metadata_t *alv_kafka_consumer_group(alv_consumer *base)
 {
-    ALV_ASSERT(consumer->ops == &consumer_ops);
-    return ((kafka_consumer *)consumer)->client.rk;
-}
-
-const char *alv_kafka_consumer_member(const alv_consumer *consumer)
-{
-    ALV_ASSERT(consumer->ops == &consumer_ops);
-    return ((const kafka_consumer *)consumer)->member_id;
+    ALV_ASSERT(base->ops == &consumer_ops);
+    const kafka_consumer *consumer = (const kafka_consumer *)base;
+    return alv_kafka_membership_group(&consumer->membership, consumer->client.rk);
 }

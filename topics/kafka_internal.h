@@ -142,12 +142,9 @@ alv_status alv_kafka_reader_open(alv_log_port *log, const char *name, alv_reader
 alv_status alv_kafka_sender_open(alv_log_port *log, const char *name, alv_sender **out,
                                  alv_error *err);
 
-/* The member id under which the consumer has its shards; NULL before it has joined. Commits under
- * another one are refused (I3). */
-const char *alv_kafka_consumer_member(const alv_consumer *consumer);
-
-/* The librdkafka handle of a consumer of this log, for the group metadata of a commit. */
-rd_kafka_t *alv_kafka_consumer_handle(alv_consumer *consumer);
+/* The group's metadata for a commit, to be destroyed by the caller; NULL when the consumer is not, or no
+ * longer, the member to which its shards were given (I3). */
+rd_kafka_consumer_group_metadata_t *alv_kafka_consumer_group(alv_consumer *consumer);
 
 /* First offset and end of a shard as the handle's isolation level sees them. */
 alv_status alv_kafka_range(rd_kafka_t *rk, const char *topic, int32_t shard, int64_t *out_start,

@@ -248,32 +248,6 @@ static rd_kafka_topic_partition_list_t *producer_offsets(const kafka_producer *p
     return list;
 }
 
-/* Cooperative rebalances bump the generation without any callback, so it is asked for each time.
- * The group's metadata of a consumer that is a member. A broker takes offsets without member and generation
- * from anybody while the group is empty, so a consumer that has just lost its membership must not be
- * asked for them (I3): its id is compared before and after, and never comes back once it has changed. */
-static rd_kafka_consumer_group_metadata_t *producer_group(alv_consumer *consumer)
-{
-    rd_kafka_t *rk = alv_kafka_consumer_handle(consumer);
-    char *before = rd_kafka_memberid(rk);
-    rd_kafka_consumer_group_metadata_t *group = rd_kafka_consumer_group_metadata(rk);
-    char *after = rd_kafka_memberid(rk);
-    const char *member = alv_kafka_consumer_member(consumer);
-    bool is_member = before != NULL && after != NULL && member != NULL && *before != '\0' &&
-                     strcmp(before, after) == 0 && strcmp(before, member) == 0;
-    if (!is_member && group != NULL) {
-        rd_kafka_consumer_group_metadata_destroy(group);
-        group = NULL;
-    }
-    if (before != NULL) {
-        rd_kafka_mem_free(rk, before);
-    }
-    if (after != NULL) {
-        rd_kafka_mem_free(rk, after);
-    }
-    return group;
-}
-
 /* The call has not returned: its epoch is left behind. */
 static void producer_give_up(kafka_producer *producer, const char *what, alv_error *err)
 {
@@ -320,9 +294,10 @@ static alv_commit_outcome producer_commit(alv_producer *base, alv_consumer *cons
         return ALV_COMMIT_ABORTED;
     }
     if (count > 0) {
-        group = producer_group(consumer);
+        group = alv_kafka_consumer_group(consumer);
         if (group == NULL) {
-            (void)alv_fail(err, ALV_ABORT, "the consumer is not a member of its group");
+            (void)alv_fail(err, ALV_ABORT,
+                           "the consumer is not the member that its shards were given to");
             return ALV_COMMIT_ABORTED;
         }
         list = producer_offsets(producer, offsets, count, owner);

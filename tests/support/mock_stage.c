@@ -74,7 +74,7 @@ static void no_revoke(void *payload, const int32_t *shards, size_t count, bool l
     no_call(payload, shards, count);
 }
 
-/* A consumer that is no member yet is not asked to the coordinator at all. */
+/* The offsets of a consumer that is no member yet are refused before anybody is asked. */
 static bool is_member(void *payload)
 {
     alv_batch batch;
@@ -82,12 +82,11 @@ static bool is_member(void *payload)
     alv_batch_init(&batch, 10);
     (void)consumer->ops->poll(consumer, 20, &batch, NULL);
     alv_batch_done(&batch);
-    char *id = rd_kafka_memberid(alv_kafka_consumer_handle(consumer));
-    bool joined = id != NULL && *id != '\0';
-    if (id != NULL) {
-        rd_kafka_mem_free(NULL, id);
+    rd_kafka_consumer_group_metadata_t *group = alv_kafka_consumer_group(consumer);
+    if (group != NULL) {
+        rd_kafka_consumer_group_metadata_destroy(group);
     }
-    return joined;
+    return group != NULL;
 }
 
 alv_consumer *alv_mock_stage_join(alv_mock_stage *stage)
