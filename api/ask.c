@@ -182,7 +182,7 @@ static bool ask_answer_here(const ask_request *request, alv_answer *answer)
 static bool ask_is_hot(const ask_request *request, int64_t *out_lag)
 {
     alv_shard_view view = alv_directory_view(request->ask->options.directory, request->shard);
-    *out_lag = -1;
+    *out_lag = alv_shard_view_lag(&view);
     return view.state == ALV_SHARD_UNASSIGNED && view.is_standby && view.is_hot;
 }
 

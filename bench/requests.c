@@ -1,4 +1,4 @@
-/* api.c — how long a request takes, and how many there can be, at the owner and through another node.
+/* requests.c — how long a request takes, and how many there can be, at the owner and through another node.
  *
  * Goal:   the section "HTTP" of docs/performance.md, reproducible with one command.
  * Method: two nodes with default settings on a broker of their own (or on that of ALLUVIUM_TEST_KAFKA). Clients are threads, each with one connection
@@ -31,7 +31,7 @@
 #define SHARE_MS 120000
 
 static const char help[] =
-    "usage: api [--requests N] [--clients N[,N...]] [--json]\n"
+    "usage: requests [--requests N] [--clients N[,N...]] [--json]\n"
     "Latency and rate of GET and POST, at the owner and through another node, for each number\n"
     "of clients (default 1,16), N requests each (default 20000; commands a tenth of that).\n";
 
