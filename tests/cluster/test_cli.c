@@ -406,6 +406,74 @@ static void cli__status_can_be_watched(void **state)
     fixture.tests_passed++;
 }
 
+/* ---- bench ----------------------------------------------------------------------------------- */
+
+static json_int_t member(const json_t *object, const char *name)
+{
+    const json_t *value = json_object_get(object, name);
+    assert_true(json_is_integer(value));
+    return json_integer_value(value);
+}
+
+/* The balances themselves are read here, too: what bench says of them is not taken on trust. */
+static json_int_t bench_balances(int users)
+{
+    json_int_t sum = 0;
+    for (int i = 1; i <= users; i++) {
+        char *key = alv_format("bench:%d", i);
+        json_t *user = get_state(key);
+        sum += json_integer_value(json_object_get(user, "balance"));
+        json_decref(user);
+        alv_free(key);
+    }
+    return sum;
+}
+
+static void cli__bench_measures_and_counts_right(void **state)
+{
+    (void)state;
+    const char *address = fixture.node->address;
+    alv_cluster_result result = RUN_CONFIGURED("bench", "--node", address, "--seconds", "2",
+                                               "--users", "5", "--in-flight", "70", "--json");
+    assert_string_equal(result.err, "");
+    assert_int_equal(result.exit_status, 0);
+    json_t *answer = parse(result.out);
+    json_int_t done = member(answer, "done");
+    const json_t *balances = json_object_get(answer, "balances");
+    const json_t *latency = json_object_get(answer, "latency_ms");
+    assert_true(done > 0);
+    assert_int_equal(member(answer, "sent"),
+                     done + member(answer, "refused") + member(answer, "unknown"));
+    assert_int_equal(member(json_object_get(answer, "by_status"), "200"), done);
+    assert_true(json_is_true(json_object_get(balances, "exact")));
+    assert_int_equal(member(balances, "grown"), bench_balances(5));
+    assert_true(json_real_value(json_object_get(latency, "p50")) > 0);
+    assert_true(json_real_value(json_object_get(latency, "max")) >=
+                json_real_value(json_object_get(latency, "p99.9")));
+    json_decref(answer);
+    alv_cluster_result_done(&result);
+    result = RUN_CONFIGURED("bench", "--node", address, "--seconds", "0.5", "--rate", "20",
+                            "--users", "5", "--no-keys", "--json");
+    answer = parse(result.out);
+    assert_int_equal(result.exit_status, 0);
+    assert_in_range(member(answer, "sent"), 1, 10); /* never more than were due */
+    json_decref(answer);
+    alv_cluster_result_done(&result);
+    expect(RUN_CONFIGURED("bench", "--node", address, "--seconds", "0.1", "--users", "5"), 0,
+           "each command that is done once", NULL);
+    expect(RUN_CONFIGURED("bench", "--node", "127.0.0.1:1"), 1, NULL, "cannot be read");
+    fixture.tests_passed++;
+}
+
+static void cli__bench_refuses_wrong_usage(void **state)
+{
+    (void)state;
+    expect(RUN("bench", "--seconds", "0"), 2, NULL, "from 0.1 to 86400");
+    expect(RUN("bench", "--in-flight", "1025"), 2, NULL, "from 1 to 1024");
+    expect(RUN("bench", "now"), 2, NULL, "no arguments");
+    fixture.tests_passed++;
+}
+
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
 static void cli__a_state_folder_belongs_to_one_process(void **state)
@@ -427,7 +495,7 @@ static void cli__a_node_logs_start_ready_and_stop(void **state)
     assert_true(alv_cluster_log_has(fixture.node, "event=ready "));
     alv_cluster_stop_node(fixture.node);
     assert_true(alv_cluster_log_has(fixture.node, "event=stopped "));
-    fixture.cluster.passed = fixture.tests_passed == 14; /* the tests before this one */
+    fixture.cluster.passed = fixture.tests_passed == 16; /* the tests before this one */
 }
 
 /* ---- set-up ---------------------------------------------------------------------------------- */
@@ -468,6 +536,8 @@ int main(void)
         cmocka_unit_test(cli__what_is_no_command_is_sent_raw_only),
         cmocka_unit_test(cli__status_is_a_table),
         cmocka_unit_test(cli__status_can_be_watched),
+        cmocka_unit_test(cli__bench_measures_and_counts_right),
+        cmocka_unit_test(cli__bench_refuses_wrong_usage),
         cmocka_unit_test(cli__a_state_folder_belongs_to_one_process),
         cmocka_unit_test(cli__a_node_logs_start_ready_and_stop),
     };
