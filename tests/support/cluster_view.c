@@ -17,7 +17,7 @@
 #include "tests/support/wire.h"
 
 #define VIEW_HTTP_TIMEOUT_MS 10000
-#define VIEW_UNAVAILABLE_MAX_MS 20000
+#define VIEW_UNAVAILABLE_MAX_MS 120000
 
 /* ---- HTTP ------------------------------------------------------------------------------------ */
 
