@@ -182,7 +182,7 @@ static void index_visit(const alv_watch_group *group, alv_watch_visit visit, voi
 static bool index_fits(const alv_watch_group *group, alv_view key, size_t stem, uint32_t hash)
 {
     return group->hash == hash && group->stem == stem &&
-           memcmp(group->text.data, key.data, stem) == 0 &&
+           (stem == 0 || memcmp(group->text.data, key.data, stem) == 0) &&
            (group->kind != ALV_WATCH_PATTERN || alv_glob_match(alv_bytes_view(&group->text), key));
 }
 
