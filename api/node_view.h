@@ -14,6 +14,7 @@
  *   node, address, version, application
  *   roles      list of texts
  *   lanes      how many
+ *   behaviors  which it has: list of type, version, library (a path; null = built in)
  *   ready      true or false; `reason` says why not
  *   shards     as shard_list.h: every shard as this node sees it
  * A new reference. */

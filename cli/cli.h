@@ -22,6 +22,7 @@ int alv_cli_rebuild_run(int argc, char **argv);
 int alv_cli_backup_run(int argc, char **argv);
 int alv_cli_restore_run(int argc, char **argv);
 int alv_cli_status_run(int argc, char **argv);
+int alv_cli_behavior_run(int argc, char **argv);
 int alv_cli_bench_run(int argc, char **argv);
 int alv_cli_completion_run(int argc, char **argv);
 int alv_cli_version_run(int argc, char **argv);

@@ -17,6 +17,7 @@
 #include "behaviors/builtin.h"
 #include "cli/cli.h"
 #include "cli/cli_common.h"
+#include "processor/library.h"
 #include "processor/node.h"
 #include "processor/takeover.h"
 
@@ -104,6 +105,7 @@ typedef struct node_run {
     alv_config *config;
     const alv_settings *settings;
     alv_registry *registry;
+    alv_library *libraries; /* with behaviors that the registry has */
     alv_node *node;
     alv_api *api;
     alv_takeover *takeover; /* NULL without failover.evict */
@@ -180,6 +182,14 @@ static alv_status run_make_registry(node_run *run, alv_error *err)
 {
     run->registry = alv_registry_new();
     alv_status status = alv_builtin_register(run->registry, err);
+    if (status == ALV_OK) {
+        status = alv_library_load(run->settings->behavior_libraries, run->registry, &run->libraries,
+                                  err);
+    }
+    for (const alv_library *one = run->libraries; one != NULL; one = one->next) {
+        alv_log(ALV_LOG_INFO, "library", "path=%s name=\"%s\" version=\"%s\" behaviors=%zu",
+                one->path, one->table.name, one->table.version, one->table.behavior_count);
+    }
     if (status == ALV_OK) {
         status = alv_registry_set_default(run->registry, run->settings->behavior_default, err);
     }
@@ -335,6 +345,7 @@ static int run_all(node_run *run)
     alv_control_stop(run->control);
     alv_node_close(run->node);
     alv_registry_free(run->registry);
+    alv_library_close(run->libraries);
     if (status != ALV_OK && !(status == ALV_RETRY && node_signals > 0)) {
         return alv_cli_fail_error(run->common, &err, NULL);
     }

@@ -24,6 +24,7 @@ static const struct subcommand {
     {"backup", alv_cli_backup_run, "copy a node's state to a directory, also while it works"},
     {"restore", alv_cli_restore_run, "put a backup into an empty state.dir"},
     {"status", alv_cli_status_run, "show nodes, shards, lags and progress of the cluster"},
+    {"behavior", alv_cli_behavior_run, "check a library of behaviors"},
     {"bench", alv_cli_bench_run, "load a running application and tell how it does"},
     {"completion", alv_cli_completion_run, "print a completion script for bash, zsh or fish"},
     {"version", alv_cli_version_run, "print versions"},

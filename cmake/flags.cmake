@@ -3,6 +3,8 @@ if(CMAKE_C_COMPILER_ID MATCHES "Clang")
   set(alv_is_clang TRUE)
 endif()
 
+# Hidden by default: what a program shows to libraries of behaviors is what include/ marks ALV_PUBLIC.
+#
 # "release" keeps symbols (a core dump should tell something) and never defines NDEBUG: asserts of
 # ours stay on anyway.
 set(CMAKE_C_FLAGS_RELEASE "-O2 -g")
@@ -23,7 +25,7 @@ target_include_directories(alv_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURC
 target_compile_definitions(alv_flags INTERFACE _GNU_SOURCE ALV_VERSION="${PROJECT_VERSION}")
 target_compile_options(alv_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
-  -Werror -fno-common -fstack-protector-strong)
+  -Werror -fno-common -fstack-protector-strong -fvisibility=hidden)
 if(alv_is_clang)
   # The first for librdkafka's RD_KAFKA_V_ macros, the second for ALV_ASSERT(!"a reason").
   target_compile_options(alv_flags INTERFACE -Wno-gnu-statement-expression

@@ -27,3 +27,18 @@ foreach(suite unit component sim cluster browser)
       TIMEOUT ${${suite}_timeout} SKIP_RETURN_CODE 77)
   endforeach()
 endforeach()
+
+# tests/plugins/<name>.c is a shared object, tests/plugins/<name>.so in the build folder, compiled as an author
+# outside of this tree would. The unit test that loads them plays the program.
+file(GLOB plugins CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/plugins/*.c)
+foreach(source IN LISTS plugins)
+  get_filename_component(name ${source} NAME_WE)
+  add_library(plugin_${name} MODULE ${source})
+  target_link_libraries(plugin_${name} PRIVATE alv_flags PkgConfig::JANSSON)
+  set_target_properties(plugin_${name} PROPERTIES PREFIX "" OUTPUT_NAME ${name}
+    LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/plugins)
+  foreach(test unit_library cluster_libraries)
+    add_dependencies(${test} plugin_${name})
+  endforeach()
+endforeach()
+set_target_properties(unit_library PROPERTIES ENABLE_EXPORTS ON)

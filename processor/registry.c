@@ -6,12 +6,14 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/utf8.h"
+#include "processor/abi.h"
 #include "processor/text.h"
 
 struct alv_registry {
     const alv_behavior *behaviors[ALV_BEHAVIORS_MAX];
     alv_behavior *copies[ALV_BEHAVIORS_MAX]; /* of those with structs of another size; else NULL */
     alv_view types[ALV_BEHAVIORS_MAX];       /* of the behavior at the same place */
+    alv_origin origins[ALV_BEHAVIORS_MAX];
     size_t count;
     const alv_behavior *fallback; /* answers for keys without "/"; NULL = nobody does */
 };
@@ -142,6 +144,17 @@ static const alv_behavior *registry_by_type(const alv_registry *registry, alv_vi
     return NULL;
 }
 
+/* Where the behavior of a type comes from; NULL when there is none. */
+static const alv_origin *registry_origin_of(const alv_registry *registry, alv_view type)
+{
+    for (size_t i = 0; i < registry->count; i++) {
+        if (alv_view_equal(registry->types[i], type)) {
+            return &registry->origins[i];
+        }
+    }
+    return NULL;
+}
+
 /* ---- structs of another size ----------------------------------------------------------------- */
 
 /* What the first version of this layout had: less cannot be. */
@@ -150,31 +163,17 @@ static const alv_behavior *registry_by_type(const alv_registry *registry, alv_vi
 #define REGISTRY_ROW_BYTES_MIN \
     (offsetof(alv_command_row, fields) + sizeof(((alv_command_row *)0)->fields))
 
-/* `size` bytes of an author's struct into `out` of `out_size`: what it lacks is zero. What it has and this
- * program does not know must be zero, or the behavior would not do what its author expects. */
-static bool registry_copy_struct(const void *from, size_t size, void *out, size_t out_size)
-{
-    memcpy(out, from, size < out_size ? size : out_size);
-    const char *bytes = from;
-    for (size_t i = out_size; i < size; i++) {
-        if (bytes[i] != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* A behavior compiled against an older or newer version of the same ABI, as one of this version. */
 static alv_behavior *registry_translate(const alv_behavior *behavior, alv_error *err)
 {
     alv_behavior *copy = alv_alloc(sizeof *copy);
-    bool known = registry_copy_struct(behavior, behavior->size, copy, sizeof *copy);
+    bool known = alv_abi_copy(behavior, behavior->size, copy, sizeof *copy);
     size_t count = copy->commands == NULL ? 0 : copy->command_count;
     alv_command_row *rows = alv_alloc_array(count + 1, sizeof *rows);
     const char *from = (const char *)copy->commands;
     for (size_t i = 0; i < count; i++) {
-        known = registry_copy_struct(from + i * behavior->row_size, behavior->row_size, &rows[i],
-                                     sizeof *rows) &&
+        known = alv_abi_copy(from + i * behavior->row_size, behavior->row_size, &rows[i],
+                             sizeof *rows) &&
                 known;
     }
     copy->commands = copy->commands == NULL ? NULL : rows;
@@ -183,9 +182,7 @@ static alv_behavior *registry_translate(const alv_behavior *behavior, alv_error 
     }
     if (!known) {
         registry_free_copy(copy);
-        (void)alv_fail(err, ALV_REJECT,
-                       "a behavior uses parts of behavior.h that this version does not have: "
-                       "take a newer alluvium");
+        (void)alv_fail(err, ALV_REJECT, "a behavior %s", ALV_ABI_TOO_NEW);
         return NULL;
     }
     return copy;
@@ -200,8 +197,13 @@ static alv_status registry_check(const alv_registry *registry, const alv_behavio
         return alv_fail(err, ALV_REJECT, "a behavior has no type of 1 to %d bytes without \"/\"",
                         ALV_NAME_BYTES_MAX);
     }
-    if (registry_by_type(registry, alv_view_of(behavior->type)) != NULL) {
-        return alv_fail(err, ALV_REJECT, "there are two behaviors for type \"%s\"", behavior->type);
+    const alv_origin *other = registry_origin_of(registry, alv_view_of(behavior->type));
+    if (other != NULL) {
+        return alv_fail(
+            err, ALV_REJECT,
+            "there are two behaviors for type \"%s\", the other %s: change the type, or "
+            "load one of them only",
+            behavior->type, other->library == NULL ? "built in" : other->library);
     }
     if (registry->count == ALV_BEHAVIORS_MAX) {
         return alv_fail(err, ALV_REJECT, "behavior \"%s\" is one too many: at most %d fit",
@@ -217,11 +219,17 @@ static alv_status registry_check(const alv_registry *registry, const alv_behavio
 
 alv_status alv_registry_add(alv_registry *registry, const alv_behavior *behavior, alv_error *err)
 {
+    const alv_origin built_in = {.library = NULL, .version = ALV_VERSION};
+    return alv_registry_add_from(registry, behavior, &built_in, err);
+}
+
+alv_status alv_registry_add_from(alv_registry *registry, const alv_behavior *behavior,
+                                 const alv_origin *origin, alv_error *err)
+{
     /* First of all: with another ABI nothing else in the struct means what it says. */
     if (behavior->abi != ALV_BEHAVIOR_ABI) {
-        return alv_fail(err, ALV_REJECT,
-                        "a behavior was compiled against version %u of behavior.h, this is %u",
-                        behavior->abi, ALV_BEHAVIOR_ABI);
+        return alv_fail(err, ALV_REJECT, "a behavior " ALV_ABI_OTHER, behavior->abi,
+                        ALV_BEHAVIOR_ABI);
     }
     if (behavior->size < REGISTRY_BEHAVIOR_BYTES_MIN ||
         behavior->row_size < REGISTRY_ROW_BYTES_MIN) {
@@ -243,6 +251,7 @@ alv_status alv_registry_add(alv_registry *registry, const alv_behavior *behavior
     registry->behaviors[registry->count] = behavior;
     registry->copies[registry->count] = copy;
     registry->types[registry->count] = alv_view_of(behavior->type);
+    registry->origins[registry->count] = *origin;
     registry->count++;
     return ALV_OK;
 }
@@ -285,6 +294,12 @@ const alv_behavior *alv_registry_find(const alv_registry *registry, alv_view key
 const alv_behavior *alv_registry_at(const alv_registry *registry, size_t index)
 {
     return index < registry->count ? registry->behaviors[index] : NULL;
+}
+
+alv_origin alv_registry_origin(const alv_registry *registry, size_t index)
+{
+    ALV_ASSERT(index < registry->count);
+    return registry->origins[index];
 }
 
 const alv_command_row *alv_registry_row(const alv_behavior *behavior, const char *name)

@@ -16,6 +16,12 @@
 
 typedef struct alv_registry alv_registry;
 
+/* Where a behavior comes from. */
+typedef struct alv_origin {
+    const char *library; /* path of the shared object; NULL = it is built in */
+    const char *version;
+} alv_origin;
+
 alv_registry *alv_registry_new(void);
 void alv_registry_free(alv_registry *registry);
 
@@ -25,6 +31,10 @@ void alv_registry_free(alv_registry *registry);
  * with an id that the behavior does not accept, an unknown command or an interval out of range; a name over ALV_NAME_BYTES_MAX; too
  * many behaviors. */
 alv_status alv_registry_add(alv_registry *registry, const alv_behavior *behavior, alv_error *err);
+
+/* The same for one that is not built in. The texts of `origin` are borrowed. */
+alv_status alv_registry_add_from(alv_registry *registry, const alv_behavior *behavior,
+                                 const alv_origin *origin, alv_error *err);
 
 /* Names the type of keys without "/"; ALV_REJECT when no such behavior was added. */
 alv_status alv_registry_set_default(alv_registry *registry, const char *type, alv_error *err);
@@ -36,6 +46,9 @@ const alv_behavior *alv_registry_find(const alv_registry *registry, alv_view key
 
 /* The behaviors one after another, NULL behind the last. */
 const alv_behavior *alv_registry_at(const alv_registry *registry, size_t index);
+
+/* Where that one (index below their number) comes from. */
+alv_origin alv_registry_origin(const alv_registry *registry, size_t index);
 
 /* The row of a command, NULL when the behavior has none of that name. */
 const alv_command_row *alv_registry_row(const alv_behavior *behavior, const char *name);

@@ -43,10 +43,13 @@
 extern "C" {
 #endif
 
+/* What the program and its libraries see of one another; everything else is compiled to be hidden. */
+#define ALV_PUBLIC __attribute__((visibility("default")))
+
 /* Grows when this header changes incompatibly; a behavior compiled against another is not loaded.
  * New members are only ever added at the end of a struct, which does not make it grow: a behavior
  * says how large its structs are (ALV_BEHAVIOR_HEAD), and what it does not have counts as zero. */
-#define ALV_BEHAVIOR_ABI 2u
+#define ALV_BEHAVIOR_ABI 3u
 
 /* Longest name of an entity type, a command or a field, in bytes. */
 #define ALV_NAME_BYTES_MAX 64
@@ -80,23 +83,23 @@ typedef struct alv_effects alv_effects;
 /* Sets one member of the state. Steals `value`; NULL counts as a failure of the handler (the
  * command is rejected), so the result of json_string and the like needs no check. Copies `field`.
  * Creates the entity, starting from `init`, when there is none. */
-void alv_set(alv_effects *effects, const char *field, json_t *value);
+ALV_PUBLIC void alv_set(alv_effects *effects, const char *field, json_t *value);
 
 /* Removes one member of the state; nothing happens when it is absent. */
-void alv_unset(alv_effects *effects, const char *field);
+ALV_PUBLIC void alv_unset(alv_effects *effects, const char *field);
 
 /* Replaces the whole state by an object; anything else counts as a failure. Steals `state`. */
-void alv_replace(alv_effects *effects, json_t *state);
+ALV_PUBLIC void alv_replace(alv_effects *effects, json_t *state);
 
 /* Deletes the entity: its key gets a tombstone in the changelog; nothing happens when it is
  * absent. Its timers are cancelled, except those that the same handler sets. */
-void alv_delete(alv_effects *effects);
+ALV_PUBLIC void alv_delete(alv_effects *effects);
 
 /* Answers the caller, in the notation of json_pack. Built only when somebody waits for the answer,
  * so arguments must be cheap and "o" (which steals) must not be used: take "O", or "O?" for a value
  * that may be NULL. The last call counts. For the same reason a reply that cannot be built does not
  * undo the effects: the caller gets `{"note": "the reply could not be built"}`. */
-void alv_reply(alv_effects *effects, const char *format, ...);
+ALV_PUBLIC void alv_reply(alv_effects *effects, const char *format, ...);
 
 /* Sends a command to another entity (or to the same one: it is executed later, like any other). It
  * goes through the command topic in the same transaction as the other effects, so it is executed
@@ -112,8 +115,8 @@ void alv_reply(alv_effects *effects, const char *format, ...);
  *     {"type": on_reply, "from": key, "idempotencyKey": ..., "accepted": false, "error": text}
  * It comes for every such command in the end: also for one that cannot be processed and becomes a
  * dead letter ("error" is then its reason, and the command is not executed any more). */
-void alv_emit(alv_effects *effects, const char *key, json_t *command, const char *idempotency_key,
-              const char *on_reply);
+ALV_PUBLIC void alv_emit(alv_effects *effects, const char *key, json_t *command,
+                         const char *idempotency_key, const char *on_reply);
 
 /* Sets a timer of this entity, or sets it anew: at `due_ms` (ms since the epoch; `now_ms` + a delay) or
  * later, the entity executes `command`, an object with a member "type" that names a command of this
@@ -124,18 +127,19 @@ void alv_emit(alv_effects *effects, const char *key, json_t *command, const char
  * should have. One whose due time has passed fires soon. A handler of a timer that rejects changes
  * nothing, and the timer is gone all the same.
  * Limits: 64 pending timers per entity, 384 KiB of commands; beyond, the command is rejected. */
-void alv_timer_set(alv_effects *effects, const char *name, int64_t due_ms, json_t *command);
+ALV_PUBLIC void alv_timer_set(alv_effects *effects, const char *name, int64_t due_ms,
+                              json_t *command);
 
 /* Cancels a timer; nothing happens when none of that name is pending. */
-void alv_timer_cancel(alv_effects *effects, const char *name);
+ALV_PUBLIC void alv_timer_cancel(alv_effects *effects, const char *name);
 
 /* Publishes a fact to the events topic, under this entity's key, in the same transaction. Steals
  * `event`, an object. Other than changes of the state, every event of a transaction is published. */
-void alv_publish(alv_effects *effects, json_t *event);
+ALV_PUBLIC void alv_publish(alv_effects *effects, json_t *event);
 
 /* Refuses the command: no effect takes hold, asked for before or after, and the caller is told
  * `{"error": text}`. The first call counts. The text is one line, cut after 500 bytes. */
-void alv_reject(alv_effects *effects, const char *format, ...)
+ALV_PUBLIC void alv_reject(alv_effects *effects, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* ---- times ----------------------------------------------------------------------------------- */
@@ -145,7 +149,7 @@ void alv_reject(alv_effects *effects, const char *format, ...)
 /* Writes ms since the epoch as ISO 8601 UTC, "2026-01-02T03:04:05.678Z". False, and an empty text,
  * when the time is outside the years 0000 to 9999, which that notation cannot express. Pure: unlike
  * gmtime_r it takes no lock that all lanes would share. */
-bool alv_timestamp_format(int64_t time_ms, char out[ALV_TIMESTAMP_BYTES]);
+ALV_PUBLIC bool alv_timestamp_format(int64_t time_ms, char out[ALV_TIMESTAMP_BYTES]);
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
@@ -221,6 +225,33 @@ typedef struct alv_behavior {
     const alv_singleton *singletons;
     size_t singleton_count;
 } alv_behavior;
+
+/* ---- a library ------------------------------------------------------------------------------- */
+
+/* How every library's table begins. */
+#define ALV_LIBRARY_HEAD .abi = ALV_BEHAVIOR_ABI, .size = (uint32_t)sizeof(alv_behavior_library)
+
+/* A shared object that `behavior.libraries` names tells with this table what it offers:
+ *
+ *     static const alv_behavior *const behaviors[] = {&greeter};
+ *     const alv_behavior_library alluvium_library = {
+ *         ALV_LIBRARY_HEAD, .name = "greeter", .version = "1.0.0",
+ *         .behaviors = behaviors, .behavior_count = 1,
+ *     };
+ *
+ * It is linked with nothing of Alluvium's: the program that loads it has the functions of this header. */
+typedef struct alv_behavior_library {
+    uint32_t abi; /* these two by ALV_LIBRARY_HEAD */
+    uint32_t size;
+    const char *name;    /* 1 to ALV_NAME_BYTES_MAX bytes, for people */
+    const char *version; /* the same */
+    const alv_behavior *const *behaviors;
+    size_t behavior_count; /* at least 1 */
+} alv_behavior_library;
+
+/* The name under which it is looked for. */
+#define ALV_LIBRARY_SYMBOL "alluvium_library"
+extern ALV_PUBLIC const alv_behavior_library alluvium_library;
 
 #ifdef __cplusplus
 }

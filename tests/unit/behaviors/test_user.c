@@ -393,7 +393,9 @@ static void user__is_registered_once(void **state)
     bench *at = *state;
     alv_error err = ALV_ERROR_NONE;
     assert_int_equal(alv_builtin_register(at->registry, &err), ALV_REJECT);
-    assert_string_equal(err.text, "there are two behaviors for type \"user\"");
+    assert_string_equal(err.text,
+                        "there are two behaviors for type \"user\", the other built in: change "
+                        "the type, or load one of them only");
 }
 
 /* ---- random histories against a model -------------------------------------------------------- */

@@ -104,7 +104,8 @@ static void registry__refuses_another_abi_before_it_looks_further(void **unused)
     (void)unused;
     alv_behavior other = behavior_of(NULL, NULL, 7);
     other.abi = ALV_BEHAVIOR_ABI + 1;
-    assert_refused(&other, "a behavior was compiled against version 3 of behavior.h, this is 2");
+    assert_refused(&other, "a behavior was compiled against version 4 of behavior.h, this is 3: "
+                           "compile it again with the header of this version");
 }
 
 /* What a library has that was compiled when the structs were shorter, or when they had more. */
@@ -252,7 +253,9 @@ static void registry__refuses_a_second_behavior_of_a_type(void **unused)
     alv_error err = ALV_ERROR_NONE;
     assert_int_equal(alv_registry_add(registry, &first, &err), ALV_OK);
     assert_int_equal(alv_registry_add(registry, &second, &err), ALV_REJECT);
-    assert_string_equal(err.text, "there are two behaviors for type \"door\"");
+    assert_string_equal(err.text,
+                        "there are two behaviors for type \"door\", the other built in: change "
+                        "the type, or load one of them only");
     size_t id_at;
     assert_ptr_equal(alv_registry_find(registry, ALV_VIEW("door/1"), &id_at), &first);
     alv_registry_free(registry);

@@ -1,0 +1,3 @@
+/* A shared object that is no library of behaviors. */
+extern int no_table;
+int no_table = 1;

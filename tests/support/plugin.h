@@ -1,0 +1,12 @@
+/* plugin.h — the shared objects of tests/plugins, as the build made them.
+ *
+ * Thread: any.
+ * Fails:  what cannot work on a healthy machine fails the running cmocka test.
+ */
+#ifndef ALV_TESTS_SUPPORT_PLUGIN_H
+#define ALV_TESTS_SUPPORT_PLUGIN_H
+
+/* The absolute path of tests/plugins/<name>.c, compiled. The caller frees it with alv_free. */
+char *alv_plugin_path(const char *name);
+
+#endif
