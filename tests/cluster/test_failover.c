@@ -303,7 +303,7 @@ static void stop__on_purpose_needs_no_verdict(void **state)
     int64_t answered_ms = wait_for_new_commands(job.nodes[0]);
     print_message("planned stop: every user answered after %" PRId64 " ms\n", answered_ms);
     assert_true(answered_ms < FAILOVER_MS);
-    alv_cluster_stop_node(job.nodes[1]);
+    alv_cluster_wait_stopped(job.nodes[1]);
     check_balances(job.nodes[0]);
     assert_false(alv_cluster_log_has(job.nodes[0], "to=dead"));
     assert_false(alv_cluster_log_has(job.nodes[0], "event=evicted"));

@@ -248,7 +248,7 @@ static void move__of_shards_between_three_nodes(void **state)
     pass_phase();
     alv_process_signal(&job.nodes[1]->process, SIGTERM);
     pass_phase();
-    alv_cluster_stop_node(job.nodes[1]);
+    alv_cluster_wait_stopped(job.nodes[1]);
     pass_phase();
     alv_cluster_start_node(job.nodes[1], settings);
     pass_until_ready(job.nodes[1]);

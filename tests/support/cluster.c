@@ -299,6 +299,11 @@ void alv_cluster_wait_ready(alv_cluster_node *node)
 void alv_cluster_stop_node(alv_cluster_node *node)
 {
     alv_process_signal(&node->process, SIGTERM);
+    alv_cluster_wait_stopped(node);
+}
+
+void alv_cluster_wait_stopped(alv_cluster_node *node)
+{
     if (!alv_process_wait(&node->process, CLUSTER_STOP_TIMEOUT_MS)) {
         fail_msg("%s did not stop", node->id);
     }

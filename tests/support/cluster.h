@@ -84,8 +84,12 @@ void alv_cluster_start_node(alv_cluster_node *node, const char *const *settings)
 /* Waits until /readyz says 200; fails at once when the node ends. */
 void alv_cluster_wait_ready(alv_cluster_node *node);
 
-/* SIGTERM, and waits for the end, which must be exit status 0. */
+/* SIGTERM, and waits for the end, which must be exit status 0. Not for a node that got SIGTERM
+ * already: a second one ends it at once, with status 1. */
 void alv_cluster_stop_node(alv_cluster_node *node);
+
+/* Waits for the end of a node that was told to stop, which must be exit status 0. */
+void alv_cluster_wait_stopped(alv_cluster_node *node);
 
 /* Whether the node's log (of all its runs) has `text` in it. */
 bool alv_cluster_log_has(const alv_cluster_node *node, const char *text);
