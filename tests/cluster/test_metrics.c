@@ -117,13 +117,24 @@ static void metrics__numbers_are_those_of_the_work_done(void **state)
     fixture.tests_passed++;
 }
 
+/* Handles of librdkafka tell of themselves once a second, each at its own time. */
+#define PRODUCER_REQUESTS "alluvium_kafka_requests_total{client=\"producer\",lane=\"0\"}"
+#define CONSUMER_BYTES "alluvium_kafka_received_bytes_total{client=\"consumer\",lane=\"1\"}"
+
+static bool is_shown(const char *page, const char *series)
+{
+    double value = 0;
+    return alv_metrics_text_find(page, series, &value) && value > 0;
+}
+
 static bool is_all_shown(void *payload)
 {
     (void)payload;
     const char *page = read_page();
     double entities = alv_metrics_text_sum(page, "alluvium_cache_entities");
     double lag_is_known = 0;
-    return entities == USERS && alv_metrics_text_sum(page, "alluvium_kafka_sent_bytes_total") > 0 &&
+    return entities == USERS && is_shown(page, PRODUCER_REQUESTS) &&
+           is_shown(page, CONSUMER_BYTES) &&
            alv_metrics_text_find(page, "alluvium_shard_lag_records{shard=\"0\"}", &lag_is_known) &&
            alv_metrics_text_sum(page, "alluvium_checkpoint_rows_written_total") == USERS &&
            alv_metrics_text_sum(page, "alluvium_checkpoint_rows_pending") == 0;
@@ -144,9 +155,6 @@ static void metrics__caches_lags_checkpoints_and_libraries_follow(void **state)
     expect("alluvium_checkpoint_connected", 1);
     expect("alluvium_checkpoint_failures_total", 0);
     assert_true(value_of("alluvium_store_memtable_bytes") > 0);
-    assert_true(value_of("alluvium_kafka_requests_total{client=\"producer\",lane=\"0\"}") > 0);
-    assert_true(value_of("alluvium_kafka_received_bytes_total{client=\"consumer\",lane=\"1\"}") >
-                0);
     assert_true(value_of("alluvium_http_requests_total{method=\"GET\",route=\"/metrics\","
                          "status=\"2xx\"}") >= 2);
     fixture.tests_passed++;
