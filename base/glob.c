@@ -127,7 +127,7 @@ bool alv_glob_match(alv_view pattern_text, alv_view text)
 size_t alv_glob_literal(alv_view pattern)
 {
     size_t size = 0;
-    while (size < pattern.size && strchr("*?[\\", pattern.data[size]) == NULL) {
+    while (size < pattern.size && memchr("*?[\\", pattern.data[size], 4) == NULL) {
         size++;
     }
     return size;

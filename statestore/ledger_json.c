@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/decimal.h"
 #include "base/limits.h"
 #include "statestore/codec.h"
 #include "statestore/ledger_internal.h"
@@ -89,19 +90,10 @@ int64_t alv_ledger_peek_due(alv_view encoded)
     if (encoded.data == NULL || !alv_view_starts_with(encoded, ALV_VIEW(DUE_BEGIN))) {
         return ALV_DUE_NEVER;
     }
-    size_t at = sizeof DUE_BEGIN - 1;
-    bool negative = at < encoded.size && encoded.data[at] == '-';
-    at += negative;
-    int64_t due = 0;
-    size_t digits = 0;
-    for (; at < encoded.size && encoded.data[at] >= '0' && encoded.data[at] <= '9'; at++) {
-        int digit = encoded.data[at] - '0';
-        if (__builtin_mul_overflow(due, 10, &due) || __builtin_add_overflow(due, digit, &due)) {
-            return ALV_DUE_NEVER;
-        }
-        digits++;
-    }
-    return digits == 0 ? ALV_DUE_NEVER : negative ? -due : due;
+    alv_view rest = {encoded.data + sizeof DUE_BEGIN - 1, encoded.size - (sizeof DUE_BEGIN - 1)};
+    int64_t due = ALV_DUE_NEVER;
+    (void)alv_decimal_take(&rest, &due); /* not a time: never */
+    return due;
 }
 
 static bool json_take_timer(alv_ledger *ledger, const json_t *item, alv_bytes *scratch)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/decimal.h"
 
 /* Compacted topics: the active segment is never compacted, so it must not grow large or old. */
 #define SEGMENT_BYTES "67108864" /* 64 MiB */
@@ -108,27 +109,6 @@ static bool position_skip(alv_view *text, const char *expected)
     return true;
 }
 
-/* Takes a number without sign, white space or leading zeros off the front. */
-static bool position_number(alv_view *text, int64_t *out)
-{
-    int64_t number = 0;
-    size_t digits = 0;
-    for (; digits < text->size && text->data[digits] >= '0' && text->data[digits] <= '9';
-         digits++) {
-        if (__builtin_mul_overflow(number, 10, &number) ||
-            __builtin_add_overflow(number, text->data[digits] - '0', &number)) {
-            return false;
-        }
-    }
-    if (digits == 0 || (digits > 1 && text->data[0] == '0')) {
-        return false;
-    }
-    text->data += digits;
-    text->size -= digits;
-    *out = number;
-    return true;
-}
-
 /* Only what alv_schema_write_position writes is accepted. A looser reader would take a record that
  * somebody else put there for a position, and commands would be skipped. */
 alv_status alv_schema_read_position(alv_view value, int64_t *out_next_command_offset,
@@ -136,20 +116,17 @@ alv_status alv_schema_read_position(alv_view value, int64_t *out_next_command_of
 {
     alv_view rest = value;
     int64_t offset = 0;
-    int64_t at_ms = 0;
-    bool negative = false;
+    int64_t at_ms = 0; /* a producer may send any time */
     bool valid = value.data != NULL && position_skip(&rest, "{\"commands\":") &&
-                 position_number(&rest, &offset) && position_skip(&rest, ",\"at\":");
-    if (valid) {
-        negative = position_skip(&rest, "-"); /* a producer may send any time */
-        valid = position_number(&rest, &at_ms) && position_skip(&rest, "}") && rest.size == 0;
-    }
+                 alv_decimal_take(&rest, &offset) && offset >= 0 &&
+                 position_skip(&rest, ",\"at\":") && alv_decimal_take(&rest, &at_ms) &&
+                 position_skip(&rest, "}") && rest.size == 0;
     if (!valid) {
         return alv_fail(err, ALV_REJECT, "not a position record: %.*s",
                         value.size > 80 ? 80 : (int)value.size,
                         value.data == NULL ? "" : value.data);
     }
     *out_next_command_offset = offset;
-    *out_at_ms = negative ? -at_ms : at_ms;
+    *out_at_ms = at_ms;
     return ALV_OK;
 }

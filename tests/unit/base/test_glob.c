@@ -106,6 +106,7 @@ static void literal__ends_at_the_first_wildcard(void **state)
     assert_int_equal(alv_glob_literal(ALV_VIEW("ab[c]")), 2);
     assert_int_equal(alv_glob_literal(ALV_VIEW("ab\\*")), 2);
     assert_int_equal(alv_glob_literal(ALV_VIEW("abc")), 3);
+    assert_int_equal(alv_glob_literal(ALV_VIEW("a\0b*")), 3);
 }
 
 int main(void)

@@ -204,6 +204,7 @@ static void ledger__refuses_what_it_did_not_write(void **state)
     assert_int_equal(alv_ledger_peek_due(ALV_VIEW("{\"due\":")), ALV_DUE_NEVER);
     assert_int_equal(alv_ledger_peek_due(ALV_VIEW("{\"due\":99999999999999999999")), ALV_DUE_NEVER);
     assert_int_equal(alv_ledger_peek_due(ALV_VIEW("{\"due\":12,\"")), 12);
+    assert_true(alv_ledger_peek_due(ALV_VIEW("{\"due\":-9223372036854775808,\"")) == INT64_MIN);
 }
 
 /* The order of the keys is the order of time. */

@@ -87,7 +87,7 @@ static void schema__reads_the_position_it_wrote(void **state)
 {
     (void)state;
     const int64_t offsets[] = {0, 1, 4711, INT64_MAX};
-    const int64_t times[] = {0, 1763690400123, -5, INT64_MAX};
+    const int64_t times[] = {0, 1763690400123, -5, INT64_MIN};
     for (size_t i = 0; i < 4; i++) {
         alv_bytes text = ALV_BYTES_EMPTY;
         int64_t offset = -1;
