@@ -126,16 +126,16 @@ static void overlay_reserve_writes(alv_overlay *overlay)
 /* The buffer does not move any more: says where each write's bytes are. */
 static void overlay_place(alv_overlay *overlay)
 {
-    const char *data = overlay->encoded.data;
+    size_t at = 0;
     for (size_t i = 0; i < overlay->write_count; i++) {
         alv_store_write *write = &overlay->writes[i];
         alv_view *bytes = write->kind == ALV_STORE_TIMER ? &write->key : &write->value;
         if (bytes->size > 0) {
-            bytes->data = data;
-            data += bytes->size;
+            bytes->data = overlay->encoded.data + at;
+            at += bytes->size;
         }
     }
-    ALV_ASSERT(data == overlay->encoded.data + overlay->encoded.size);
+    ALV_ASSERT(at == overlay->encoded.size);
 }
 
 /* First of all, because an entry that is put anew must stay. */

@@ -140,14 +140,13 @@ static void entry_put(memory_shard *shard, alv_store_kind kind, alv_view key, al
 {
     size_t at = entry_lower_bound(shard, kind, key);
     bool exists = at < shard->entry_count && entry_compare(shard->entries[at], kind, key) == 0;
+    if (shard->entry_count == shard->entry_capacity) {
+        shard->entry_capacity = 2 * shard->entry_capacity + 16;
+        shard->entries =
+            alv_realloc(shard->entries, shard->entry_capacity * sizeof *shard->entries);
+    }
     memory_entry **place = shard->entries + at;
     if (value.data != NULL && !exists) {
-        if (shard->entry_count == shard->entry_capacity) {
-            shard->entry_capacity = 2 * shard->entry_capacity + 16;
-            shard->entries =
-                alv_realloc(shard->entries, shard->entry_capacity * sizeof *shard->entries);
-            place = shard->entries + at;
-        }
         memmove(place + 1, place, (shard->entry_count - at) * sizeof *place);
         *place = alv_alloc(sizeof **place);
         (*place)->kind = kind;
