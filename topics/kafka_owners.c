@@ -6,14 +6,10 @@
  */
 #include "topics/kafka_owners.h"
 
-#include <jansson.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "base/limits.h"
 #include "topics/kafka_internal.h"
+#include "topics/offset_note.h"
 
 struct alv_kafka_owners {
     const alv_config *config;
@@ -64,25 +60,6 @@ static alv_status owners_open(const alv_kafka_owners *owners, alv_kafka_client *
 
 /* ---- who committed last ---------------------------------------------------------------------- */
 
-/* {"owner": "<node.id>-<lane>"}; whatever else is there was not written by a lane. */
-static void owners_read_metadata(const void *data, size_t size, alv_owner *item)
-{
-    json_t *metadata = size > 0 ? json_loadb(data, size, 0, NULL) : NULL;
-    const char *owner = json_string_value(json_object_get(metadata, "owner"));
-    const char *dash = owner != NULL ? strrchr(owner, '-') : NULL;
-    if (dash != NULL && dash > owner && (size_t)(dash - owner) < sizeof item->node_id &&
-        dash[1] >= '0' && dash[1] <= '9') {
-        char *end = NULL;
-        long lane = strtol(dash + 1, &end, 10);
-        if (*end == '\0' && lane < ALV_LANES_MAX) {
-            memcpy(item->node_id, owner, (size_t)(dash - owner));
-            item->lane = (int32_t)lane;
-            item->is_named = true;
-        }
-    }
-    json_decref(metadata);
-}
-
 static rd_kafka_topic_partition_list_t *owners_list(const alv_kafka_owners *owners,
                                                     const alv_owner *items, size_t count)
 {
@@ -104,7 +81,9 @@ static alv_status owners_ask_names(const alv_kafka_owners *owners, alv_owner *it
             list, owners->names[ALV_TOPIC_COMMANDS], items[i].shard);
         ALV_ASSERT(found != NULL);
         code = found->err;
-        owners_read_metadata(found->metadata, found->metadata_size, &items[i]);
+        const alv_view note = {found->metadata, found->metadata_size};
+        items[i].is_named =
+            alv_offset_note_read(note, items[i].node_id, sizeof items[i].node_id, &items[i].lane);
     }
     rd_kafka_topic_partition_list_destroy(list);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {

@@ -27,6 +27,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "topics/kafka_epoch_internal.h"
+#include "topics/offset_note.h"
 
 /* How long close tries to end an open transaction. */
 #define CLOSE_ABORT_MS 1000
@@ -212,39 +213,22 @@ static alv_status producer_flush(alv_producer *base, alv_error *err)
 
 /* ---- commit ---------------------------------------------------------------------------------- */
 
-/* JSON text for the metadata beside each offset; ids come from the configuration. */
-static char *producer_metadata(const char *owner)
-{
-    alv_bytes text = ALV_BYTES_EMPTY;
-    alv_bytes_append_text(&text, "{\"owner\":\"");
-    for (const char *at = owner; *at != '\0'; at++) {
-        if ((unsigned char)*at < 0x20) {
-            alv_bytes_printf(&text, "\\u%04x", (unsigned)(unsigned char)*at);
-        } else if (*at == '"' || *at == '\\') {
-            alv_bytes_printf(&text, "\\%c", *at);
-        } else {
-            alv_bytes_append(&text, at, 1);
-        }
-    }
-    alv_bytes_append(&text, "\"}", 3); /* with the NUL */
-    return text.data;
-}
-
 static rd_kafka_topic_partition_list_t *producer_offsets(const kafka_producer *producer,
                                                          const alv_shard_offset *offsets,
                                                          size_t count, const char *owner)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
-    char *metadata = producer_metadata(owner);
+    alv_bytes note = ALV_BYTES_EMPTY;
+    alv_offset_note_write(owner, &note);
     for (size_t i = 0; i < count; i++) {
         rd_kafka_topic_partition_t *item = rd_kafka_topic_partition_list_add(
             list, producer->log->names[ALV_TOPIC_COMMANDS], offsets[i].shard);
         item->offset = offsets[i].offset;
-        item->metadata_size = strlen(metadata);
+        item->metadata_size = note.size;
         item->metadata = rd_kafka_mem_malloc(producer_rk(producer), item->metadata_size);
-        memcpy(item->metadata, metadata, item->metadata_size);
+        memcpy(item->metadata, note.data, note.size);
     }
-    alv_free(metadata);
+    alv_bytes_done(&note);
     return list;
 }
 
