@@ -38,10 +38,14 @@ target_link_options(alv_flags INTERFACE LINKER:-z,relro,-z,now LINKER:--as-neede
 
 if(ALLUVIUM_SANITIZE STREQUAL "address")
   set(sanitize -fsanitize=address,undefined -fno-sanitize-recover=all)
+elseif(ALLUVIUM_SANITIZE STREQUAL "fuzzer") # that of clang, which also counts what code was reached
+  set(sanitize -fsanitize=address,undefined -fno-sanitize-recover=all)
+  target_compile_options(alv_flags INTERFACE -fsanitize=fuzzer-no-link)
 elseif(ALLUVIUM_SANITIZE STREQUAL "thread")
   set(sanitize -fsanitize=thread)
 elseif(ALLUVIUM_SANITIZE)
-  message(FATAL_ERROR "ALLUVIUM_SANITIZE is '${ALLUVIUM_SANITIZE}'; it may be address or thread")
+  message(FATAL_ERROR
+    "ALLUVIUM_SANITIZE is '${ALLUVIUM_SANITIZE}'; it may be address, thread or fuzzer")
 else()
   # Undefined first: Ubuntu's compilers define it themselves.
   target_compile_options(alv_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)

@@ -42,3 +42,23 @@ foreach(source IN LISTS plugins)
   endforeach()
 endforeach()
 set_target_properties(unit_library PROPERTIES ENABLE_EXPORTS ON)
+
+# tests/fuzz/fuzz_<name>.c, which has LLVMFuzzerTestOneInput, is the program tests/fuzz/<name>: libFuzzer in
+# the preset fuzz; anywhere else the ctest fuzz/<name>, which runs the inputs of tests/fuzz/corpus/<name>.
+add_custom_target(fuzzers)
+file(GLOB fuzzers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_*.c)
+foreach(source IN LISTS fuzzers)
+  get_filename_component(name ${source} NAME_WE)
+  string(REGEX REPLACE "^fuzz_" "" name ${name})
+  alv_executable(fuzz_${name} ${source} tests/fuzz/${name} alv_tests_support)
+  add_dependencies(fuzzers fuzz_${name})
+  if(ALLUVIUM_SANITIZE STREQUAL "fuzzer")
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  else()
+    target_sources(fuzz_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.c)
+    target_compile_definitions(fuzz_${name} PRIVATE
+      ALV_FUZZ_CORPUS="${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name}")
+    add_test(NAME fuzz/${name} COMMAND fuzz_${name})
+    set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 60)
+  endif()
+endforeach()

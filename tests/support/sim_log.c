@@ -713,12 +713,19 @@ alv_log_port *alv_sim_log_port(alv_sim_log *log)
     return &log->port;
 }
 
+int64_t alv_sim_log_append_bytes(alv_sim_log *log, alv_topic topic, int32_t shard, alv_view key,
+                                 alv_view value, const alv_header *headers, size_t header_count)
+{
+    sim_record *record = sim_append(log, topic, shard, SIM_COMMITTED);
+    sim_fill(record, key, value, log->now_ms, headers, header_count);
+    return (int64_t)sim_partition_of(log, topic, shard)->count - 1;
+}
+
 int64_t alv_sim_log_append(alv_sim_log *log, alv_topic topic, int32_t shard, const char *key,
                            const char *value, const alv_header *headers, size_t header_count)
 {
-    sim_record *record = sim_append(log, topic, shard, SIM_COMMITTED);
-    sim_fill(record, alv_view_of(key), alv_view_of(value), log->now_ms, headers, header_count);
-    return (int64_t)sim_partition_of(log, topic, shard)->count - 1;
+    return alv_sim_log_append_bytes(log, topic, shard, alv_view_of(key), alv_view_of(value),
+                                    headers, header_count);
 }
 
 void alv_sim_log_append_marker(alv_sim_log *log, alv_topic topic, int32_t shard)

@@ -24,6 +24,10 @@ alv_log_port *alv_sim_log_port(alv_sim_log *log);
 int64_t alv_sim_log_append(alv_sim_log *log, alv_topic topic, int32_t shard, const char *key,
                            const char *value, const alv_header *headers, size_t header_count);
 
+/* The same with a key and a value of any bytes; without data they are absent. */
+int64_t alv_sim_log_append_bytes(alv_sim_log *log, alv_topic topic, int32_t shard, alv_view key,
+                                 alv_view value, const alv_header *headers, size_t header_count);
+
 /* A control record, which takes an offset and is never delivered. */
 void alv_sim_log_append_marker(alv_sim_log *log, alv_topic topic, int32_t shard);
 

@@ -211,6 +211,19 @@ int32_t alv_sim_world_send_waiting(alv_sim_world *world, const char *key, const 
     return shard;
 }
 
+const char *alv_sim_world_user(int32_t shard)
+{
+    static const char *const users[] = {"mall-7:user-1", "mall-7:user-2", "mall-7:user-3",
+                                        "mall-7:user-4", "mall-7:user-5", "mall-7:user-6"};
+    for (size_t i = 0; i < sizeof users / sizeof users[0]; i++) {
+        if (alv_partitioner_shard(alv_view_of(users[i]), ALV_SIM_SHARDS) == shard) {
+            return users[i];
+        }
+    }
+    ALV_ASSERT(!"six users are in all shards");
+    return NULL;
+}
+
 static int64_t world_balance(alv_view encoded)
 {
     json_t *state = NULL;

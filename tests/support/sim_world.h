@@ -59,6 +59,9 @@ int32_t alv_sim_world_send(alv_sim_world *world, const char *key, const char *co
 int32_t alv_sim_world_send_waiting(alv_sim_world *world, const char *key, const char *command,
                                    const char *id);
 
+/* A user of that shard, always the same. Static. */
+const char *alv_sim_world_user(int32_t shard);
+
 /* The "balance" of a user in the store (-1 = no such entity) and by the changelog's last record. */
 int64_t alv_sim_world_stored_balance(alv_sim_world *world, const char *key);
 int64_t alv_sim_world_logged_balance(alv_sim_world *world, const char *key);
