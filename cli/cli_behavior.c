@@ -15,6 +15,7 @@
 #include "cli/cli.h"
 #include "cli/cli_common.h"
 #include "processor/library.h"
+#include "testkit/test_run.h"
 
 typedef struct behavior_options {
     alv_cli_options common;
@@ -50,9 +51,11 @@ static error_t behavior_parse(int key, char *argument, struct argp_state *state)
 static const struct argp behavior_argp = {
     .parser = behavior_parse,
     .args_doc = "check LIBRARY",
-    .doc = "Checks a library of behaviors.\v"
-           "check     loads a shared object as a node does that has it in behavior.libraries, and "
-           "lists its behaviors, their commands and jobs; exit status 1 if a node would refuse it",
+    .doc =
+        "Checks a library of behaviors.\v"
+        "check     loads a shared object as a node does that has it in behavior.libraries, and "
+        "lists its behaviors, their commands and jobs, and runs the tests that are in it; exit status 1 if "
+        "a node would refuse it or a test fails",
     .children = alv_cli_argp_children,
 };
 
@@ -99,8 +102,15 @@ static json_t *behavior_to_json(const alv_behavior *behavior)
                      singletons);
 }
 
+static void test_to_json(void *payload, const alv_test_case *test, const char *report)
+{
+    json_array_append_new(payload, json_pack("{s:s, s:b, s:s}", "name", test->name, "passed",
+                                             (int)(report[0] == '\0'), "report", report));
+}
+
 /* Of the registry and not of the table, which may be of another size. */
-static json_t *library_to_json(const alv_library *library, const alv_registry *registry)
+static json_t *library_to_json(const alv_library *library, const alv_registry *registry,
+                               size_t *out_failed)
 {
     json_t *behaviors = json_array();
     const alv_behavior *behavior;
@@ -109,9 +119,13 @@ static json_t *library_to_json(const alv_library *library, const alv_registry *r
             json_array_append_new(behaviors, behavior_to_json(behavior));
         }
     }
-    json_t *answer = json_pack("{s:s, s:s, s:s, s:I, s:o}", "library", library->path, "name",
-                               library->table.name, "version", library->table.version, "abi",
-                               (json_int_t)library->table.abi, "behaviors", behaviors);
+    json_t *tests = json_array();
+    *out_failed =
+        alv_test_run_each(library->table.tests, library->table.test_count, test_to_json, tests);
+    json_t *answer =
+        json_pack("{s:s, s:s, s:s, s:I, s:o, s:o}", "library", library->path, "name",
+                  library->table.name, "version", library->table.version, "abi",
+                  (json_int_t)library->table.abi, "behaviors", behaviors, "tests", tests);
     ALV_ASSERT(answer != NULL);
     return answer;
 }
@@ -154,6 +168,18 @@ static void print_behavior(const json_t *behavior)
     }
 }
 
+/* A report has lines of its own, which go under the test's. */
+static void print_test(const json_t *test)
+{
+    printf("  %-6s%s\n", json_is_true(json_object_get(test, "passed")) ? "ok" : "FAIL",
+           text_of(test, "name"));
+    for (const char *at = text_of(test, "report"); *at != '\0';) {
+        size_t size = strcspn(at, "\n");
+        printf("        %.*s\n", (int)size, at);
+        at += at[size] == '\n' ? size + 1 : size;
+    }
+}
+
 static void print_library(const json_t *library)
 {
     printf("%s: %s %s\n", text_of(library, "library"), text_of(library, "name"),
@@ -164,6 +190,12 @@ static void print_library(const json_t *library)
     {
         print_behavior(behavior);
     }
+    json_t *test;
+    json_array_foreach(json_object_get(library, "tests"), index, test)
+    {
+        fputs(index == 0 ? "\ntests\n" : "", stdout);
+        print_test(test);
+    }
 }
 
 /* ---- check ------------------------------------------------------------------------------------- */
@@ -171,7 +203,8 @@ static void print_library(const json_t *library)
 static int check_print(const behavior_options *options, const alv_library *library,
                        const alv_registry *registry)
 {
-    json_t *answer = library_to_json(library, registry);
+    size_t failed = 0;
+    json_t *answer = library_to_json(library, registry, &failed);
     if (options->common.json) {
         json_dumpf(answer, stdout, JSON_INDENT(2));
         putchar('\n');
@@ -179,7 +212,9 @@ static int check_print(const behavior_options *options, const alv_library *libra
         print_library(answer);
     }
     json_decref(answer);
-    return ALV_EXIT_DONE;
+    return failed == 0 ? ALV_EXIT_DONE
+                       : alv_cli_fail(&options->common, ALV_EXIT_FAILED, NULL,
+                                      "%zu of %zu tests failed", failed, library->table.test_count);
 }
 
 static int check(const behavior_options *options)

@@ -3,7 +3,7 @@
 file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}
   ${CMAKE_SOURCE_DIR}/base/*.h ${CMAKE_SOURCE_DIR}/topics/*.h ${CMAKE_SOURCE_DIR}/statestore/*.h
   ${CMAKE_SOURCE_DIR}/changelog/*.h ${CMAKE_SOURCE_DIR}/processor/*.h
-  ${CMAKE_SOURCE_DIR}/behaviors/*.h ${CMAKE_SOURCE_DIR}/api/*.h ${CMAKE_SOURCE_DIR}/cli/*.h
+  ${CMAKE_SOURCE_DIR}/behaviors/*.h ${CMAKE_SOURCE_DIR}/testkit/*.h ${CMAKE_SOURCE_DIR}/api/*.h ${CMAKE_SOURCE_DIR}/cli/*.h
   ${CMAKE_SOURCE_DIR}/include/*.h ${CMAKE_SOURCE_DIR}/tests/*.h)
 
 foreach(header IN LISTS headers)

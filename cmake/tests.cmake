@@ -41,6 +41,8 @@ foreach(source IN LISTS plugins)
     add_dependencies(${test} plugin_${name})
   endforeach()
 endforeach()
+add_dependencies(cluster_libraries alluvium_test)
+target_sources(unit_library PRIVATE $<TARGET_OBJECTS:alv_testkit>)
 set_target_properties(unit_library PROPERTIES ENABLE_EXPORTS ON)
 
 # tests/fuzz/fuzz_<name>.c, which has LLVMFuzzerTestOneInput, is the program tests/fuzz/<name>: libFuzzer in

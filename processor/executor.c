@@ -383,6 +383,11 @@ const alv_executor_counters *alv_executor_counters_get(const alv_executor *execu
     return &executor->counters;
 }
 
+const char *alv_executor_rejection(const alv_executor *executor)
+{
+    return alv_effects_rejection(executor->effects);
+}
+
 void alv_executor_set_careful(alv_executor *executor, bool careful)
 {
     executor->careful = careful;

@@ -48,6 +48,10 @@ alv_reply_box *alv_executor_replies(alv_executor *executor);
 /* Borrowed; as of now. */
 const alv_executor_counters *alv_executor_counters_get(const alv_executor *executor);
 
+/* Why its handler refused the last command or timer that was executed; NULL when it did not. Borrowed until the
+ * next one. */
+const char *alv_executor_rejection(const alv_executor *executor);
+
 /* In careful mode a state's size is checked before a command takes hold, and a command that makes it
  * too large becomes a dead letter. It costs a copy of the state per command, so it is only switched on
  * while a transaction is run again that failed for that reason. */

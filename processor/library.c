@@ -93,6 +93,19 @@ static bool library_is_text(const char *text)
     (offsetof(alv_behavior_library, behavior_count) + \
      sizeof(((alv_behavior_library *)0)->behavior_count))
 
+static alv_status library_check_tests(const alv_behavior_library *table, alv_error *err)
+{
+    for (size_t i = 0; i < table->test_count; i++) {
+        const alv_test_case *test = table->tests == NULL ? NULL : &table->tests[i];
+        if (test == NULL || test->name == NULL || test->behavior == NULL || test->key == NULL ||
+            test->run == NULL) {
+            return alv_fail(err, ALV_REJECT,
+                            "test %zu of its table lacks name, behavior, key or run", i + 1);
+        }
+    }
+    return ALV_OK;
+}
+
 static alv_status library_read_table(alv_library *library, alv_error *err)
 {
     const alv_behavior_library *table = dlsym(library->handle, ALV_LIBRARY_SYMBOL);
@@ -119,7 +132,7 @@ static alv_status library_read_table(alv_library *library, alv_error *err)
     if (library->table.behaviors == NULL || library->table.behavior_count == 0) {
         return alv_fail(err, ALV_REJECT, "its table names no behavior");
     }
-    return ALV_OK;
+    return library_check_tests(&library->table, err);
 }
 
 static alv_status library_register(const alv_library *library, alv_registry *registry,

@@ -228,6 +228,16 @@ typedef struct alv_behavior {
 
 /* ---- a library ------------------------------------------------------------------------------- */
 
+/* One test of a behavior, written with alluvium/behavior_test.h. */
+typedef struct alv_test alv_test;
+
+typedef struct alv_test_case {
+    const char *name;
+    const alv_behavior *behavior;
+    const char *key; /* of the entity that is tested, which does not exist yet */
+    void (*run)(alv_test *test);
+} alv_test_case;
+
 /* How every library's table begins. */
 #define ALV_LIBRARY_HEAD .abi = ALV_BEHAVIOR_ABI, .size = (uint32_t)sizeof(alv_behavior_library)
 
@@ -247,6 +257,10 @@ typedef struct alv_behavior_library {
     const char *version; /* the same */
     const alv_behavior *const *behaviors;
     size_t behavior_count; /* at least 1 */
+
+    /* What `alluvium behavior check` runs; NULL and 0 without any. A node runs none of it. */
+    const alv_test_case *tests;
+    size_t test_count;
 } alv_behavior_library;
 
 /* The name under which it is looked for. */

@@ -1,11 +1,13 @@
 /* Goal:   a node answers for the types of its libraries like for its own, tells which they are, and does not start
  *         with one that it would not trust or understand; `alluvium behavior check` says the same beforehand.
  * Method: the shared objects of tests/plugins, through the program as a person runs it. */
+#include <dlfcn.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -41,6 +43,7 @@ static void check__lists_what_a_library_offers(void **state)
     assert_has(result.out, "tally 1.2.3\n");
     assert_has(result.out, "add                     by positive, why text (optional)\n");
     assert_has(result.out, "job tally/all: clear every 86400000 ms\n");
+    assert_has(result.out, "\ntests\n  ok    adds\n  ok    is right\n");
     alv_cluster_result_done(&result);
 
     result = RUN("behavior", "check", path, "--json");
@@ -48,11 +51,12 @@ static void check__lists_what_a_library_offers(void **state)
     json_t *said = json_loads(result.out, 0, NULL);
     json_t *expected = json_pack(
         "{s:s, s:s, s:s, s:i, s:[{s:s, s:[{s:s, s:[{s:s, s:s, s:b}, {s:s, s:s, s:b}]}, {s:s, s:[]}],"
-        " s:[{s:s, s:s, s:i}]}]}",
+        " s:[{s:s, s:s, s:i}]}], s:[{s:s, s:b, s:s}, {s:s, s:b, s:s}]}",
         "library", path, "name", "tally", "version", "1.2.3", "abi", (int)ALV_BEHAVIOR_ABI,
         "behaviors", "type", "tally", "commands", "name", "add", "fields", "name", "by", "kind",
         "positive", "optional", 0, "name", "why", "kind", "text", "optional", 1, "name", "clear",
-        "fields", "singletons", "id", "all", "command", "clear", "everyMs", 86400000);
+        "fields", "singletons", "id", "all", "command", "clear", "everyMs", 86400000, "tests",
+        "name", "adds", "passed", 1, "report", "", "name", "is right", "passed", 1, "report", "");
     assert_non_null(expected);
     if (!json_equal(said, expected)) {
         fail_msg("not as expected:\n%s", result.out);
@@ -60,6 +64,45 @@ static void check__lists_what_a_library_offers(void **state)
     json_decref(expected);
     json_decref(said);
     alv_cluster_result_done(&result);
+    alv_free(path);
+    fixture.tests_passed++;
+}
+
+/* The library finds itself wrong when it is told to. */
+static void check__fails_with_the_report_of_a_test(void **state)
+{
+    (void)state;
+    char *path = alv_plugin_path("tally");
+    assert_int_equal(setenv("TALLY_WRONG", "1", 1), 0);
+    alv_cluster_result result = RUN("behavior", "check", path);
+    assert_int_equal(unsetenv("TALLY_WRONG"), 0);
+    assert_int_equal(result.exit_status, 1);
+    assert_has(result.out, "  ok    adds\n  FAIL  is right\n        ");
+    assert_has(result.out, "state of tally/1 after {\"type\":\"add\",\"by\":3}\n"
+                           "            count: expected 2, is 3\n");
+    assert_has(result.err, "1 of 2 tests failed");
+    alv_cluster_result_done(&result);
+    alv_free(path);
+    fixture.tests_passed++;
+}
+
+/* Those of the installed headers are in the program, and in the test kit. */
+static void check__finds_every_function(void **state)
+{
+    (void)state;
+    char *path = alv_plugin_path("every_function");
+    alv_cluster_result result = RUN("behavior", "check", path);
+    if (result.exit_status != 0) {
+        fail_msg("%s", result.err);
+    }
+    alv_cluster_result_done(&result);
+
+    char *kit = alv_plugin_test_kit();
+    assert_non_null(dlopen(kit, RTLD_NOW | RTLD_GLOBAL));
+    if (dlopen(path, RTLD_NOW | RTLD_LOCAL) == NULL) {
+        fail_msg("%s", dlerror());
+    }
+    alv_free(kit);
     alv_free(path);
     fixture.tests_passed++;
 }
@@ -165,7 +208,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    fixture.cluster.passed = fixture.tests_passed == 4;
+    fixture.cluster.passed = fixture.tests_passed == 6;
     alv_cluster_close(&fixture.cluster);
     return 0;
 }
@@ -174,6 +217,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(check__lists_what_a_library_offers),
+        cmocka_unit_test(check__fails_with_the_report_of_a_test),
+        cmocka_unit_test(check__finds_every_function),
         cmocka_unit_test(check__says_what_a_node_would_refuse),
         cmocka_unit_test(node__does_not_start_with_a_library_it_would_not_trust),
         cmocka_unit_test(node__answers_for_the_types_of_its_libraries),

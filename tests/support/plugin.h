@@ -9,4 +9,7 @@
 /* The absolute path of tests/plugins/<name>.c, compiled. The caller frees it with alv_free. */
 char *alv_plugin_path(const char *name);
 
+/* The same of the test kit, as authors of behaviors link it. */
+char *alv_plugin_test_kit(void);
+
 #endif
