@@ -54,6 +54,9 @@ void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *memory, size_t size);
 void __libc_free(void *memory);
 
+/* Ours are visible to the libraries too. */
+#define STAND_IN __attribute__((visibility("default")))
+
 typedef struct allocations {
     int64_t calls;
     int64_t bytes; /* in use, with what the allocator adds to each piece */
@@ -66,7 +69,7 @@ static int64_t piece_bytes(void *memory)
     return memory == NULL ? 0 : (int64_t)(malloc_usable_size(memory) + sizeof(size_t));
 }
 
-void *malloc(size_t size)
+STAND_IN void *malloc(size_t size)
 {
     void *memory = __libc_malloc(size);
     allocated.calls++;
@@ -74,7 +77,7 @@ void *malloc(size_t size)
     return memory;
 }
 
-void *calloc(size_t count, size_t size)
+STAND_IN void *calloc(size_t count, size_t size)
 {
     void *memory = __libc_calloc(count, size);
     allocated.calls++;
@@ -82,7 +85,7 @@ void *calloc(size_t count, size_t size)
     return memory;
 }
 
-void *realloc(void *memory, size_t size)
+STAND_IN void *realloc(void *memory, size_t size)
 {
     allocated.calls++;
     allocated.bytes -= piece_bytes(memory);
@@ -91,7 +94,7 @@ void *realloc(void *memory, size_t size)
     return moved;
 }
 
-void free(void *memory)
+STAND_IN void free(void *memory)
 {
     allocated.bytes -= piece_bytes(memory);
     __libc_free(memory);

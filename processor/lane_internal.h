@@ -38,6 +38,7 @@ struct alv_lane {
     alv_status poll_status; /* of the last poll: trouble is said when it changes */
     int64_t now_ms;         /* read once per turn */
     int64_t passivate_at_ms;
+    size_t passivated; /* in the round under way */
     alv_lane_meter meter;
     int64_t publish_at_ms; /* when cache and command ends are shown the next time */
     bool closing;          /* the consumer is being closed: nothing new is restored */

@@ -65,6 +65,7 @@ void alv_lane_meter_cache(alv_lane_meter *lane, const alv_cache_stats *stats)
     alv_counter_set(&cache->bytes, stats->bytes);
     alv_counter_set(&cache->hits, stats->hits);
     alv_counter_set(&cache->misses, stats->misses);
+    alv_counter_set(&cache->admissions, stats->admissions);
     alv_counter_set(&cache->evictions, stats->evictions);
     alv_counter_set(&cache->passivations, stats->passivations);
 }

@@ -4,8 +4,9 @@
 #include "base/logger.h"
 #include "processor/lane_internal.h"
 
-/* Entities passivated per turn at most, so that a turn stays short. */
-#define UPKEEP_PASSIVATE_MAX 10000
+/* So many places of the cache are looked at per turn, about half of them taken, so that a turn stays
+ * short. */
+#define UPKEEP_PASSIVATE_LOOKS 10000
 
 /* What changes all the time is shown to others this often. */
 #define UPKEEP_PUBLISH_MS 1000
@@ -16,13 +17,18 @@ void alv_lane_passivate(alv_lane *lane)
     if (settings->passivate_after_ms == 0 || lane->now_ms < lane->passivate_at_ms) {
         return;
     }
-    size_t dropped = alv_cache_passivate(alv_executor_cache(lane->executor), lane->now_ms,
-                                         settings->passivate_after_ms, UPKEEP_PASSIVATE_MAX);
-    bool more = dropped == UPKEEP_PASSIVATE_MAX;
-    lane->passivate_at_ms = lane->now_ms + (more ? 0 : settings->passivate_check_ms);
-    if (dropped > 0) {
-        alv_log(ALV_LOG_INFO, "passivated", "entities=%zu", dropped);
+    bool done = false;
+    lane->passivated +=
+        alv_cache_passivate(alv_executor_cache(lane->executor), lane->now_ms,
+                            settings->passivate_after_ms, UPKEEP_PASSIVATE_LOOKS, &done);
+    if (!done) {
+        return; /* goes on in the next turn */
     }
+    lane->passivate_at_ms = lane->now_ms + settings->passivate_check_ms;
+    if (lane->passivated > 0) {
+        alv_log(ALV_LOG_INFO, "passivated", "entities=%zu", lane->passivated);
+    }
+    lane->passivated = 0;
 }
 
 /* A shard that is silent fetches nothing, so what was seen of it last is no longer worth telling. */

@@ -24,6 +24,7 @@ typedef struct alv_meter_cache {
     alv_counter bytes;
     alv_counter hits; /* from here: totals */
     alv_counter misses;
+    alv_counter admissions;
     alv_counter evictions;
     alv_counter passivations;
 } alv_meter_cache;

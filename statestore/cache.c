@@ -1,4 +1,4 @@
-/* cache.c — a hash table for finding, a list for forgetting.
+/* cache.c — the entity cache: finding, and what entities cost. Forgetting is in cache_evict.c.
  *
  * The table is open-addressed with linear probing; each slot carries the hash, so that a probe that
  * fails touches no entity. Removing shifts the followers back instead of leaving a mark: lookups
@@ -7,7 +7,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "statestore/cache.h"
+#include "statestore/cache_internal.h"
 
 #include <string.h>
 
@@ -16,29 +16,6 @@
 #include "base/limits.h"
 
 #define SLOTS_FIRST 1024 /* a power of two */
-
-/* Dirty entities that one call of _evict passes over before it gives up until the next call. They
- * were used a moment ago and sit at the warm end; only a budget smaller than a transaction meets
- * more, and walking over all of them between any two records would cost more than the memory is
- * worth. */
-#define EVICT_DIRTY_MAX 64
-
-typedef struct cache_slot {
-    uint64_t hash;
-    alv_entity *entity; /* NULL = free */
-} cache_slot;
-
-struct alv_cache {
-    cache_slot *slots;
-    size_t slot_mask; /* slots - 1 */
-    size_t count;
-    size_t bytes;
-    size_t budget_bytes;
-    alv_entity *warmest; /* used last */
-    alv_entity *coldest;
-    int64_t now_ms; /* as last told */
-    alv_cache_stats stats;
-};
 
 static uint64_t key_hash(alv_view key)
 {
@@ -50,11 +27,11 @@ static bool entity_has_key(const alv_entity *entity, alv_view key)
     return entity->key_size == key.size && memcmp(entity->key, key.data, key.size) == 0;
 }
 
-/* What an entity takes without its state: itself, its key and its share of a table half full. */
-static size_t entity_bytes(const alv_entity *entity)
+/* Itself, its key, its share of tables half full, its state and its ledger. */
+size_t alv_cache_entity_bytes(const alv_entity *entity)
 {
-    return sizeof *entity + entity->key_size + 1u + 2 * sizeof(cache_slot) + entity->cost_bytes +
-           entity->ledger_bytes;
+    return sizeof *entity + entity->key_size + 1u + 2 * (sizeof(cache_slot) + sizeof(alv_ghost)) +
+           entity->cost_bytes + entity->ledger_bytes;
 }
 
 /* The slot of an entity, or the free slot where a new one with this hash belongs. */
@@ -85,6 +62,7 @@ static void table_grow(alv_cache *cache)
         cache->slots[at] = old[i];
     }
     alv_free(old);
+    alv_ghosts_grow(&cache->ghosts);
 }
 
 /* Frees a slot and moves the followers of its run that may not stand behind a gap. */
@@ -104,32 +82,6 @@ static void table_remove(alv_cache *cache, size_t at)
     cache->slots[gap] = (cache_slot){0};
 }
 
-static void list_add_warmest(alv_cache *cache, alv_entity *entity)
-{
-    entity->warmer = NULL;
-    entity->colder = cache->warmest;
-    if (cache->warmest != NULL) {
-        cache->warmest->warmer = entity;
-    } else {
-        cache->coldest = entity;
-    }
-    cache->warmest = entity;
-}
-
-static void list_remove(alv_cache *cache, alv_entity *entity)
-{
-    if (entity->warmer != NULL) {
-        entity->warmer->colder = entity->colder;
-    } else {
-        cache->warmest = entity->colder;
-    }
-    if (entity->colder != NULL) {
-        entity->colder->warmer = entity->warmer;
-    } else {
-        cache->coldest = entity->warmer;
-    }
-}
-
 static void entity_free(alv_entity *entity)
 {
     json_decref(entity->state);
@@ -143,6 +95,7 @@ alv_cache *alv_cache_new(size_t budget_bytes)
     cache->slots = alv_alloc_array(SLOTS_FIRST, sizeof *cache->slots);
     cache->slot_mask = SLOTS_FIRST - 1;
     cache->budget_bytes = budget_bytes;
+    alv_ghosts_init(&cache->ghosts, SLOTS_FIRST);
     return cache;
 }
 
@@ -151,11 +104,12 @@ void alv_cache_free(alv_cache *cache)
     if (cache == NULL) {
         return;
     }
-    while (cache->warmest != NULL) {
-        alv_entity *entity = cache->warmest;
-        cache->warmest = entity->colder;
-        entity_free(entity);
+    for (size_t i = 0; i <= cache->slot_mask; i++) {
+        if (cache->slots[i].entity != NULL) {
+            entity_free(cache->slots[i].entity);
+        }
     }
+    alv_ghosts_done(&cache->ghosts);
     alv_free(cache->slots);
     alv_free(cache);
 }
@@ -189,34 +143,30 @@ alv_entity *alv_cache_insert(alv_cache *cache, alv_view key, int32_t shard)
     memcpy(entity->key, key.data, key.size);
     cache->slots[at] = (cache_slot){hash, entity};
     cache->count++;
-    cache->bytes += entity_bytes(entity);
-    list_add_warmest(cache, entity);
+    cache->bytes += alv_cache_entity_bytes(entity);
+    alv_cache_admit(cache, entity);
+    cache->last = entity;
     return entity;
 }
 
-void alv_cache_touch(alv_cache *cache, alv_entity *entity, int64_t now_ms)
+/* `part`, which is some of what the entity takes, becomes `bytes`. */
+static void cache_set_part(alv_cache *cache, const alv_entity *entity, size_t *part, size_t bytes)
 {
-    cache->now_ms = now_ms;
-    entity->used_at_ms = now_ms;
-    if (entity == cache->warmest) {
-        return;
-    }
-    list_remove(cache, entity);
-    list_add_warmest(cache, entity);
+    cache_queue *queue = &cache->queues[entity->queue];
+    ALV_ASSERT(cache->bytes >= *part && queue->bytes >= *part);
+    cache->bytes += bytes - *part; /* wraps and unwraps when it shrinks */
+    queue->bytes += bytes - *part;
+    *part = bytes;
 }
 
 void alv_cache_set_cost(alv_cache *cache, alv_entity *entity, size_t cost_bytes)
 {
-    ALV_ASSERT(cache->bytes >= entity->cost_bytes);
-    cache->bytes += cost_bytes - entity->cost_bytes; /* wraps and unwraps when it shrinks */
-    entity->cost_bytes = cost_bytes;
+    cache_set_part(cache, entity, &entity->cost_bytes, cost_bytes);
 }
 
 void alv_cache_set_ledger_cost(alv_cache *cache, alv_entity *entity, size_t cost_bytes)
 {
-    ALV_ASSERT(cache->bytes >= entity->ledger_bytes);
-    cache->bytes += cost_bytes - entity->ledger_bytes;
-    entity->ledger_bytes = cost_bytes;
+    cache_set_part(cache, entity, &entity->ledger_bytes, cost_bytes);
 }
 
 void alv_cache_remove(alv_cache *cache, alv_entity *entity)
@@ -224,69 +174,13 @@ void alv_cache_remove(alv_cache *cache, alv_entity *entity)
     alv_view key = {entity->key, entity->key_size};
     size_t at = table_slot(cache, entity->hash, key);
     ALV_ASSERT(cache->slots[at].entity == entity);
-    ALV_ASSERT(cache->count > 0 && cache->bytes >= entity_bytes(entity));
+    ALV_ASSERT(cache->count > 0 && cache->bytes >= alv_cache_entity_bytes(entity));
     table_remove(cache, at);
     cache->count--;
-    cache->bytes -= entity_bytes(entity);
-    list_remove(cache, entity);
+    cache->bytes -= alv_cache_entity_bytes(entity);
+    alv_cache_unqueue(cache, entity);
+    cache->last = cache->last == entity ? NULL : cache->last;
     entity_free(entity);
-}
-
-void alv_cache_drop_shard(alv_cache *cache, int32_t shard)
-{
-    for (alv_entity *entity = cache->coldest; entity != NULL;) {
-        alv_entity *next = entity->warmer;
-        if (entity->shard == shard) {
-            alv_cache_remove(cache, entity);
-        }
-        entity = next;
-    }
-}
-
-size_t alv_cache_passivate(alv_cache *cache, int64_t now_ms, int64_t idle_ms, size_t max_count)
-{
-    size_t dropped = 0;
-    cache->now_ms = now_ms;
-    for (alv_entity *entity = cache->coldest; entity != NULL && dropped < max_count;) {
-        alv_entity *next = entity->warmer;
-        if (now_ms - entity->used_at_ms < idle_ms) {
-            break; /* all that follow were used later */
-        }
-        if (!entity->dirty) {
-            alv_cache_remove(cache, entity);
-            dropped++;
-        }
-        entity = next;
-    }
-    cache->stats.passivations += dropped;
-    return dropped;
-}
-
-/* The policy: who leaves next? Starts at `from` (NULL: the coldest) and never names a dirty entity
- * or the one used last. NULL: nobody may leave now. */
-static alv_entity *evict_victim(const alv_cache *cache, alv_entity *from)
-{
-    alv_entity *victim = from != NULL ? from : cache->coldest;
-    for (int passed = 0; victim != NULL && victim->dirty; victim = victim->warmer) {
-        if (++passed > EVICT_DIRTY_MAX) {
-            return NULL;
-        }
-    }
-    return victim == cache->warmest ? NULL : victim;
-}
-
-void alv_cache_evict(alv_cache *cache)
-{
-    alv_entity *from = NULL;
-    while (cache->bytes > cache->budget_bytes) {
-        alv_entity *victim = evict_victim(cache, from);
-        if (victim == NULL) {
-            return;
-        }
-        from = victim->warmer; /* dirty ones before it were looked at */
-        alv_cache_remove(cache, victim);
-        cache->stats.evictions++;
-    }
 }
 
 alv_cache_stats alv_cache_stats_get(const alv_cache *cache)

@@ -135,6 +135,29 @@ static void idempotency__survives_a_crash_and_a_restore(void **state)
     }
 }
 
+/* An idle user leaves memory; state and ledger are there again with the next command. */
+static void idempotency__survives_passivation(void **state)
+{
+    (void)state;
+    const char *const assignments[] = {"passivate.after.ms=10", "passivate.check.ms=10", NULL};
+    alv_sim_world world;
+    alv_sim_world_init(&world, assignments);
+    alv_sim_world_activate(&world);
+    add(&world, 5, "k1");
+    assert_reply(&world, ADDED, 1);
+    alv_sim_world_pass(&world, 2000); /* until the lane shows its numbers again */
+    alv_sim_world_run(&world, 2);
+    const alv_meter_cache *cache = &world.meter->caches[0];
+    assert_int_equal(alv_counter_get(&cache->passivations), 1);
+    assert_int_equal(alv_counter_get(&cache->entities), 0);
+    add(&world, 5, "k1");
+    assert_reply(&world, ADDED, 2);
+    assert_int_equal(alv_sim_world_stored_balance(&world, USER), 5);
+    add(&world, 5, "k2");
+    assert_reply(&world, "{\"event\":\"balance_added\",\"balance\":10}", 3);
+    alv_sim_world_done(&world);
+}
+
 static void idempotency__survives_the_entity(void **state)
 {
     (void)state;
@@ -278,6 +301,7 @@ int main(void)
         cmocka_unit_test(idempotency__keeps_a_rejection_too),
         cmocka_unit_test(idempotency__is_one_transaction_with_the_state),
         cmocka_unit_test(idempotency__survives_a_crash_and_a_restore),
+        cmocka_unit_test(idempotency__survives_passivation),
         cmocka_unit_test(idempotency__survives_the_entity),
         cmocka_unit_test(idempotency__forgets_as_configured),
         cmocka_unit_test(idempotency__writes_a_ledger_once_per_transaction),
