@@ -55,7 +55,8 @@ typedef struct alv_settings {
     bool changelog_coalesce;
     int64_t idempotency_keys_max;
     int64_t idempotency_retention_ms;
-    int64_t passivate_after_ms; /* 0 = never because of time */
+    int64_t quarantine_after_failures; /* 0 = never */
+    int64_t passivate_after_ms;        /* 0 = never because of time */
     int64_t passivate_check_ms;
     const char *behavior_default;
     const char *behavior_libraries;

@@ -168,6 +168,11 @@ const alv_config_key alv_config_keys[] = {
      INT(idempotency_retention_ms, 1000, CENTURY_MS),
      .fallback = "86400000",
      .meaning = "how long they are kept, by the times of the commands"},
+    {.name = "quarantine.after.failures",
+     INT(quarantine_after_failures, 0, 1000000),
+     .fallback = "3",
+     .meaning = "failures in a row after which an entity is quarantined: its commands wait in the "
+                "dead letters; at once when its state cannot be decoded; 0 = never"},
     {.name = "passivate.after.ms",
      INT(passivate_after_ms, 0, CENTURY_MS),
      .fallback = "1800000",

@@ -32,6 +32,9 @@ static_assert(ALV_OUTPUT_BYTES_MAX < ALV_COMMAND_BYTES_MAX, "an emitted command 
 #define ALV_IDEMPOTENCY_KEY_BYTES_MAX 1024
 static_assert(ALV_IDEMPOTENCY_KEY_BYTES_MAX > ALV_KEY_BYTES_MAX + 64, "<entity key>/<step> fits");
 
+/* Entities of one shard that fail, quarantined ones among them: each takes a KiB of its lane's memory. */
+#define ALV_QUARANTINE_ROWS_MAX 4096
+
 /* What a dead letter may add to the record it carries. */
 #define ALV_DEAD_LETTER_HEADER_BYTES_MAX 4096
 #define ALV_HEADERS_MAX 64 /* original headers kept in a dead letter */

@@ -118,13 +118,13 @@ static void user_update_profile(const json_t *state, const alv_command *command,
 }
 
 /* The balance of a user who does not exist is 0. One that is no whole number was not written here;
- * counting on from a guess would make or destroy money, so every command that needs it is
- * rejected. */
+ * counting on from a guess would make or destroy money, and no caller can do anything about it, so the
+ * entity is given up until a person has looked at it. */
 static json_int_t user_balance(const json_t *state, alv_effects *effects)
 {
     const json_t *balance = json_object_get(state, "balance");
     if (balance != NULL && !json_is_integer(balance)) {
-        alv_reject(effects, "the stored balance is not a whole number");
+        alv_fatal(effects, "the stored balance is not a whole number");
     }
     return json_integer_value(balance);
 }

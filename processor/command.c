@@ -45,6 +45,11 @@ static const struct {
     [ALV_REASON_ALREADY_ANSWERED] = {"already-answered",
                                      "nothing: the entity that emitted it was told that it failed; "
                                      "let that one start anew"},
+    [ALV_REASON_FAILED] = {"failed",
+                           "mend the entity or its behavior as the detail says, then retry"},
+    [ALV_REASON_QUARANTINED] = {"quarantined",
+                                "mend what `alluvium quarantine list` says of the entity, then "
+                                "`alluvium quarantine release KEY --retry`"},
 };
 
 const char *alv_reason_code(alv_reason reason)

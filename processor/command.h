@@ -33,6 +33,8 @@ typedef enum alv_reason {
     ALV_REASON_CRASHED_NODE,        /* "crashed-node": it killed the process, again and again */
     ALV_REASON_BAD_IDEMPOTENCY_KEY, /* "bad-idempotency-key": not UTF-8 of 1 to 1,024 bytes */
     ALV_REASON_ALREADY_ANSWERED,    /* "already-answered": who emitted it was told that it failed */
+    ALV_REASON_FAILED,              /* "failed": its handler called alv_fatal */
+    ALV_REASON_QUARANTINED,         /* "quarantined": its entity is, see quarantine.h */
     ALV_REASON_COUNT,               /* not a reason */
 } alv_reason;
 

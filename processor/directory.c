@@ -21,6 +21,7 @@ typedef struct directory_row {
     _Atomic int64_t position_at_ms;
     _Atomic int64_t commands_end;
     _Atomic int64_t commands_done;
+    _Atomic int64_t quarantined;
     _Atomic bool is_paused;
     _Atomic bool is_standby;
     _Atomic bool is_hot;
@@ -102,6 +103,7 @@ alv_shard_view alv_directory_view(const alv_directory *directory, int32_t shard)
                      .at_ms = atomic_load(&row->position_at_ms)},
         .commands_end = atomic_load(&row->commands_end),
         .commands_done = atomic_load(&row->commands_done),
+        .quarantined = atomic_load(&row->quarantined),
         .is_paused = atomic_load(&row->is_paused),
         .is_standby = atomic_load(&row->is_standby),
         .is_hot = atomic_load(&row->is_hot),
@@ -169,7 +171,8 @@ void alv_directory_set_state(alv_directory *directory, int32_t shard, int32_t la
     atomic_store(&row->is_elsewhere, false);
     if (state != ALV_SHARD_ACTIVE) {
         atomic_store(&row->commands_end, ALV_OFFSET_NONE); /* nobody looks at it any more */
-        atomic_store(&row->is_paused, false);              /* as far as this node knows */
+        atomic_store(&row->quarantined, 0);
+        atomic_store(&row->is_paused, false); /* as far as this node knows */
     }
     if (state == ALV_SHARD_UNASSIGNED) {
         atomic_store(&row->lane, -1); /* last: from here on another lane may claim it */
@@ -199,6 +202,11 @@ void alv_directory_set_position(alv_directory *directory, int32_t shard,
 void alv_directory_set_end(alv_directory *directory, int32_t shard, int64_t commands_end)
 {
     atomic_store(&directory_at(directory, shard)->commands_end, commands_end);
+}
+
+void alv_directory_set_quarantined(alv_directory *directory, int32_t shard, int64_t count)
+{
+    atomic_store(&directory_at(directory, shard)->quarantined, count);
 }
 
 void alv_directory_set_paused(alv_directory *directory, int32_t shard, bool paused)

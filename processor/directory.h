@@ -53,6 +53,7 @@ typedef struct alv_shard_view {
     alv_position position; /* of the store, as of the last finished transaction */
     int64_t commands_end;  /* end of the command topic when last seen; ALV_OFFSET_NONE = unknown */
     int64_t commands_done; /* since the start of the node */
+    int64_t quarantined;   /* entities of it that are, while it is ACTIVE here */
     bool is_paused;        /* it is ACTIVE here, and nothing of it is executed */
     bool is_standby;       /* this node keeps a replica of it for another node */
     bool is_hot;           /* the replica follows the end of the changelog */
@@ -112,6 +113,7 @@ void alv_directory_set_position(alv_directory *directory, int32_t shard,
                                 const alv_position *position);
 /* By the lane: the end of the shard's commands as its consumer last saw it. */
 void alv_directory_set_end(alv_directory *directory, int32_t shard, int64_t commands_end);
+void alv_directory_set_quarantined(alv_directory *directory, int32_t shard, int64_t count);
 void alv_directory_set_paused(alv_directory *directory, int32_t shard, bool paused);
 void alv_directory_add_commands(alv_directory *directory, int32_t shard, int64_t count);
 void alv_directory_set_restore(alv_directory *directory, int32_t shard,

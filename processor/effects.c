@@ -40,6 +40,7 @@ void alv_effects_begin(alv_effects *effects, bool reply_wanted)
     effects_drop_reply(effects);
     effects->reply_wanted = reply_wanted;
     effects->rejected = false;
+    effects->failed = false;
     effects->has_timers = false;
     effects->deletes = false;
 }
@@ -60,19 +61,40 @@ void alv_effects_free(alv_effects *effects)
 
 /* ---- what handlers call ---------------------------------------------------------------------- */
 
+/* From here on nothing is added. */
+static void effects_refuse(alv_effects *effects, const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
+
+static void effects_refuse(alv_effects *effects, const char *format, va_list arguments)
+{
+    effects->rejected = true;
+    (void)alv_text_vprintf(effects->rejection, sizeof effects->rejection, format, arguments);
+    effects_drop_items(effects); /* last: the arguments may be theirs */
+    alv_effects_drop_outputs(effects);
+    effects_drop_reply(effects);
+}
+
 void alv_reject(alv_effects *effects, const char *format, ...)
 {
     if (effects->rejected) {
         return;
     }
-    effects->rejected = true;
     va_list arguments;
     va_start(arguments, format);
-    (void)alv_text_vprintf(effects->rejection, sizeof effects->rejection, format, arguments);
+    effects_refuse(effects, format, arguments);
     va_end(arguments);
-    effects_drop_items(effects); /* last: the arguments may be theirs */
-    alv_effects_drop_outputs(effects);
-    effects_drop_reply(effects);
+}
+
+void alv_fatal(alv_effects *effects, const char *format, ...)
+{
+    if (effects->failed) {
+        return;
+    }
+    effects->failed = true;
+    va_list arguments;
+    va_start(arguments, format);
+    effects_refuse(effects, format, arguments);
+    va_end(arguments);
 }
 
 /* Takes `value`. A rejection has emptied the list and keeps it empty. */
@@ -189,7 +211,12 @@ void alv_reply(alv_effects *effects, const char *format, ...)
 
 const char *alv_effects_rejection(const alv_effects *effects)
 {
-    return effects->rejected ? effects->rejection : NULL;
+    return effects->rejected && !effects->failed ? effects->rejection : NULL;
+}
+
+const char *alv_effects_failure(const alv_effects *effects)
+{
+    return effects->failed ? effects->rejection : NULL;
 }
 
 bool alv_effects_changes(const alv_effects *effects, bool exists)

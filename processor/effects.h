@@ -33,6 +33,10 @@ void alv_effects_begin(alv_effects *effects, bool reply_wanted);
 /* The text of a rejection, NULL when the handler did not reject. */
 const char *alv_effects_rejection(const alv_effects *effects);
 
+/* The text of alv_fatal, NULL when the handler did not call it; it then counts as not rejected, and there are
+ * no effects. */
+const char *alv_effects_failure(const alv_effects *effects);
+
 /* Whether applying would change the state of an entity that exists (or not): false for a rejection
  * and for the deletion of what is not there. An unset always counts as a change of an entity that
  * exists. */

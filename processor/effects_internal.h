@@ -49,7 +49,8 @@ struct alv_effects {
     bool has_timers; /* some output sets or cancels one */
     bool deletes;    /* some item is a deletion */
     bool reply_wanted;
-    bool rejected;
+    bool rejected; /* nothing is added any more */
+    bool failed;   /* by alv_fatal; `rejected` as well, and `rejection` has its text */
     char rejection[ALV_REJECTION_BYTES_MAX];
 };
 

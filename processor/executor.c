@@ -35,6 +35,11 @@ static alv_status executor_load(execution *run, alv_reason *out_reason, alv_erro
     *out_reason =
         alv_command_check_key(executor->options.registry, run->record->key, run->shard->number,
                               executor->options.shard_count, &behavior, &id_at, err);
+    const alv_quarantine_entry *suspect =
+        alv_quarantine_find(&run->shard->quarantine, run->record->key);
+    if (*out_reason == ALV_REASON_NONE && suspect != NULL) {
+        *out_reason = alv_executor_check_quarantine(run, err);
+    }
     if (*out_reason != ALV_REASON_NONE) {
         return ALV_OK;
     }
@@ -49,6 +54,7 @@ static alv_status executor_load(execution *run, alv_reason *out_reason, alv_erro
     run->entity = alv_cache_insert(executor->cache, run->record->key, run->shard->number);
     run->entity->behavior = behavior;
     run->entity->id_at = (uint32_t)id_at;
+    run->entity->is_suspect = suspect != NULL;
     if (found) {
         *out_reason = executor_decode_state(run, err);
         if (*out_reason != ALV_REASON_NONE) {
@@ -68,17 +74,22 @@ alv_status alv_executor_find(execution *run, alv_reason *out_reason, alv_error *
     if (run->entity == NULL) {
         return executor_load(run, out_reason, err);
     }
+    if (run->entity->is_suspect) {
+        *out_reason = alv_executor_check_quarantine(run, err);
+    }
     return ALV_OK;
 }
 
 /* ---- what goes out ----------------------------------------------------------------------------- */
 
 /* Who emitted the command and wants to know the outcome is told that it failed; the dead letter says so,
- * because nobody may execute the command after that. */
+ * because nobody may execute the command after that. One of a quarantined entity only waits: its outcome comes
+ * when it is put back and executed. */
 static alv_status executor_answer_failure(execution *run, alv_reason reason, const alv_error *why,
                                           alv_error *err)
 {
-    if (run->on_reply.data == NULL || run->answered.data != NULL) {
+    if (run->on_reply.data == NULL || run->answered.data != NULL ||
+        reason == ALV_REASON_QUARANTINED) {
         return ALV_OK;
     }
     if (run->header_count == ALV_HEADERS_MAX) {
@@ -133,6 +144,7 @@ static alv_view *executor_header(execution *run, const char *name)
         {ALV_HEADER_FROM, offsetof(execution, from)},
         {ALV_HEADER_ON_REPLY, offsetof(execution, on_reply)},
         {ALV_HEADER_ANSWERED, offsetof(execution, answered)},
+        {ALV_HEADER_RELEASE, offsetof(execution, release)},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(name, known[i].name) == 0) {
@@ -237,6 +249,9 @@ static void executor_unmark(const execution *run)
 static alv_status executor_prepare(execution *run, alv_reason *out_reason, alv_error *err)
 {
     executor_read_headers(run);
+    if (run->release.data != NULL) {
+        return alv_executor_release(run, out_reason, err);
+    }
     *out_reason = executor_check_headers(run, err);
     if (*out_reason == ALV_REASON_NONE) {
         *out_reason = executor_mark(run, err);
@@ -271,8 +286,12 @@ static alv_status executor_conclude(execution *run, alv_status status, alv_reaso
     if (status != ALV_OK) {
         status = alv_fail_from(err, status, why->source, why->code, "%s", why->text);
     } else if (reason != ALV_REASON_NONE) {
+        alv_executor_note_failure(run, reason, why);
         status = executor_bury(run, reason, why, err);
     } else {
+        if (!run->is_repeated && run->entity->is_suspect) {
+            alv_executor_note_success(run);
+        }
         status = executor_send(run, err);
     }
     alv_decoded_done(&run->decoded);
@@ -305,6 +324,7 @@ void alv_execution_init(execution *run, alv_executor *executor, alv_shard *shard
     run->on_reply = ALV_VIEW_NONE;
     run->idempotency_key = ALV_VIEW_NONE;
     run->answered = ALV_VIEW_NONE;
+    run->release = ALV_VIEW_NONE;
     run->changes_timers = false;
     run->is_repeated = false;
     run->accepted = false;

@@ -35,6 +35,8 @@ typedef struct alv_executor_counters {
     int64_t repeated; /* not executed: answered as the first command with that idempotency key */
     int64_t buried[ALV_REASON_COUNT]; /* dead letters, by reason */
     int64_t timers;                   /* fired; they count as commands too */
+    int64_t quarantined;              /* entities, set aside */
+    int64_t released;                 /* entities, from there */
 } alv_executor_counters;
 
 alv_executor *alv_executor_new(const alv_executor_options *options);

@@ -75,7 +75,6 @@ static void executor_call_handler(execution *run)
     alv_effects_begin(executor->effects, reply_wanted);
     run->decoded.row->handler(entity->state, &command, run->record->timestamp_ms,
                               executor->effects);
-    executor->counters.commands++;
     executor_check_outputs(run);
 }
 
@@ -119,6 +118,13 @@ alv_status alv_executor_handle(execution *run, alv_reason *out_reason, alv_error
 {
     alv_executor *executor = run->executor;
     executor_call_handler(run);
+    const char *failure = alv_effects_failure(executor->effects);
+    if (failure != NULL) {
+        (void)alv_fail(err, ALV_REJECT, "%s", failure);
+        *out_reason = ALV_REASON_FAILED;
+        return ALV_OK;
+    }
+    executor->counters.commands++;
     alv_status status = executor_prepare_timers(run, out_reason, err);
     if (status != ALV_OK || *out_reason != ALV_REASON_NONE) {
         return status;

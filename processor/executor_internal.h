@@ -1,5 +1,6 @@
 /* executor_internal.h — what the files of the executor share: executor.c (the way of a command), executor_handle.c,
- * executor_reply.c (who waits for a reply), executor_ledger.c (answers kept), executor_timers.c.
+ * executor_reply.c (who waits for a reply), executor_ledger.c (answers kept), executor_timers.c,
+ * executor_quarantine.c (entities that fail).
  */
 #ifndef ALV_PROCESSOR_EXECUTOR_INTERNAL_H
 #define ALV_PROCESSOR_EXECUTOR_INTERNAL_H
@@ -42,6 +43,7 @@ typedef struct execution {
     alv_view from;         /* these four: data NULL = there is no such header */
     alv_view on_reply;
     alv_view idempotency_key;
+    alv_view release;    /* it is no command: it releases the entity from quarantine */
     bool changes_timers; /* the ledger was read, and the effects go into it */
     bool is_repeated; /* the command was executed before: `reply` and `accepted` are of that time */
     bool accepted;
@@ -93,6 +95,22 @@ void alv_executor_recall(execution *run);
 
 /* Notes outcome and reply of the command under its idempotency key. */
 void alv_executor_remember(execution *run);
+
+/* executor_quarantine.c */
+
+/* Of an entity that may be quarantined: the reason why its command is not executed. */
+alv_reason alv_executor_check_quarantine(const execution *run, alv_error *err);
+
+/* The command becomes a dead letter for `reason`: counts what the entity is to blame for, and sets it aside when
+ * it is enough. */
+void alv_executor_note_failure(const execution *run, alv_reason reason, const alv_error *why);
+
+/* The command of a suspect entity was executed: its failures are forgotten. */
+void alv_executor_note_success(const execution *run);
+
+/* Releases the entity of the record's key, if it is quarantined, in the open transaction; `reply` tells. Fails as
+ * alv_executor_find. */
+alv_status alv_executor_release(execution *run, alv_reason *out_reason, alv_error *err);
 
 /* executor_timers.c; the ledger has been read */
 

@@ -109,7 +109,7 @@ static alv_status timers_fire_first(execution *run, alv_error *err)
 }
 
 /* The entity and its ledger; an index entry of an entity that cannot be read now stays, and is looked at again
- * by the next owner. */
+ * by the next owner. The timers of one that is quarantined wait where they are until it is released. */
 static alv_status timers_find(execution *run, bool *out_found, alv_error *err)
 {
     alv_reason reason = ALV_REASON_NONE;
@@ -122,7 +122,10 @@ static alv_status timers_find(execution *run, bool *out_found, alv_error *err)
     if (status != ALV_OK) {
         return alv_fail_from(err, status, why.source, why.code, "%s", why.text);
     }
-    if (reason != ALV_REASON_NONE) {
+    if (reason == ALV_REASON_STATE_UNREADABLE) {
+        alv_executor_note_failure(run, reason, &why);
+    }
+    if (reason != ALV_REASON_NONE && reason != ALV_REASON_QUARANTINED) {
         alv_log_error(ALV_LOG_WARN, "timer-left", &why, "key=%.*s reason=%s",
                       (int)run->record->key.size, run->record->key.data, alv_reason_code(reason));
     }
@@ -157,6 +160,9 @@ alv_status alv_executor_fire(alv_executor *executor, alv_shard *shard, alv_produ
     for (int i = 0; i < ALV_LEDGER_TIMERS_MAX && alv_ledger_due(entity->ledger) <= until_ms; i++) {
         alv_execution_init(&run, executor, shard, producer, &record, now_ms);
         run.entity = entity;
+        if (entity->is_suspect && alv_executor_check_quarantine(&run, NULL) != ALV_REASON_NONE) {
+            return ALV_OK; /* by the one before */
+        }
         status = timers_fire_first(&run, err);
         if (status != ALV_OK) {
             return status;

@@ -10,6 +10,8 @@ void alv_lane_finished(void *payload, const alv_shard *shard, int64_t commands)
     alv_lane *lane = payload;
     lane->shard_failed = lane->shard_failed || shard->failed;
     alv_directory_set_position(lane->options.directory, shard->number, &shard->position);
+    alv_directory_set_quarantined(lane->options.directory, shard->number,
+                                  (int64_t)shard->quarantine.held);
     alv_directory_add_commands(lane->options.directory, shard->number, commands);
 }
 

@@ -35,6 +35,8 @@ typedef struct alv_meter {
     alv_counter repeated; /* answered as before: their idempotency key was known */
     alv_counter timers;   /* fired; they count as commands too */
     alv_counter dead_letters[ALV_REASON_COUNT];
+    alv_counter quarantined; /* entities that were, since the start */
+    alv_counter released;
     alv_counter commits;
     alv_counter aborts;    /* transactions that were rolled back */
     alv_counter uncertain; /* commits whose answer never came */

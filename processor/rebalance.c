@@ -137,8 +137,11 @@ static void rebalance_activate(alv_lane *lane, alv_shard *shard, const alv_resto
         return;
     }
     status = alv_lane_pause_load(lane, shard, &err);
+    if (status == ALV_OK) {
+        status = alv_quarantine_load(&shard->quarantine, lane->options.store, shard->number, &err);
+    }
     if (status != ALV_OK) {
-        alv_log_error(ALV_LOG_WARN, "pause-unknown", &err, "shard=%" PRId32, shard->number);
+        alv_log_error(ALV_LOG_WARN, "ledger-unknown", &err, "shard=%" PRId32, shard->number);
         rebalance_again(lane, shard);
         return;
     }
@@ -152,6 +155,8 @@ static void rebalance_activate(alv_lane *lane, alv_shard *shard, const alv_resto
     shard->active = true;
     lane->starts_due++; /* nothing follows from it while the shard is paused */
     alv_directory_set_position(lane->options.directory, shard->number, &shard->position);
+    alv_directory_set_quarantined(lane->options.directory, shard->number,
+                                  (int64_t)shard->quarantine.held);
     rebalance_set_state(lane, shard, ALV_SHARD_ACTIVE);
     if (lane->options.checkpointer != NULL) {
         alv_checkpointer_follow(lane->options.checkpointer, shard->number);

@@ -9,6 +9,7 @@
 #ifndef ALV_PROCESSOR_SHARD_H
 #define ALV_PROCESSOR_SHARD_H
 
+#include "processor/quarantine.h"
 #include "processor/timers.h"
 #include "statestore/overlay.h"
 #include "statestore/store.h"
@@ -21,19 +22,20 @@ typedef struct alv_shard {
     int64_t next_offset;      /* the next command to execute */
     int64_t committed_offset; /* the next command by what is certainly committed */
 
-    alv_position position; /* what the store has */
-    alv_position reached;  /* what the last commit led to; the store has less when it failed */
-    alv_overlay overlay;   /* what the open transaction changed */
-    alv_timers timers;     /* when to look for timers that are due */
-    int64_t commands;      /* executed in the open transaction */
-    bool claimed;          /* its row in the directory, and so its store, are this lane's */
-    bool was_ahead;        /* the last survey saw fewer commands than were consumed */
-    bool active;           /* as in the directory: commands are executed */
-    bool touched;          /* the open transaction consumed from it */
-    bool must_start;       /* the consumer is to deliver from next_offset (again) */
-    bool singletons_begun; /* of shard 0: the jobs of the cluster are in its ledger */
-    bool failed;           /* its store failed: to be restored before it goes on */
-    bool paused;           /* nothing of it is executed until somebody resumes it */
+    alv_position position;     /* what the store has */
+    alv_position reached;      /* what the last commit led to; the store has less when it failed */
+    alv_overlay overlay;       /* what the open transaction changed */
+    alv_timers timers;         /* when to look for timers that are due */
+    alv_quarantine quarantine; /* entities that fail */
+    int64_t commands;          /* executed in the open transaction */
+    bool claimed;              /* its row in the directory, and so its store, are this lane's */
+    bool was_ahead;            /* the last survey saw fewer commands than were consumed */
+    bool active;               /* as in the directory: commands are executed */
+    bool touched;              /* the open transaction consumed from it */
+    bool must_start;           /* the consumer is to deliver from next_offset (again) */
+    bool singletons_begun;     /* of shard 0: the jobs of the cluster are in its ledger */
+    bool failed;               /* its store failed: to be restored before it goes on */
+    bool paused;               /* nothing of it is executed until somebody resumes it */
 
     struct alv_pause_wish *pause_wish;  /* to be recorded; NULL = none */
     const alv_store_write *extra_write; /* of the open transaction, besides entities; NULL = none */

@@ -168,6 +168,9 @@ static alv_status transaction_publish_shard(alv_transaction *transaction, alv_sh
     if (status == ALV_OK && shard->extra_write != NULL) {
         alv_overlay_add_write(&shard->overlay, shard->extra_write);
     }
+    if (status == ALV_OK) {
+        alv_quarantine_write(&shard->quarantine, &shard->overlay);
+    }
     for (size_t i = 0; status == ALV_OK && i < shard->overlay.write_count; i++) {
         const alv_store_write *write = &shard->overlay.writes[i];
         if (write->kind == ALV_STORE_TIMER) {
@@ -247,6 +250,7 @@ static void transaction_finish_shard(alv_transaction *transaction, alv_shard *sh
     shard->commands = 0;
     shard->touched = false;
     alv_timers_commit(&shard->timers, shard->overlay.due_ms);
+    alv_quarantine_commit(&shard->quarantine); /* after the writes that borrow from it */
     if (status != ALV_OK) {
         alv_log_error(ALV_LOG_ERROR, "store-failed", &err, "shard=%" PRId32, shard->number);
         alv_overlay_drop(&shard->overlay, transaction->options.cache);

@@ -39,6 +39,8 @@ typedef struct alv_entity {
     bool dirty;           /* changed by the open transaction: must not leave the cache */
     bool state_changed;   /* what of it was changed; for overlay.c */
     bool ledger_changed;
+    bool
+        is_suspect; /* for the user of the cache: its commands have failed, see processor/quarantine.h */
 
     /* Read when it is needed for the first time, because most commands never need it: NULL = not read
      * yet. Owned. `indexed_due_ms` is the due time under which the store's index of timers has the

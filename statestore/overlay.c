@@ -109,18 +109,14 @@ static void overlay_encode_ledger(alv_overlay *overlay, const alv_entity *entity
     overlay->due_ms = due_ms < overlay->due_ms ? due_ms : overlay->due_ms;
 }
 
-/* One per changed state; per changed ledger itself, an entry of the index that goes and one that comes; stale
- * entries; and one that may be added. */
-static void overlay_reserve_writes(alv_overlay *overlay)
+static void overlay_reserve_writes(alv_overlay *overlay, size_t needed)
 {
-    size_t needed = overlay->count + 3 * overlay->ledger_count + overlay->stale_count + 1;
     if (needed > overlay->write_capacity) {
         overlay->write_capacity =
             needed < 2 * overlay->write_capacity ? 2 * overlay->write_capacity : needed;
         overlay->writes =
             alv_realloc(overlay->writes, overlay->write_capacity * sizeof *overlay->writes);
     }
-    overlay->write_count = 0;
 }
 
 /* The buffer does not move any more: says where each write's bytes are. */
@@ -154,7 +150,10 @@ static void overlay_encode_stale(alv_overlay *overlay)
 alv_status alv_overlay_encode(alv_overlay *overlay, alv_error *err)
 {
     alv_bytes_clear(&overlay->encoded);
-    overlay_reserve_writes(overlay);
+    /* One per changed state; per changed ledger itself, an entry of the index that goes and one that comes. */
+    overlay_reserve_writes(overlay,
+                           overlay->count + 3 * overlay->ledger_count + overlay->stale_count);
+    overlay->write_count = 0;
     overlay->due_ms = ALV_DUE_NEVER;
     overlay_encode_stale(overlay);
     for (size_t i = 0; i < overlay->count; i++) {
@@ -176,7 +175,7 @@ alv_status alv_overlay_encode(alv_overlay *overlay, alv_error *err)
 
 void alv_overlay_add_write(alv_overlay *overlay, const alv_store_write *write)
 {
-    ALV_ASSERT(overlay->write_count < overlay->write_capacity);
+    overlay_reserve_writes(overlay, overlay->write_count + 1);
     overlay->writes[overlay->write_count++] = *write;
 }
 

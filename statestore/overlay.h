@@ -42,7 +42,7 @@ void alv_overlay_note_stale(alv_overlay *overlay, int64_t due_ms, alv_view entit
  * and store (these and the index of timers), valid until the next note, finish or drop. ALV_REJECT: a state is larger than ALV_STATE_BYTES_MAX. */
 alv_status alv_overlay_encode(alv_overlay *overlay, alv_error *err);
 
-/* After encode: adds a write that belongs to no entity, once per transaction. Borrowed until finish or
+/* After encode: adds a write that belongs to no entity. What it points to is borrowed until finish or
  * drop. */
 void alv_overlay_add_write(alv_overlay *overlay, const alv_store_write *write);
 

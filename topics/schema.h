@@ -31,6 +31,12 @@
     "\xff"             \
     "paused"
 
+/* And what reserved keys begin with that have an entity's key behind it: the entity fails, see
+ * processor/quarantine.h. */
+#define ALV_QUARANTINE_KEY \
+    "\xff"                 \
+    "quarantine/"
+
 /* Headers of commands, all optional. */
 #define ALV_HEADER_IDEMPOTENCY_KEY "idempotency-key"
 #define ALV_HEADER_CORRELATION_ID "correlation-id"
@@ -39,6 +45,9 @@
 /* Headers of commands that an entity emitted. */
 #define ALV_HEADER_FROM "alluvium-from"         /* its key */
 #define ALV_HEADER_ON_REPLY "alluvium-on-reply" /* the command that takes the outcome back to it */
+
+/* Header of a record that is no command: it releases its entity from quarantine. Always "1". */
+#define ALV_HEADER_RELEASE "alluvium-release"
 
 /* Header of a dead letter that was no record but a timer: its name. */
 #define ALV_HEADER_TIMER "alluvium-timer"

@@ -114,7 +114,8 @@ ALV_PUBLIC void alv_reply(alv_effects *effects, const char *format, ...);
  *     {"type": on_reply, "from": key, "idempotencyKey": ..., "accepted": true, "reply": ...}
  *     {"type": on_reply, "from": key, "idempotencyKey": ..., "accepted": false, "error": text}
  * It comes for every such command in the end: also for one that cannot be processed and becomes a
- * dead letter ("error" is then its reason, and the command is not executed any more). */
+ * dead letter ("error" is then its reason, and the command is not executed any more). Only when the other
+ * entity is quarantined the command waits, and its outcome comes when it is put back and executed. */
 ALV_PUBLIC void alv_emit(alv_effects *effects, const char *key, json_t *command,
                          const char *idempotency_key, const char *on_reply);
 
@@ -140,6 +141,15 @@ ALV_PUBLIC void alv_publish(alv_effects *effects, json_t *event);
 /* Refuses the command: no effect takes hold, asked for before or after, and the caller is told
  * `{"error": text}`. The first call counts. The text is one line, cut after 500 bytes. */
 ALV_PUBLIC void alv_reject(alv_effects *effects, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Says that this entity cannot be worked with, for a reason that no caller can do anything about: its state is
+ * not what the behavior ever writes, or a case has come that the behavior does not know. No effect takes
+ * hold, asked for before or after, nor does a rejection; the command goes to the dead letters with reason
+ * `failed` and this text, and may be retried from there. After `quarantine.after.failures` in a row [3] the
+ * entity is quarantined: its commands wait in the dead letters, unseen by any handler, and its timers in the
+ * ledger, until an operator releases it. The first call counts. The text is one line, cut after 500 bytes. */
+ALV_PUBLIC void alv_fatal(alv_effects *effects, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* ---- times ----------------------------------------------------------------------------------- */

@@ -71,6 +71,8 @@ static void reason__has_a_code_and_an_action(void **unused)
         "crashed-node",
         "bad-idempotency-key",
         "already-answered",
+        "failed",
+        "quarantined",
     };
     for (int i = 0; i < ALV_REASON_COUNT; i++) {
         assert_string_equal(alv_reason_code((alv_reason)i), codes[i]);

@@ -299,6 +299,24 @@ static void rejection__is_one_bounded_line(void **state)
     assert_rejected(effects, longer);
 }
 
+static void failure__counts_whatever_else_was_asked_for(void **state)
+{
+    alv_effects *effects = *state;
+    alv_set(effects, "a", json_integer(1));
+    alv_reject(effects, "no");
+    alv_fatal(effects, "broken: %d", 5);
+    alv_fatal(effects, "again");
+    alv_set(effects, "b", json_integer(1));
+    alv_reject(effects, "no");
+    assert_string_equal(alv_effects_failure(effects), "broken: 5");
+    assert_null(alv_effects_rejection(effects));
+    assert_false(alv_effects_changes(effects, true));
+    alv_effects_begin(effects, true);
+    assert_null(alv_effects_failure(effects));
+    alv_reject(effects, "no");
+    assert_null(alv_effects_failure(effects));
+}
+
 static void rejection__follows_a_value_that_could_not_be_built(void **state)
 {
     alv_effects *effects = *state;
@@ -428,6 +446,7 @@ int main(void)
         TEST(rejection__wins_over_everything_before_and_after),
         TEST(rejection__may_speak_of_values_that_were_set),
         TEST(rejection__is_one_bounded_line),
+        TEST(failure__counts_whatever_else_was_asked_for),
         TEST(rejection__follows_a_value_that_could_not_be_built),
         TEST(rejection__follows_a_name_that_json_has_not),
         TEST(rejection__follows_values_that_are_nested_too_deep),
