@@ -4,6 +4,8 @@
  *     GET /v1/local/entities   for the other nodes: see scan.h
  *     GET /v1/entities/{key}   state of an entity, from whichever node owns it
  *     POST /v1/entities/{key}/commands   a command, answered once it is committed
+ *     GET /v1/quarantine       entities that are, of all shards; /v1/local/quarantine: for the other nodes
+ *     POST /v1/quarantine/{key}/release   lets the commands of one be executed again
  *     POST /v1/replies         for the other nodes: see desk.h
  *     GET /v1/watch            committed changes as they come, of all shards
  *     GET /v1/shards           every shard of the cluster

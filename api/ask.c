@@ -10,6 +10,8 @@
 #include "base/assert.h"
 #include "base/inbox.h"
 #include "base/logger.h"
+#include "processor/quarantine_record.h"
+#include "statestore/codec.h"
 #include "topics/partitioner.h"
 
 /* With nothing to look at, the thread only waits for its inbox. */
@@ -92,11 +94,30 @@ typedef struct ask_source {
     int64_t lag;
 } ask_source;
 
-/* {"key","type","shard","state","position":{"commands","changelog"},"source","lag"}; the state goes
- * in as it is stored: it is the text that was published, and parsing it again would only cost. */
-static void ask_write_entity(const ask_request *request, alv_view state, const ask_source *source,
-                             const alv_position *position, alv_answer *answer)
+/* What the store has of an entity. */
+typedef struct ask_found {
+    bool is_there;
+    alv_bytes state;
+    bool is_quarantined;
+    alv_bytes quarantine; /* then: the record that says so */
+} ask_found;
+
+static bool ask_is_json(const alv_bytes *state)
 {
+    json_t *value = NULL;
+    bool good = alv_codec_decode(alv_bytes_view(state), &value, NULL) == ALV_OK;
+    json_decref(value);
+    return good;
+}
+
+/* {"key","type","shard","state","position":{"commands","changelog"},"source","lag"}, and "quarantine" of an entity
+ * that is; the state goes in as it is stored: it is the text that was published, and parsing it again would
+ * only cost. */
+static void ask_write_entity(const ask_request *request, const ask_found *found,
+                             const ask_source *source, const alv_position *position,
+                             alv_answer *answer)
+{
+    alv_view state = alv_bytes_view(&found->state);
     alv_view key = alv_bytes_view(&request->key);
     alv_answer_begin_json(answer, 200);
     alv_bytes *body = &answer->body;
@@ -112,10 +133,51 @@ static void ask_write_entity(const ask_request *request, alv_view state, const a
                      "\"source\":\"%s\",\"lag\":",
                      (long long)position->commands, (long long)position->changelog, source->name);
     if (source->lag < 0) {
-        alv_bytes_append_text(body, "null}");
+        alv_bytes_append_text(body, "null");
     } else {
-        alv_bytes_printf(body, "%lld}", (long long)source->lag);
+        alv_bytes_printf(body, "%lld", (long long)source->lag);
     }
+    if (found->is_quarantined) {
+        alv_bytes_append_text(body, ",\"quarantine\":");
+        alv_bytes_append(body, found->quarantine.data, found->quarantine.size);
+    }
+    alv_bytes_append_text(body, "}");
+}
+
+/* A state that no behavior can read is shown to nobody as one. */
+static void ask_write(const ask_request *request, const ask_found *found, const ask_source *source,
+                      const alv_position *position, alv_answer *answer)
+{
+    alv_view key = alv_bytes_view(&request->key);
+    const char *quarantined = found->is_quarantined ? "; it is quarantined" : "";
+    if (!found->is_there) {
+        alv_answer_set_problem(answer, 404, "there is no entity %.*s%s", (int)key.size, key.data,
+                               quarantined);
+    } else if (found->is_quarantined && !ask_is_json(&found->state)) {
+        alv_answer_set_problem(answer, 500, "the state of %.*s cannot be decoded%s", (int)key.size,
+                               key.data, quarantined);
+    } else {
+        ask_write_entity(request, found, source, position, answer);
+    }
+}
+
+/* Few entities are quarantined, and mostly the owner knows that none is. */
+static alv_status ask_read_quarantine(const ask_request *request, ask_found *out, alv_error *err)
+{
+    const alv_ask_options *options = &request->ask->options;
+    alv_shard_view view = alv_directory_view(options->directory, request->shard);
+    if (view.state == ALV_SHARD_ACTIVE && view.quarantined == 0) {
+        return ALV_OK;
+    }
+    alv_bytes key = ALV_BYTES_EMPTY;
+    bool found = false;
+    alv_quarantine_key(alv_bytes_view(&request->key), &key);
+    alv_status status =
+        options->store->ops->get(options->store, request->shard, ALV_STORE_LEDGER,
+                                 alv_bytes_view(&key), &found, &out->quarantine, err);
+    out->is_quarantined = found && alv_quarantine_is_held(alv_bytes_view(&out->quarantine));
+    alv_bytes_done(&key);
+    return status;
 }
 
 /* The position is read before the value, so the value is at least as new as the position beside it:
@@ -127,21 +189,21 @@ static alv_status ask_read(const ask_request *request, const ask_source *source,
     alv_store *store = request->ask->options.store;
     alv_view key = alv_bytes_view(&request->key);
     alv_position position;
-    alv_bytes state = ALV_BYTES_EMPTY;
-    bool found = false;
+    ask_found found = {.state = ALV_BYTES_EMPTY, .quarantine = ALV_BYTES_EMPTY};
     alv_status status = store->ops->position(store, request->shard, &position, err);
     if (status == ALV_OK) {
-        status = store->ops->get(store, request->shard, ALV_STORE_STATE, key, &found, &state, err);
-    }
-    if (status == ALV_OK && found) {
-        ask_write_entity(request, alv_bytes_view(&state), source, &position, answer);
-    } else if (status == ALV_OK) {
-        alv_answer_set_problem(answer, 404, "there is no entity %.*s", (int)key.size, key.data);
+        status = store->ops->get(store, request->shard, ALV_STORE_STATE, key, &found.is_there,
+                                 &found.state, err);
     }
     if (status == ALV_OK) {
+        status = ask_read_quarantine(request, &found, err);
+    }
+    if (status == ALV_OK) {
+        ask_write(request, &found, source, &position, answer);
         answer->position = (alv_read_position){position.commands, position.changelog};
     }
-    alv_bytes_done(&state);
+    alv_bytes_done(&found.state);
+    alv_bytes_done(&found.quarantine);
     return status;
 }
 

@@ -49,6 +49,10 @@ alv_status alv_desk_start(const alv_desk_options *options, alv_desk **out, alv_e
  * `encoded_key`. @thread http */
 void alv_desk_command(alv_desk *desk, alv_exchange *exchange, alv_view encoded_key);
 
+/* The same with a release of the entity from quarantine in place of a command: it is written into the command
+ * topic, executed in its turn, and answered when that is committed. @thread http */
+void alv_desk_release(alv_desk *desk, alv_exchange *exchange, alv_view encoded_key);
+
 /* Answers `exchange`: its body holds replies that another node sends. @thread http */
 void alv_desk_take_replies(alv_desk *desk, alv_exchange *exchange);
 

@@ -85,7 +85,9 @@ static void command_accept(alv_desk *desk, alv_exchange *exchange, desk_command 
 {
     desk_message *message = alv_alloc(sizeof *message);
     message->kind = DESK_COMMAND;
-    alv_exchange_take_body(exchange, &command->body);
+    if (!command->is_release) {
+        alv_exchange_take_body(exchange, &command->body);
+    }
     message->command = *command;
     message->command.exchange = exchange;
     alv_exchange_defer(exchange);
@@ -98,9 +100,10 @@ static void command_accept(alv_desk *desk, alv_exchange *exchange, desk_command 
     }
 }
 
-void alv_desk_command(alv_desk *desk, alv_exchange *exchange, alv_view encoded_key)
+static void command_take(alv_desk *desk, alv_exchange *exchange, alv_view encoded_key,
+                         bool is_release)
 {
-    desk_command command = {.exchange = exchange};
+    desk_command command = {.exchange = exchange, .is_release = is_release};
     alv_error err = ALV_ERROR_NONE;
     if (command_read(exchange, encoded_key, &command, &err) != ALV_OK) {
         command_refuse_now(exchange, 400, err.text);
@@ -114,6 +117,16 @@ void alv_desk_command(alv_desk *desk, alv_exchange *exchange, alv_view encoded_k
         return; /* the bytes went along */
     }
     command_done(&command);
+}
+
+void alv_desk_command(alv_desk *desk, alv_exchange *exchange, alv_view encoded_key)
+{
+    command_take(desk, exchange, encoded_key, false);
+}
+
+void alv_desk_release(alv_desk *desk, alv_exchange *exchange, alv_view encoded_key)
+{
+    command_take(desk, exchange, encoded_key, true);
 }
 
 /* ---- the record, on the desk's thread -------------------------------------------------------- */
@@ -139,8 +152,8 @@ static alv_reason command_check(const alv_desk *desk, const desk_command *comman
     alv_reason reason =
         alv_command_check_key(desk->options.registry, alv_bytes_view(&command->key), shard,
                               desk->options.shard_count, &behavior, &id_at, err);
-    alv_decoded decoded;
-    if (reason == ALV_REASON_NONE) {
+    alv_decoded decoded = {.body = NULL};
+    if (reason == ALV_REASON_NONE && !command->is_release) {
         reason = alv_command_decode(behavior, alv_bytes_view(&command->body), &decoded, err);
     }
     if (reason == ALV_REASON_NONE) {
@@ -209,7 +222,7 @@ static void command_send(alv_desk *desk, const desk_command *command, const alv_
     uint64_t ticket_number = 0;
     alv_desk_waiting_add(desk->waiting, entry, id, &ticket_number);
     (void)snprintf(reply_to, sizeof reply_to, ALV_REPLY_TO_NODE "%s", desk->options.node_id);
-    alv_header headers[3];
+    alv_header headers[4];
     size_t count = 0;
     if (!entry->is_async) {
         headers[count++] = (alv_header){ALV_HEADER_REPLY_TO, alv_view_of(reply_to)};
@@ -219,10 +232,14 @@ static void command_send(alv_desk *desk, const desk_command *command, const alv_
         headers[count++] =
             (alv_header){ALV_HEADER_IDEMPOTENCY_KEY, alv_bytes_view(&command->idempotency_key)};
     }
+    if (command->is_release) {
+        headers[count++] = (alv_header){ALV_HEADER_RELEASE, ALV_VIEW("1")};
+    }
     const alv_produce record = {.topic = ALV_TOPIC_COMMANDS,
                                 .shard = entry->shard,
                                 .key = alv_bytes_view(&command->key),
-                                .value = alv_bytes_view(&command->body),
+                                .value = command->is_release ? ALV_VIEW_NONE
+                                                             : alv_bytes_view(&command->body),
                                 .headers = headers,
                                 .header_count = count};
     command_ticket *ticket = alv_alloc(sizeof *ticket);

@@ -31,6 +31,7 @@ typedef struct desk_command {
     alv_bytes body;
     alv_bytes idempotency_key; /* empty = none */
     bool is_async;
+    bool is_release; /* no command: it has no body */
 } desk_command;
 
 typedef enum desk_message_kind {

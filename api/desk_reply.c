@@ -54,7 +54,10 @@ static int reply_dead_status(alv_reason reason)
     switch (reason) {
     case ALV_REASON_CRASHED_NODE:
     case ALV_REASON_STATE_UNREADABLE:
+    case ALV_REASON_FAILED:
         return 500;
+    case ALV_REASON_QUARANTINED:
+        return 409;
     case ALV_REASON_STATE_TOO_LARGE:
         return 422;
     default:

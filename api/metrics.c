@@ -74,6 +74,10 @@ static void metrics_commands(const alv_meter *meter, alv_exposition *page)
         alv_exposition_count(page, ALV_LABELS({"reason", alv_reason_code((alv_reason)reason)}),
                              alv_counter_get(&meter->dead_letters[reason]));
     }
+    metrics_counter(page, "alluvium_entities_quarantined_total",
+                    "Entities set aside because they kept failing.", &meter->quarantined);
+    metrics_counter(page, "alluvium_entities_released_total", "Entities released from quarantine.",
+                    &meter->released);
     alv_exposition_family(page, HISTOGRAM, "alluvium_command_latency_seconds",
                           "From the time of a command's record to the commit of its effects.");
     alv_exposition_histogram(page, ALV_LABELS_NONE, &meter->latency);

@@ -53,6 +53,12 @@ static bool shards_is_paused(const alv_shard_view *view, double *out)
     return view->state == ALV_SHARD_ACTIVE;
 }
 
+static bool shards_quarantined(const alv_shard_view *view, double *out)
+{
+    *out = (double)view->quarantined;
+    return view->state == ALV_SHARD_ACTIVE;
+}
+
 static bool shards_is_hot(const alv_shard_view *view, double *out)
 {
     *out = view->is_hot;
@@ -171,6 +177,9 @@ void alv_metrics_write_shards(const alv_api *api, alv_exposition *page)
     shards_family(api, page, GAUGE, "alluvium_shard_paused",
                   "1 while the commands of a shard wait until somebody resumes it.",
                   shards_is_paused);
+    shards_family(api, page, GAUGE, "alluvium_shard_quarantined_entities",
+                  "Entities whose commands wait in the dead letters until somebody releases them.",
+                  shards_quarantined);
     shards_family(api, page, GAUGE, "alluvium_shard_standby_hot",
                   "Of a replica kept here: 1 when it follows the end of the changelog.",
                   shards_is_hot);

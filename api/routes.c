@@ -30,18 +30,35 @@ static void route_entity(alv_api *api, alv_exchange *exchange, alv_view key)
 static void route_entities(alv_api *api, alv_exchange *exchange, alv_view none)
 {
     (void)none;
-    alv_scan_entities(api->scan, exchange);
+    alv_scan_page_of(api->scan, exchange, ALV_SCAN_ENTITIES);
 }
 
 static void route_local_entities(alv_api *api, alv_exchange *exchange, alv_view none)
 {
     (void)none;
-    alv_scan_local(api->scan, exchange);
+    alv_scan_local(api->scan, exchange, ALV_SCAN_ENTITIES);
 }
 
 static void route_command(alv_api *api, alv_exchange *exchange, alv_view key)
 {
     alv_desk_command(api->desk, exchange, key);
+}
+
+static void route_quarantine(alv_api *api, alv_exchange *exchange, alv_view none)
+{
+    (void)none;
+    alv_scan_page_of(api->scan, exchange, ALV_SCAN_QUARANTINE);
+}
+
+static void route_local_quarantine(alv_api *api, alv_exchange *exchange, alv_view none)
+{
+    (void)none;
+    alv_scan_local(api->scan, exchange, ALV_SCAN_QUARANTINE);
+}
+
+static void route_release(alv_api *api, alv_exchange *exchange, alv_view key)
+{
+    alv_desk_release(api->desk, exchange, key);
 }
 
 static void route_replies(alv_api *api, alv_exchange *exchange, alv_view none)
@@ -164,6 +181,9 @@ static const alv_route routes_table[] = {
     {"GET", "/v1/local/entities", route_local_entities, 0},
     {"GET", "/v1/entities/{key}", route_entity, 0},
     {"POST", "/v1/entities/{key}/commands", route_command, ALV_COMMAND_BYTES_MAX},
+    {"GET", "/v1/quarantine", route_quarantine, 0},
+    {"GET", "/v1/local/quarantine", route_local_quarantine, 0},
+    {"POST", "/v1/quarantine/{key}/release", route_release, 0},
     {"POST", "/v1/replies", route_replies, ALV_HTTP_REPLIES_BYTES_MAX},
     {"GET", "/v1/watch", route_watch, 0},
     {"GET", "/v1/shards", route_shards, 0},

@@ -85,12 +85,14 @@ static void scan_write_cursor(const alv_scan_page *page, alv_bytes *out)
     alv_bytes_done(&plain);
 }
 
-static void scan_write_page(const alv_scan_page *page, alv_answer *answer)
+static void scan_write_page(const scan_request *request, alv_answer *answer)
 {
+    const alv_scan_page *page = &request->page;
     alv_answer_begin_json(answer, 200);
     alv_bytes *body = &answer->body;
     alv_bytes_reserve(body, page->bytes + page->count + 1024);
-    alv_bytes_append_text(body, "{\"entities\":[");
+    alv_bytes_append_text(body, request->list == ALV_SCAN_QUARANTINE ? "{\"quarantined\":["
+                                                                     : "{\"entities\":[");
     for (size_t i = 0; i < page->count; i++) {
         alv_view text = alv_scan_page_text(page, i);
         alv_bytes_append_text(body, i > 0 ? "," : "");
@@ -117,7 +119,7 @@ static void scan_complete(scan_request *request)
     if (request->is_local) {
         alv_scan_write_answer(request, &answer);
     } else {
-        scan_write_page(&request->page, &answer);
+        scan_write_page(request, &answer);
     }
     scan_finish(request, &answer);
 }
@@ -367,13 +369,15 @@ static alv_status scan_read_cursor(const alv_exchange *exchange, alv_view prefix
     return status;
 }
 
-static scan_request *scan_request_new(alv_scan *scan, alv_exchange *exchange, bool is_local)
+static scan_request *scan_request_new(alv_scan *scan, alv_exchange *exchange, bool is_local,
+                                      alv_scan_list list)
 {
     size_t count = (size_t)scan->shard_count;
     scan_request *request = alv_alloc(sizeof *request);
     request->scan = scan;
     request->exchange = exchange;
     request->is_local = is_local;
+    request->list = list;
     request->shards = alv_alloc_array(count, sizeof *request->shards);
     request->floors = alv_alloc_array(count, sizeof *request->floors);
     request->positions = alv_alloc_array(count, sizeof *request->positions);
@@ -425,11 +429,11 @@ static alv_status scan_read(scan_request *request, alv_error *err)
     return status;
 }
 
-static void scan_begin(alv_scan *scan, alv_exchange *exchange, bool is_local)
+static void scan_begin(alv_scan *scan, alv_exchange *exchange, bool is_local, alv_scan_list list)
 {
     alv_answer answer = ALV_ANSWER_NONE;
     alv_error err = ALV_ERROR_NONE;
-    scan_request *request = scan_request_new(scan, exchange, is_local);
+    scan_request *request = scan_request_new(scan, exchange, is_local, list);
     if (scan_read(request, &err) != ALV_OK) {
         alv_answer_set_problem(&answer, 400, "%s", err.text);
     } else if (atomic_fetch_add(&scan->count, 1) >= ALV_HTTP_SCANS_MAX) {
@@ -446,14 +450,14 @@ static void scan_begin(alv_scan *scan, alv_exchange *exchange, bool is_local)
     alv_exchange_answer(exchange, &answer);
 }
 
-void alv_scan_entities(alv_scan *scan, alv_exchange *exchange)
+void alv_scan_page_of(alv_scan *scan, alv_exchange *exchange, alv_scan_list list)
 {
-    scan_begin(scan, exchange, false);
+    scan_begin(scan, exchange, false, list);
 }
 
-void alv_scan_local(alv_scan *scan, alv_exchange *exchange)
+void alv_scan_local(alv_scan *scan, alv_exchange *exchange, alv_scan_list list)
 {
-    scan_begin(scan, exchange, true);
+    scan_begin(scan, exchange, true, list);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */

@@ -1,7 +1,8 @@
-/* scan.h — lists entities of all shards whose key begins with a prefix, page by page, in key order.
+/* scan.h — lists entities of all shards whose key begins with a prefix, page by page, in key order: all that
+ * exist, or those that are quarantined.
  *
  * Why:    people look for what is there, and the shards of a prefix are spread over all nodes.
- * Thread: alv_scan_entities, alv_scan_local: the server's. Its own reads this node's shards and puts
+ * Thread: alv_scan_page_of, alv_scan_local: the server's. Its own reads this node's shards and puts
  *         together what the others answer. start, stop, free: main.
  * Owns:   the requests under way; directory, store, registry, peers, client and floor are borrowed.
  * Fails:  a shard that cannot be read makes it 503, with Retry-After: nothing is left out silently.
@@ -13,8 +14,8 @@
  * as it is at one moment, the shards not at the same one. The cursor is the last key, so that a scan goes
  * on where it was whatever has changed: an entity that is there all the time is shown once.
  *
- * Between nodes: GET /v1/local/entities?shards=<a bit per shard, hexadecimal>&prefix=&after=&limit= is
- * answered with lines, because states are passed on as they are stored:
+ * Between nodes: GET /v1/local/entities?shards=<a bit per shard, hexadecimal>&prefix=&after=&limit= (or
+ * /v1/local/quarantine) is answered with lines, because states are passed on as they are stored:
  *     more 0|1
  *     shard <number> <commands> <changelog>, up to where it is complete   for each
  *     <bytes of the key> <bytes of the text> <key><text>                for each entity
@@ -47,11 +48,17 @@ typedef struct alv_scan_options {
 /* ALV_FATAL. */
 alv_status alv_scan_start(const alv_scan_options *options, alv_scan **out, alv_error *err);
 
+/* What is listed. */
+typedef enum alv_scan_list {
+    ALV_SCAN_ENTITIES,   /* {"entities":[{"key","type","shard","state"}...],"cursor"} */
+    ALV_SCAN_QUARANTINE, /* {"quarantined":[{"key","type","shard","quarantine"}...],"cursor"} */
+} alv_scan_list;
+
 /* Answers `exchange` with a page: parameters prefix, limit, cursor. @thread http */
-void alv_scan_entities(alv_scan *scan, alv_exchange *exchange);
+void alv_scan_page_of(alv_scan *scan, alv_exchange *exchange, alv_scan_list list);
 
 /* Answers `exchange` for another node, from shards of this one. @thread http */
-void alv_scan_local(alv_scan *scan, alv_exchange *exchange);
+void alv_scan_local(alv_scan *scan, alv_exchange *exchange, alv_scan_list list);
 
 /* Answers what is under way with 503 and ends the thread. The client must have stopped, so that nothing
  * is asked of others any more. */

@@ -23,6 +23,7 @@ typedef struct scan_request {
     alv_scan *scan;
     alv_exchange *exchange;
     bool is_local; /* another node asks */
+    alv_scan_list list;
     alv_bytes prefix;
     alv_bytes after;
     size_t limit;

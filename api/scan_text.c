@@ -15,7 +15,9 @@ static const char scan_digits[] = "0123456789abcdef";
 void alv_scan_write_path(const scan_part *part, alv_bytes *out)
 {
     const scan_request *request = part->request;
-    alv_bytes_append_text(out, "/v1/local/entities?shards=");
+    bool quarantine = request->list == ALV_SCAN_QUARANTINE;
+    alv_bytes_append_text(out, quarantine ? "/v1/local/quarantine?shards="
+                                          : "/v1/local/entities?shards=");
     for (int32_t first = 0; first < request->scan->shard_count; first += 4) {
         unsigned bits = 0;
         for (int32_t i = 0; i < 4 && first + i < request->scan->shard_count; i++) {

@@ -38,6 +38,13 @@ static json_t *shard_list_commands_lag(const alv_api *api, int32_t shard)
     return json_integer(lag > 0 ? lag : 0);
 }
 
+/* Entities that are; null where nobody knows, because the shard is not executed here. */
+static json_t *shard_list_quarantined(const alv_api *api, int32_t shard)
+{
+    alv_shard_view view = alv_directory_view(api->options.directory, shard);
+    return view.state == ALV_SHARD_ACTIVE ? json_integer(view.quarantined) : json_null();
+}
+
 /* How far the restore, or the standby that catches up, is; null while there is neither. */
 static json_t *shard_list_restore(const alv_shard_view *view)
 {
@@ -82,6 +89,7 @@ json_t *alv_shard_list_rows(const alv_api *api)
         json_t *row = shard_list_row(api, shard);
         bool paused = alv_directory_view(api->options.directory, shard).is_paused;
         (void)json_object_set_new(row, "paused", json_boolean(paused));
+        (void)json_object_set_new(row, "quarantined", shard_list_quarantined(api, shard));
         (void)json_object_set_new(row, "commands_lag", shard_list_commands_lag(api, shard));
         (void)json_array_append_new(list, row); /* out of memory only, here and above */
     }

@@ -123,6 +123,7 @@ void alv_shard_survey_compose(const alv_api *api, const alv_gathered *round, alv
         const alv_gathered_node *holder = survey_holder(round, shard, &row);
         json_t *item =
             holder != NULL ? survey_held(holder, row, shard) : survey_unheld(api, round, shard);
+        (void)json_object_set_new(item, "quarantined", survey_copy(row, "quarantined"));
         (void)json_object_set_new(item, "standbys", survey_standbys(round, shard, row));
         (void)json_array_append_new(list, item);
     }

@@ -292,7 +292,7 @@ static int letters_show(letter_run *run)
 
 /* ---- the subcommand -------------------------------------------------------------------------- */
 
-static int letters_over(letter_run *run)
+static int letters_over(letter_run *run, uint64_t *out_retried)
 {
     const letter_options *options = run->options;
     alv_error err = ALV_ERROR_NONE;
@@ -302,12 +302,12 @@ static int letters_over(letter_run *run)
     alv_cli_progress_init(&run->progress, "dead letters");
     int status = strcmp(options->verb, "list") == 0   ? letters_list(run)
                  : strcmp(options->verb, "show") == 0 ? letters_show(run)
-                                                      : alv_cli_letters_retry(run);
+                                                      : alv_cli_letters_retry(run, out_retried);
     run->reader->ops->close(run->reader);
     return status;
 }
 
-static int letters_with(const letter_options *options, alv_config *config)
+int alv_cli_letters_run(const letter_options *options, alv_config *config, uint64_t *out_retried)
 {
     letter_run run = {.options = options, .config = config};
     alv_error err = ALV_ERROR_NONE;
@@ -324,7 +324,7 @@ static int letters_with(const letter_options *options, alv_config *config)
     if (alv_kafka_open(config, &run.log, &err) != ALV_OK) {
         return alv_cli_fail_error(&options->common, &err, NULL);
     }
-    int status = letters_over(&run);
+    int status = letters_over(&run, out_retried);
     run.log->ops->close(run.log);
     return status;
 }
@@ -337,7 +337,8 @@ int alv_cli_dead_letters_run(int argc, char **argv)
     int status = ALV_EXIT_USAGE;
     alv_config *config = alv_cli_config(&options.common);
     if (config != NULL) {
-        status = alv_cli_finish(&options.common, letters_with(&options, config));
+        uint64_t retried = 0;
+        status = alv_cli_finish(&options.common, alv_cli_letters_run(&options, config, &retried));
     }
     alv_config_free(config);
     alv_free(options.ids);

@@ -20,6 +20,7 @@ typedef struct letter_row {
     int64_t offset;
     int64_t at_ms;
     int64_t retried_at_ms; /* 0 = never */
+    int64_t origin_offset; /* in the command topic; -1 = it was a timer */
     bool answered;         /* whoever emitted the command was told that it failed */
     bool has_key;
     char *key; /* NUL-terminated, fit for a terminal; all texts are owned */
@@ -47,6 +48,13 @@ typedef struct letter_options {
     bool again;
     const char **ids;
     size_t id_count;
+
+    /* `alluvium quarantine release KEY --retry`, not on the command line: a retry of what made `key` fail and what
+     * waits, whose commands have offsets from `origin_min` on, with the release in front of it in the same
+     * transaction; `is_late`: of what waited too late to be among them. Says nothing when it went well. */
+    bool releases;
+    bool is_late;
+    int64_t origin_min;
 } letter_options;
 
 /* An open log with what is asked of it. */
@@ -77,7 +85,10 @@ alv_status alv_cli_letters_visit(letter_run *run, int32_t shard, int64_t start,
                                  void (*visit)(void *payload, const alv_record *record),
                                  void *payload, alv_error *err);
 
-/* cli_dead_letters_retry.c: the exit status. */
-int alv_cli_letters_retry(letter_run *run);
+/* cli_dead_letters_retry.c: the exit status. `out_retried`: how many were put back. */
+int alv_cli_letters_retry(letter_run *run, uint64_t *out_retried);
+
+/* cli_dead_letters.c: does what the options say; the exit status. */
+int alv_cli_letters_run(const letter_options *options, alv_config *config, uint64_t *out_retried);
 
 #endif

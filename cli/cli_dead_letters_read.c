@@ -7,7 +7,9 @@
 #include "base/assert.h"
 #include "changelog/log_scan.h"
 #include "cli/cli_dead_letters_internal.h"
+#include "processor/command.h"
 #include "processor/text.h"
+#include "topics/partitioner.h"
 
 #define LETTER_TEXT_BYTES 2048
 
@@ -100,6 +102,7 @@ static letter_row letter_row_of(const letter_run *run, const alv_record *record)
         .detail = letter_header_text(run, record, ALV_HEADER_DETAIL),
         .action = letter_header_text(run, record, ALV_HEADER_ACTION),
         .origin = alv_format("%s/%s/%s", topic, partition, offset),
+        .origin_offset = strtoll(offset, NULL, 10),
     };
     alv_free(topic);
     alv_free(partition);
@@ -107,9 +110,22 @@ static letter_row letter_row_of(const letter_run *run, const alv_record *record)
     return row;
 }
 
+/* What a release puts back: commands that waited, and those that led to the quarantine. Timers are waiting where
+ * they were, but for those that failed themselves, which are nobody's commands. */
+static bool letter_is_released(const letter_options *options, const letter_row *row)
+{
+    bool waited = strcmp(row->reason, alv_reason_code(ALV_REASON_QUARANTINED)) == 0;
+    bool failed = strcmp(row->reason, alv_reason_code(ALV_REASON_FAILED)) == 0 ||
+                  strcmp(row->reason, alv_reason_code(ALV_REASON_STATE_UNREADABLE)) == 0;
+    return (waited || (failed && !options->is_late)) && row->origin_offset >= options->origin_min;
+}
+
 static bool letter_is_chosen(const letter_run *run, const letter_row *row)
 {
     const letter_options *options = run->options;
+    if (options->releases && !letter_is_released(options, row)) {
+        return false;
+    }
     bool chosen = options->id_count == 0;
     for (size_t i = 0; i < options->id_count && !chosen; i++) {
         int32_t shard = 0;
@@ -205,6 +221,10 @@ alv_status alv_cli_letters_visit(letter_run *run, int32_t shard, int64_t start,
 static bool letter_needs_shard(const letter_run *run, int32_t shard)
 {
     const letter_options *options = run->options;
+    if (options->releases &&
+        alv_partitioner_shard(alv_view_of(options->key), run->shard_count) != shard) {
+        return false;
+    }
     bool needed = options->id_count == 0;
     for (size_t i = 0; i < options->id_count && !needed; i++) {
         int32_t named = 0;

@@ -15,13 +15,15 @@
 #include "processor/reply_box.h"
 
 #define RETRY_BATCH 500
+#define RETRY_RELEASE_BATCH 20000 /* together with a release: so many in its transaction */
 #define RETRY_OWNER "dead-letters"
 
 typedef struct letter_retry {
     letter_run *run;
     alv_producer *producer;
     const letter_rows *rows;
-    size_t next; /* row that comes next in the shard that is being read */
+    size_t next;  /* row that comes next in the shard that is being read */
+    bool is_open; /* a transaction is */
     size_t in_transaction;
     uint64_t retried;
     uint64_t refused;
@@ -118,7 +120,7 @@ static alv_status retry_produce_mark(letter_retry *retry, const alv_record *reco
 
 static alv_status retry_commit(letter_retry *retry)
 {
-    if (retry->in_transaction == 0) {
+    if (!retry->is_open) {
         return ALV_OK;
     }
     alv_producer *producer = retry->producer;
@@ -130,18 +132,44 @@ static alv_status retry_commit(letter_retry *retry)
     if (status == ALV_OK) {
         retry->retried += retry->in_transaction;
         retry->in_transaction = 0;
+        retry->is_open = false;
     }
     return status;
+}
+
+static alv_status retry_begin(letter_retry *retry)
+{
+    alv_status status =
+        retry->is_open ? ALV_OK : retry->producer->ops->begin(retry->producer, &retry->err);
+    retry->is_open = status == ALV_OK;
+    return status;
+}
+
+/* In front of the commands that it lets through. */
+static alv_status retry_release(letter_retry *retry)
+{
+    const letter_options *options = retry->run->options;
+    if (!options->releases || options->is_late) {
+        return ALV_OK;
+    }
+    const alv_header header = {ALV_HEADER_RELEASE, ALV_VIEW("1")};
+    const alv_produce release = {.topic = ALV_TOPIC_COMMANDS,
+                                 .shard = -1,
+                                 .key = alv_view_of(options->key),
+                                 .value = ALV_VIEW_NONE,
+                                 .headers = &header,
+                                 .header_count = 1};
+    alv_status status = retry_begin(retry);
+    return status == ALV_OK ? retry->producer->ops->produce(retry->producer, &release, &retry->err)
+                            : status;
 }
 
 static alv_status retry_one(letter_retry *retry, const alv_record *record)
 {
     char id[48];
     (void)snprintf(id, sizeof id, "%" PRId32 "/%" PRId64, record->shard, record->offset);
-    alv_status status = ALV_OK;
-    if (retry->in_transaction == 0) {
-        status = retry->producer->ops->begin(retry->producer, &retry->err);
-    }
+    size_t batch = retry->run->options->releases ? RETRY_RELEASE_BATCH : RETRY_BATCH;
+    alv_status status = retry_begin(retry);
     if (status == ALV_OK) {
         retry->in_transaction++;
         status = retry_produce_command(retry, record, id);
@@ -149,7 +177,7 @@ static alv_status retry_one(letter_retry *retry, const alv_record *record)
     if (status == ALV_OK) {
         status = retry_produce_mark(retry, record);
     }
-    if (status == ALV_OK && retry->in_transaction == RETRY_BATCH) {
+    if (status == ALV_OK && retry->in_transaction == batch) {
         status = retry_commit(retry);
     }
     alv_cli_progress_update(&retry->run->progress, retry->retried,
@@ -209,7 +237,9 @@ static int retry_report(letter_retry *retry)
                            "`alluvium dead-letters list` shows them",
                            "%zu of these are no dead letters", missing);
     }
-    if (options->common.json) {
+    if (options->releases) {
+        /* whoever released tells */
+    } else if (options->common.json) {
         printf("{\"retried\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"more\":%s}\n", retry->retried,
                retry->refused, retry->rows->more ? "true" : "false");
     } else {
@@ -220,7 +250,7 @@ static int retry_report(letter_retry *retry)
                                                                           : ALV_EXIT_FAILED;
 }
 
-int alv_cli_letters_retry(letter_run *run)
+int alv_cli_letters_retry(letter_run *run, uint64_t *out_retried)
 {
     letter_rows rows = {.items = NULL};
     letter_retry retry = {.run = run, .rows = &rows};
@@ -228,11 +258,15 @@ int alv_cli_letters_retry(letter_run *run)
     if (retry.status == ALV_OK) {
         retry.status = alv_cli_letters_load(run, false, ALV_CLI_LETTERS_MAX, &rows, &retry.err);
         if (retry.status == ALV_OK) {
+            retry.status = retry_release(&retry);
+        }
+        if (retry.status == ALV_OK) {
             retry_rows(&retry);
         }
         retry.producer->ops->close(retry.producer);
     }
     int status = retry_report(&retry);
+    *out_retried = retry.retried;
     alv_cli_letters_done(&rows);
     return status;
 }

@@ -221,6 +221,23 @@ static void status_print_summary(const json_t *cluster, const json_t *shards, al
     alv_bytes_printf(out, "; %" JSON_INTEGER_FORMAT " commands wait\n\n", lag);
 }
 
+static void status_print_quarantine(const json_t *shards, alv_bytes *out)
+{
+    json_int_t count = 0;
+    size_t i;
+    json_t *shard;
+    json_array_foreach(shards, i, shard)
+    {
+        count += json_integer_value(json_object_get(shard, "quarantined"));
+    }
+    if (count > 0) {
+        alv_bytes_printf(out,
+                         "\n%" JSON_INTEGER_FORMAT
+                         " entities are quarantined: `alluvium quarantine list` tells why\n",
+                         count);
+    }
+}
+
 void alv_cli_status_print(const json_t *cluster, const json_t *shards, bool all_shards,
                           alv_bytes *out)
 {
@@ -234,4 +251,5 @@ void alv_cli_status_print(const json_t *cluster, const json_t *shards, bool all_
                          json_string_value(node));
     }
     status_print_shards(shards, all_shards, out);
+    status_print_quarantine(shards, out);
 }

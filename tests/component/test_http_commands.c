@@ -230,8 +230,10 @@ static void command__that_became_a_dead_letter_says_why(void **state)
         int status;
     } cases[] = {{ALV_REASON_STATE_TOO_LARGE, 422},
                  {ALV_REASON_CRASHED_NODE, 500},
+                 {ALV_REASON_FAILED, 500},
+                 {ALV_REASON_QUARANTINED, 409},
                  {ALV_REASON_UNKNOWN_TYPE, 400}};
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         call post;
         call_begin(&post, PATH, TOUCH, NULL);
         alv_fake_record record = alv_fake_sender_take(sender);
@@ -262,6 +264,36 @@ static void command__idempotency_key_goes_along(void **state)
         assert_int_equal(call_end(&post)->status, 200);
         alv_http_result_done(&post.result);
     }
+}
+
+#define RELEASE_PATH "/v1/quarantine/7:42/release"
+
+static void *release_run(void *payload)
+{
+    call *self = payload;
+    self->result = alv_http_call(NULL, "POST", alv_api_node_address(&here), self->path, NULL);
+    return NULL;
+}
+
+/* It goes the way of a command, and is none. */
+static void release__is_written_and_answered(void **state)
+{
+    (void)state;
+    call release = {.path = RELEASE_PATH};
+    assert_int_equal(pthread_create(&release.thread, NULL, release_run, &release), 0);
+    alv_fake_record record = alv_fake_sender_take(sender);
+    assert_string_equal(record.key, "7:42");
+    assert_string_equal(record.value, "");
+    assert_string_equal(record.release, "1");
+    execute(&there, &record, done_with("{\"released\":true,\"waiting\":2}"));
+    const json_t *reply = json_object_get(call_end(&release)->json, "reply");
+    assert_int_equal(release.result.status, 200);
+    assert_true(json_is_true(json_object_get(reply, "released")));
+    alv_http_result_done(&release.result);
+    alv_http_result bad = alv_http_call(NULL, "POST", alv_api_node_address(&here),
+                                        "/v1/quarantine/ghost%2F1/release", NULL);
+    assert_int_equal(bad.status, 404);
+    alv_http_result_done(&bad);
 }
 
 static void command__async_is_202_once_it_is_written(void **state)
@@ -597,6 +629,7 @@ int main(void)
         NODES_TEST(command__rejected_is_422),
         NODES_TEST(command__that_became_a_dead_letter_says_why),
         NODES_TEST(command__idempotency_key_goes_along),
+        NODES_TEST(release__is_written_and_answered),
         NODES_TEST(command__async_is_202_once_it_is_written),
         NODES_TEST(command__many_at_once),
         NODES_TEST(command__large_replies_come_through),

@@ -332,6 +332,115 @@ static void any__is_answered_by_a_hot_standby(void **state)
     alv_http_result_done(&result);
 }
 
+/* ---- quarantine ------------------------------------------------------------------------------ */
+
+#define HELD_REST "\"failures\":3,\"reason\":\"failed\",\"waiting\":2}"
+#define HELD "{\"quarantined\":true," HELD_REST
+#define COUNTED "{\"quarantined\":false," HELD_REST
+
+static void set_aside(const char *key, const char *record)
+{
+    alv_api_node *owner = alv_api_node_shard(key) % 2 == 0 ? &here : &there;
+    alv_api_node_quarantine(owner, key, record, ++position);
+}
+
+static void expect_quarantined(const char *query, const char *expected)
+{
+    const alv_api_node *nodes[] = {&here, &there};
+    for (size_t i = 0; i < 2; i++) {
+        char got[512] = "";
+        size_t index = 0;
+        json_t *item = NULL;
+        char *path = alv_format("/v1/quarantine%s", query);
+        alv_http_result result =
+            alv_http_call(NULL, "GET", alv_api_node_address(nodes[i]), path, NULL);
+        assert_int_equal(result.status, 200);
+        json_array_foreach(json_object_get(result.json, "quarantined"), index, item)
+        {
+            size_t at = strlen(got);
+            (void)snprintf(got + at, sizeof got - at, "%s ",
+                           json_string_value(json_object_get(item, "key")));
+            assert_int_equal(
+                json_integer_value(json_object_get(json_object_get(item, "quarantine"), "waiting")),
+                2);
+        }
+        assert_string_equal(got, expected);
+        bool more = json_is_string(json_object_get(result.json, "cursor"));
+        assert_int_equal(more, strstr(query, "limit=1") != NULL);
+        alv_http_result_done(&result);
+        alv_free(path);
+    }
+}
+
+static void quarantine__is_listed_by_any_node(void **state)
+{
+    (void)state;
+    expect_quarantined("", "");
+    put_many("7:");
+    for (int i = 0; i < 8; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "7:%02d", i);
+        set_aside(key, i == 3 ? COUNTED : HELD);
+    }
+    set_aside("8:1", HELD);
+    expect_quarantined("", "7:00 7:01 7:02 7:04 7:05 7:06 7:07 8:1 ");
+    expect_quarantined("?prefix=8", "8:1 ");
+    expect_quarantined("?prefix=7%3A0&limit=1", "7:00 ");
+    alv_http_result first =
+        alv_http_call(NULL, "GET", alv_api_node_address(&here), "/v1/quarantine?limit=3", NULL);
+    char *query = alv_format("?cursor=%s", alv_http_result_text(&first, "cursor"));
+    expect_quarantined(query, "7:04 7:05 7:06 7:07 8:1 ");
+    alv_free(query);
+    alv_http_result_done(&first);
+}
+
+static void expect_entity(const char *path, int status, bool quarantined)
+{
+    const alv_api_node *nodes[] = {&here, &there};
+    for (size_t i = 0; i < 2; i++) {
+        alv_http_result result =
+            alv_http_call(NULL, "GET", alv_api_node_address(nodes[i]), path, NULL);
+        const char *detail = json_string_value(json_object_get(result.json, "detail"));
+        bool says = json_object_get(result.json, "quarantine") != NULL ||
+                    (detail != NULL && strstr(detail, "quarantined") != NULL);
+        assert_int_equal(result.status, status);
+        assert_int_equal(says, quarantined);
+        alv_http_result_done(&result);
+    }
+}
+
+static void quarantine__is_told_with_the_entity(void **state)
+{
+    (void)state;
+    put("7:1", "{\"n\":1}");
+    set_aside("7:1", HELD);
+    put("7:2", "{\"n\":");
+    set_aside("7:2", HELD);
+    put("7:3", "{\"n\":1}");
+    set_aside("7:3", COUNTED);
+    set_aside("7:4", HELD);
+    expect_entity("/v1/entities/7:1", 200, true);
+    expect_entity("/v1/entities/7:2", 500, true);
+    expect_entity("/v1/entities/7:3", 200, false);
+    expect_entity("/v1/entities/7:4", 404, true);
+    expect_entity("/v1/entities/7:5", 404, false);
+}
+
+static void quarantine__is_told_by_a_standby(void **state)
+{
+    (void)state;
+    int32_t shard = keep_replica("{\"n\":1}", 10);
+    alv_api_node_quarantine(&here, KEY, HELD, 11);
+    alv_directory_set_quarantined(here.directory, shard, 0); /* which it does not count */
+    alv_http_result result =
+        alv_http_call(NULL, "GET", alv_api_node_address(&here), PATH "?consistency=any", NULL);
+    assert_string_equal(alv_http_result_text(&result, "source"), "standby");
+    assert_non_null(json_object_get(result.json, "quarantine"));
+    alv_http_result_done(&result);
+}
+
+/* ---- what was shown -------------------------------------------------------------------------- */
+
 /* I4: once the owner's state was shown here, the replica's older one is not; when it has caught up it is. */
 static void any__never_goes_back(void **state)
 {
@@ -381,6 +490,9 @@ int main(void)
         NODES_TEST(scan__waits_for_a_shard_that_moves),
         NODES_TEST(scan__ends_with_the_node),
         NODES_TEST(any__is_answered_by_a_hot_standby),
+        NODES_TEST(quarantine__is_listed_by_any_node),
+        NODES_TEST(quarantine__is_told_with_the_entity),
+        NODES_TEST(quarantine__is_told_by_a_standby),
         NODES_TEST(any__never_goes_back),
         NODES_TEST(floor__an_old_owner_is_not_believed),
     };

@@ -193,6 +193,27 @@ static void answers__of_entities(void **state)
     expect_as("GET", pattern, "/v1/entities/7:42", 403, "Host: evil.example");
 }
 
+#define HELD                                                                                        \
+    "{\"quarantined\":true,\"failures\":3,\"reason\":\"failed\",\"detail\":\"broken\",\"since\":1," \
+    "\"offset\":0,\"waiting\":0}"
+
+static void answers__of_quarantined_entities(void **state)
+{
+    (void)state;
+    alv_api_node_activate(&node, ALV_API_NODE_SHARDS - 1);
+    alv_api_node_put(&node, "7:42", ALV_VIEW("{}"), 3);
+    alv_api_node_quarantine(&node, "7:42", HELD, 4);
+    alv_api_node_put(&node, "7:43", ALV_VIEW("{broken"), 5);
+    alv_api_node_quarantine(&node, "7:43", HELD, 6);
+    expect("GET", "/v1/entities/{key}", "/v1/entities/7:42", 200);
+    expect("GET", "/v1/entities/{key}", "/v1/entities/7:43", 500);
+    expect("GET", "/v1/quarantine", "/v1/quarantine", 200);
+    expect("GET", "/v1/quarantine", "/v1/quarantine?cursor=!", 400);
+    expect("GET", "/v1/local/quarantine", "/v1/local/quarantine?shards=f&limit=1", 200);
+    expect("POST", "/v1/quarantine/{key}/release", "/v1/quarantine/7:42/release", 503);
+    expect("GET", "/v1/shards", "/v1/shards", 200);
+}
+
 static void answers__of_a_stopped_shard(void **state)
 {
     (void)state;
@@ -280,6 +301,7 @@ int main(void)
         TEST(routes__are_described_all_of_them_and_nothing_else),
         TEST(references__lead_somewhere),
         TEST(answers__of_entities),
+        TEST(answers__of_quarantined_entities),
         TEST(answers__of_a_stopped_shard),
         TEST(answers__about_the_cluster),
         TEST(answers__to_pause_and_resume),

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "processor/quarantine_record.h"
 #include "topics/partitioner.h"
 
 #define API_NODE_RETENTION_MS (24 * 3600 * 1000) /* as in a configuration that says nothing */
@@ -166,12 +167,32 @@ void alv_api_node_revoke(alv_api_node *node, int32_t shard)
     alv_directory_set_state(node->directory, shard, 0, ALV_SHARD_UNASSIGNED);
 }
 
-void alv_api_node_put(alv_api_node *node, const char *key, alv_view state, int64_t position)
+static void api_node_apply(alv_api_node *node, const char *key, const alv_store_write *write,
+                           int64_t position)
 {
     alv_position at = {position, 2 * position, 3 * position, 0};
-    alv_store_write write = {ALV_STORE_STATE, alv_view_of(key), state};
     int32_t shard = alv_api_node_shard(key);
     alv_store *store = node->store;
-    assert_int_equal(store->ops->apply(store, shard, &write, 1, &at, NULL), ALV_OK);
+    assert_int_equal(store->ops->apply(store, shard, write, 1, &at, NULL), ALV_OK);
     alv_directory_set_position(node->directory, shard, &at);
+}
+
+void alv_api_node_put(alv_api_node *node, const char *key, alv_view state, int64_t position)
+{
+    const alv_store_write write = {ALV_STORE_STATE, alv_view_of(key), state};
+    api_node_apply(node, key, &write, position);
+}
+
+void alv_api_node_quarantine(alv_api_node *node, const char *key, const char *record,
+                             int64_t position)
+{
+    alv_bytes record_key = ALV_BYTES_EMPTY;
+    int32_t shard = alv_api_node_shard(key);
+    alv_quarantine_key(alv_view_of(key), &record_key);
+    const alv_store_write write = {ALV_STORE_LEDGER, alv_bytes_view(&record_key),
+                                   alv_view_of(record)};
+    api_node_apply(node, key, &write, position);
+    alv_directory_set_quarantined(node->directory, shard,
+                                  alv_directory_view(node->directory, shard).quarantined + 1);
+    alv_bytes_done(&record_key);
 }

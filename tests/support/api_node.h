@@ -73,4 +73,9 @@ void alv_api_node_revoke(alv_api_node *node, int32_t shard);
 /* Writes an entity as the transaction that ends at this position would. */
 void alv_api_node_put(alv_api_node *node, const char *key, alv_view state, int64_t position);
 
+/* The same for the record of an entity that is quarantined (see processor/quarantine_record.h); the directory counts
+ * it. */
+void alv_api_node_quarantine(alv_api_node *node, const char *key, const char *record,
+                             int64_t position);
+
 #endif

@@ -73,6 +73,7 @@ static alv_status fake_send(alv_sender *base, const alv_produce *record, alv_sen
                      sizeof copy->correlation_id);
     fake_copy_header(record, ALV_HEADER_IDEMPOTENCY_KEY, copy->idempotency_key,
                      sizeof copy->idempotency_key);
+    fake_copy_header(record, ALV_HEADER_RELEASE, copy->release, sizeof copy->release);
     pthread_mutex_lock(&fake->lock);
     copy->offset = fake->count++;
     const fake_report report = {sent,          payload,      fake->status,

@@ -20,6 +20,7 @@ typedef struct alv_fake_record {
     char reply_to[64]; /* headers; empty = none */
     char correlation_id[80];
     char idempotency_key[64];
+    char release[8];
 } alv_fake_record;
 
 alv_fake_sender *alv_fake_sender_new(void);
