@@ -60,6 +60,8 @@ typedef struct alv_settings {
     int64_t passivate_check_ms;
     const char *behavior_default;
     const char *behavior_libraries;
+    const char *global_tables; /* NULL = none; see table_list.h */
+    int64_t global_tables_memory_bytes;
     bool failover_evict;
     int64_t peer_timeout_ms;
     const char *shutdown;       /* "leave" or "stay" */

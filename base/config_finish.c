@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/config_internal.h"
+#include "base/table_list.h"
 
 #define CONFIG_NAME_LENGTH_MAX 100
 #define CONFIG_HOST_NAME_BYTES 256
@@ -99,6 +100,17 @@ static alv_status config_check_schema(const alv_config *config, alv_error *err)
                     "%s: postgres.schema=%s: must be 1 to 63 characters out of a-z 0-9 _ and not "
                     "begin with a digit",
                     config_place(config, "postgres.schema"), schema);
+}
+
+static alv_status config_check_tables(const alv_config *config, alv_error *err)
+{
+    alv_table_list list;
+    alv_error why = ALV_ERROR_NONE;
+    if (alv_table_list_parse(config->settings.global_tables, &list, &why) == ALV_OK) {
+        return ALV_OK;
+    }
+    return alv_fail(err, ALV_REJECT, "%s: global.tables: %s", config_place(config, "global.tables"),
+                    why.text);
 }
 
 /* ---- HTTP ------------------------------------------------------------------------------------ */
@@ -202,6 +214,9 @@ alv_status alv_config_finish(alv_config *config, alv_error *err)
     }
     if (status == ALV_OK) {
         status = config_check_schema(config, err);
+    }
+    if (status == ALV_OK) {
+        status = config_check_tables(config, err);
     }
     if (status == ALV_OK) {
         status = alv_config_load_token(config, err);

@@ -189,6 +189,15 @@ const alv_config_key alv_config_keys[] = {
     {.name = "behavior.libraries",
      LIST(behavior_libraries),
      .meaning = "shared objects with further behaviors: absolute paths, separated by commas"},
+    {.name = "global.tables",
+     LIST(global_tables),
+     .meaning = "compacted topics that every node holds whole, for handlers to look things up in: "
+                "`prices,limits=shop.limits`; a table without `=` is the topic of that name"},
+    {.name = "global.tables.memory.bytes",
+     BYTES(global_tables_memory_bytes, 64 * KIB, TIB),
+     .fallback = "256MiB",
+     .meaning = "memory budget of the global tables, all together; a node that would need more "
+                "stays at the version it has, or does not become ready"},
     {.name = "failover.evict",
      BOOL(failover_evict),
      .fallback = "true",

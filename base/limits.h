@@ -43,6 +43,16 @@ static_assert(ALV_IDEMPOTENCY_KEY_BYTES_MAX > ALV_KEY_BYTES_MAX + 64, "<entity k
 #define ALV_SHARDS_MAX 4096
 #define ALV_LANES_MAX 64
 
+/* Global tables: each partition of one is an assignment on every node, and its offset a number in every
+ * version that is recorded. */
+#define ALV_TABLES_MAX 16
+#define ALV_TABLE_PARTITIONS_MAX 64
+
+/* A new owner of a shard whose copy of a table is older than what the shard has seen waits for it, usually
+ * the milliseconds that the copy is behind. After this somebody should look: the shard is shown as stopped,
+ * and goes on by itself when the copy has arrived. */
+#define ALV_TABLES_WAIT_MS 30000
+
 /* One poll of a lane: enough to amortise the call, small enough to stay in the L2 cache. */
 #define ALV_POLL_RECORDS_MAX 4096
 

@@ -311,7 +311,7 @@ int alv_cli_letters_run(const letter_options *options, alv_config *config, uint6
 {
     letter_run run = {.options = options, .config = config};
     alv_error err = ALV_ERROR_NONE;
-    alv_topic_info topics[ALV_TOPIC_COUNT];
+    alv_topic_info topics[ALV_TOPICS_MAX];
     if (alv_config_set(config, LETTERS_NODE_ID, &err) != ALV_OK ||
         alv_kafka_describe_topics(config, topics, &err) != ALV_OK) {
         return alv_cli_fail_error(&options->common, &err, NULL);

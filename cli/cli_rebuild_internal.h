@@ -46,7 +46,7 @@ typedef struct rebuild_plan {
     const rebuild_options *options;
     const alv_config *config;
     const alv_settings *settings;
-    alv_topic_info topics[ALV_TOPIC_COUNT];
+    alv_topic_info topics[ALV_TOPICS_MAX];
     alv_log_port *log;
     alv_reader *reader;
     alv_durable_store *durable; /* NULL = PostgreSQL is not configured */

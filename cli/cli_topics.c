@@ -63,7 +63,7 @@ static error_t topics_parse(int key, char *argument, struct argp_state *state)
 static const struct argp topics_argp = {
     .parser = topics_parse,
     .args_doc = "create|check|describe",
-    .doc = "Looks after the topics of an application.\v"
+    .doc = "Looks after the topics of an application and its global tables.\v"
            "create    makes those that are missing, changes none that exist, and checks all\n"
            "check     says what a node would refuse; exit status 1 if there is something\n"
            "describe  shows them as they are",
@@ -72,10 +72,20 @@ static const struct argp topics_argp = {
 
 /* ---- output ---------------------------------------------------------------------------------- */
 
+/* Those of global tables are behind the application's own; the rest is empty. */
+static size_t count_topics(const alv_topic_info *topics)
+{
+    size_t count = 0;
+    while (count < ALV_TOPICS_MAX && topics[count].name[0] != '\0') {
+        count++;
+    }
+    return count;
+}
+
 static size_t count_problems(const alv_topic_info *topics)
 {
     size_t count = 0;
-    for (int i = 0; i < ALV_TOPIC_COUNT; i++) {
+    for (int i = 0; i < ALV_TOPICS_MAX; i++) {
         count += topics[i].problem[0] != '\0';
     }
     return count;
@@ -100,7 +110,7 @@ static json_t *topic_to_json(const alv_topic_info *topic)
 static void print_json(const alv_topic_info *topics)
 {
     json_t *list = json_array();
-    for (int i = 0; i < ALV_TOPIC_COUNT; i++) {
+    for (size_t i = 0; i < count_topics(topics); i++) {
         json_array_append_new(list, topic_to_json(&topics[i]));
     }
     json_t *answer =
@@ -114,7 +124,7 @@ static void print_json(const alv_topic_info *topics)
 static int longest_name(const alv_topic_info *topics)
 {
     size_t longest = strlen("TOPIC");
-    for (int i = 0; i < ALV_TOPIC_COUNT; i++) {
+    for (size_t i = 0; i < count_topics(topics); i++) {
         size_t length = strlen(topics[i].name);
         longest = length > longest ? length : longest;
     }
@@ -126,7 +136,7 @@ static void print_table(const alv_topic_info *topics)
     int width = longest_name(topics);
     printf("%-*s  %6s  %8s  %-10s  %12s\n", width, "TOPIC", "SHARDS", "REPLICAS", "POLICY",
            "RETENTION-MS");
-    for (int i = 0; i < ALV_TOPIC_COUNT; i++) {
+    for (size_t i = 0; i < count_topics(topics); i++) {
         const alv_topic_info *topic = &topics[i];
         if (topic->exists) {
             printf("%-*s  %6d  %8d  %-10s  %12s\n", width, topic->name, topic->shards,
@@ -141,7 +151,7 @@ static void print_table(const alv_topic_info *topics)
 
 static int topics_show(const topics_options *options, const alv_config *config)
 {
-    alv_topic_info topics[ALV_TOPIC_COUNT];
+    alv_topic_info topics[ALV_TOPICS_MAX];
     memset(topics, 0, sizeof(topics));
     alv_error err = ALV_ERROR_NONE;
     if (alv_kafka_describe_topics(config, topics, &err) != ALV_OK) {
@@ -155,7 +165,7 @@ static int topics_show(const topics_options *options, const alv_config *config)
     if (options->verb == TOPICS_DESCRIBE) {
         return ALV_EXIT_DONE;
     }
-    for (int i = 0; i < ALV_TOPIC_COUNT; i++) {
+    for (size_t i = 0; i < count_topics(topics); i++) {
         if (topics[i].problem[0] != '\0') {
             (void)alv_cli_fail(&options->common, ALV_EXIT_FAILED, NULL, "%s: %s", topics[i].name,
                                topics[i].problem);
@@ -172,7 +182,8 @@ static int topics_create(const topics_options *options, const alv_config *config
         return alv_cli_fail_error(&options->common, &err, NULL);
     }
     if (!options->common.json) {
-        printf("%zu created, %zu were there\n", created, (size_t)ALV_TOPIC_COUNT - created);
+        printf("%zu created, %zu were there\n", created,
+               alv_schema_topic_count(alv_config_settings(config)) - created);
     }
     return topics_show(options, config);
 }

@@ -200,7 +200,7 @@ static int verify_with(verify_sources *sources, const verify_options *options, i
 /* The number of shards, or 0 when the changelog is not there, which has then been said. */
 static int32_t verify_shard_count(const verify_options *options, const alv_config *config)
 {
-    alv_topic_info topics[ALV_TOPIC_COUNT];
+    alv_topic_info topics[ALV_TOPICS_MAX];
     memset(topics, 0, sizeof(topics));
     alv_error err = ALV_ERROR_NONE;
     if (alv_kafka_describe_topics(config, topics, &err) != ALV_OK) {

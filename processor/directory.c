@@ -44,7 +44,7 @@ static const bool directory_moves[4][4] = {
     [ALV_SHARD_RESTORING] =
         {[ALV_SHARD_ACTIVE] = true, [ALV_SHARD_STOPPED] = true, [ALV_SHARD_UNASSIGNED] = true},
     [ALV_SHARD_ACTIVE] = {[ALV_SHARD_RESTORING] = true, [ALV_SHARD_UNASSIGNED] = true},
-    [ALV_SHARD_STOPPED] = {[ALV_SHARD_UNASSIGNED] = true},
+    [ALV_SHARD_STOPPED] = {[ALV_SHARD_RESTORING] = true, [ALV_SHARD_UNASSIGNED] = true},
 };
 
 const char *alv_shard_state_name(alv_shard_state state)

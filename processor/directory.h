@@ -10,7 +10,7 @@
  *     UNASSIGNED ---------------> RESTORING ----------> ACTIVE
  *         ^                         |   ^                 |
  *         |                         |   +-- store failed -+
- *         |                         v                     |
+ *         |                         v   |                 |
  *         |                      STOPPED                  |
  *         |                         |                     |
  *         +-------- revoked --------+-------- revoked ----+      (from RESTORING as well)
@@ -20,7 +20,8 @@
  * RESTORING: nobody's commands run; the store is being brought to the changelog's end.
  * ACTIVE:    the store is complete up to the last committed transaction; reads are answered (I4).
  * STOPPED:   something a person must decide (a gap in the commands, topics that were recreated); the
- *            reason is in the log, and the other shards go on (I8).
+ *            reason is in the log, and the other shards go on (I8). Back to RESTORING when what was
+ *            missing (a copy of a global table) has come after all.
  */
 #ifndef ALV_PROCESSOR_DIRECTORY_H
 #define ALV_PROCESSOR_DIRECTORY_H

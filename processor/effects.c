@@ -207,6 +207,24 @@ void alv_reply(alv_effects *effects, const char *format, ...)
     }
 }
 
+const json_t *alv_table_get(alv_effects *effects, const char *table, const char *key)
+{
+    bool known = false;
+    const json_t *row = NULL;
+    if (effects->tables.get != NULL && table != NULL && key != NULL) {
+        row = effects->tables.get(effects->tables.payload, table, key, &known);
+    }
+    if (!known) {
+        alv_reject(effects, "there is no global table %s", table == NULL ? "NULL" : table);
+    }
+    return row;
+}
+
+void alv_effects_set_tables(alv_effects *effects, alv_table_lookup lookup)
+{
+    effects->tables = lookup;
+}
+
 /* ---- what the shard calls -------------------------------------------------------------------- */
 
 const char *alv_effects_rejection(const alv_effects *effects)

@@ -30,6 +30,16 @@ void alv_effects_free(alv_effects *effects);
 /* Forgets the last command's effects. `reply_wanted`: whether alv_reply builds a value. */
 void alv_effects_begin(alv_effects *effects, bool reply_wanted);
 
+/* Where alv_table_get looks: the row (borrowed at least until the handler has returned), NULL when there is none.
+ * *out_known: whether there is a table of that name. `payload` NULL and `get` NULL: there are no tables. */
+typedef struct alv_table_lookup {
+    const json_t *(*get)(void *payload, const char *table, const char *key, bool *out_known);
+    void *payload;
+} alv_table_lookup;
+
+/* For all handlers from now on. */
+void alv_effects_set_tables(alv_effects *effects, alv_table_lookup lookup);
+
 /* The text of a rejection, NULL when the handler did not reject. */
 const char *alv_effects_rejection(const alv_effects *effects);
 

@@ -45,6 +45,7 @@ struct alv_effects {
     size_t output_count;
     size_t output_capacity;
     alv_bytes texts; /* of the outputs, each with a NUL behind it */
+    alv_table_lookup tables;
     json_t *reply;   /* owned; NULL = none, or not built */
     bool has_timers; /* some output sets or cancels one */
     bool deletes;    /* some item is a deletion */

@@ -368,6 +368,9 @@ alv_executor *alv_executor_new(const alv_executor_options *options)
     executor->cache =
         alv_cache_new((size_t)(options->settings->cache_memory_bytes / options->settings->lanes));
     executor->effects = alv_effects_new();
+    if (options->pin != NULL) {
+        alv_effects_set_tables(executor->effects, alv_table_pin_lookup(options->pin));
+    }
     executor->dead_letter = alv_dead_letter_new();
     alv_schema_name(options->settings->application_id, ALV_TOPIC_COMMANDS, executor->commands_topic,
                     sizeof executor->commands_topic);

@@ -15,6 +15,7 @@
 #include "processor/registry.h"
 #include "processor/reply_box.h"
 #include "processor/shard.h"
+#include "processor/table_pin.h"
 #include "topics/log_port.h"
 
 typedef struct alv_executor alv_executor;
@@ -25,6 +26,7 @@ typedef struct alv_executor_options {
     alv_log_port *log;
     alv_store *store;
     alv_crash_mark *crash_mark; /* NULL = nothing is marked */
+    alv_table_pin *pin; /* the global tables of the open transaction; NULL = there are none */
     int32_t lane;
     int32_t shard_count;
 } alv_executor_options;

@@ -54,6 +54,16 @@ static const char *executor_header_text(alv_view value, size_t size_max, char *o
     return out;
 }
 
+/* What the handler looked up is recorded with the transaction. */
+static void executor_note_tables(const execution *run)
+{
+    alv_table_pin *pin = run->executor->options.pin;
+    if (pin != NULL && pin->read != 0) {
+        run->shard->tables.read |= pin->read;
+        pin->read = 0;
+    }
+}
+
 static void executor_call_handler(execution *run)
 {
     alv_executor *executor = run->executor;
@@ -75,6 +85,7 @@ static void executor_call_handler(execution *run)
     alv_effects_begin(executor->effects, reply_wanted);
     run->decoded.row->handler(entity->state, &command, run->record->timestamp_ms,
                               executor->effects);
+    executor_note_tables(run);
     executor_check_outputs(run);
 }
 

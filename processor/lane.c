@@ -114,6 +114,7 @@ static alv_status lane_mend(alv_lane *lane, alv_error *err)
         return status;
     }
     alv_rebalance_claim_due(lane);
+    alv_rebalance_tables_due(lane);
     if (alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_IDLE) {
         alv_rebalance_restart_failed(lane);
     }
@@ -445,12 +446,14 @@ alv_lane *alv_lane_new(const alv_lane_options *options)
     alv_backoff_init(&lane->mending, (uint64_t)options->number + 1);
     alv_backoff_init(&lane->retrying, (uint64_t)options->number + 2);
     pthread_mutex_init(&lane->wake_lock, NULL);
+    lane->pin.tables = options->tables;
     alv_lane_meter_init(&lane->meter, options->meter, options->number);
     const alv_executor_options executor = {.settings = options->settings,
                                            .registry = options->registry,
                                            .log = options->log,
                                            .store = options->store,
                                            .crash_mark = options->crash_mark,
+                                           .pin = options->tables != NULL ? &lane->pin : NULL,
                                            .lane = options->number,
                                            .shard_count = options->shard_count};
     lane->executor = alv_executor_new(&executor);
@@ -461,6 +464,7 @@ alv_lane *alv_lane_new(const alv_lane_options *options)
                                                  .meter = options->meter,
                                                  .shard_count = options->shard_count,
                                                  .owner = owner,
+                                                 .pin = executor.pin,
                                                  .finished = alv_lane_finished,
                                                  .payload = lane};
     lane->transaction = alv_transaction_new(&transaction);

@@ -32,6 +32,7 @@
 #include "processor/registry.h"
 #include "processor/reply_box.h"
 #include "statestore/store.h"
+#include "statestore/tables.h"
 #include "topics/log_port.h"
 
 typedef struct alv_lane alv_lane;
@@ -49,6 +50,7 @@ typedef struct alv_lane_options {
     alv_checkpointer *checkpointer; /* NULL = no checkpoints */
     alv_crash_mark *crash_mark;     /* NULL = crashes are not counted */
     alv_meter *meter;
+    alv_tables *tables; /* global tables, restored; NULL = there are none */
 
     /* Replies of commands that are committed and stored, for nodes that wait (I7); whoever is told takes
      * the content of the box, else it is cleared. On the lane's thread; must not block. NULL = nobody. */

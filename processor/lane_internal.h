@@ -25,6 +25,8 @@ struct alv_lane {
     alv_shard **shards; /* by number; NULL = not ours */
     int32_t starts_due; /* shards with must_start, at most: 0 = do not look */
     bool claims_due;    /* a shard has no `claimed`: try to claim it */
+    alv_table_pin pin;  /* global tables, as the open transaction sees them */
+    bool tables_due;    /* a shard has `awaits_tables`, maybe */
     alv_inbox *pauses;  /* alv_pause_wish; any thread posts */
     bool pauses_due;    /* a shard has a `pause_wish`, maybe */
     bool shard_failed;  /* a shard has `failed` set: look for it */
@@ -89,6 +91,17 @@ alv_status alv_lane_pause_load(alv_lane *lane, alv_shard *shard, alv_error *err)
 
 /* lane_pause.c: the shard leaves the lane; whoever wished is told. */
 void alv_lane_pause_forget(alv_shard *shard);
+
+/* lane_tables.c: a shard becomes active: which versions of global tables has it seen? ALV_RETRY: its store
+ * cannot be read; ALV_REJECT: what it has is not ours. */
+alv_status alv_lane_tables_load(const alv_lane *lane, alv_shard *shard, alv_error *err);
+
+/* lane_tables.c: whether this node's copies have all that the shard has seen (I12); else `why` says what is
+ * missing. */
+bool alv_lane_tables_cover(const alv_lane *lane, const alv_shard *shard, alv_error *why);
+
+/* rebalance.c: shards that wait for copies of global tables go on when they have come. */
+void alv_rebalance_tables_due(alv_lane *lane);
 
 /* rebalance.c: the listener for the consumer; payload is the lane. */
 void alv_rebalance_assigned(void *payload, const int32_t *shards, size_t count);

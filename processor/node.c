@@ -14,6 +14,7 @@
 #include "changelog/placement.h"
 #include "processor/fencer.h"
 #include "processor/lane.h"
+#include "processor/node_tables.h"
 #include "processor/rivals.h"
 #include "topics/kafka.h"
 
@@ -34,6 +35,7 @@ struct alv_node {
     alv_meter *meter;
     alv_log_port *log;
     char changelog_id[ALV_TOPIC_ID_BYTES];
+    alv_node_tables global;
     alv_replicator *replicator;
     alv_checkpointer *checkpointer;
     alv_crash_mark *crash_mark;
@@ -96,12 +98,13 @@ static alv_status node_prepare_topics(alv_node *node, alv_error *err)
     alv_backoff_init(&backoff, (uint64_t)alv_monotonic_us(node->options.clock));
     for (;;) {
         alv_error why = ALV_ERROR_NONE;
-        alv_topic_info topics[ALV_TOPIC_COUNT];
+        alv_topic_info topics[ALV_TOPICS_MAX];
         alv_status status = alv_kafka_prepare_topics(node->options.config, topics, &why);
         if (status == ALV_OK) {
             node->shard_count = topics[ALV_TOPIC_COMMANDS].shards;
             (void)snprintf(node->changelog_id, sizeof node->changelog_id, "%s",
                            topics[ALV_TOPIC_CHANGELOG].id);
+            alv_node_tables_init(&node->global, node->settings, topics);
             return alv_store_rocksdb_bind(node->store, topics[ALV_TOPIC_CHANGELOG].id, err);
         }
         if (status != ALV_RETRY) {
@@ -118,6 +121,15 @@ static alv_status node_prepare_topics(alv_node *node, alv_error *err)
     }
 }
 
+/* Before anything is opened: handlers must find the tables that they were written for. */
+static alv_status node_check_tables(const alv_node *node, alv_error *err)
+{
+    alv_table_list list;
+    alv_status status = alv_table_list_parse(node->settings->global_tables, &list, err);
+    return status == ALV_OK ? alv_registry_check_tables(node->options.registry, &list, err)
+                            : status;
+}
+
 alv_status alv_node_open(const alv_node_options *options, alv_node **out, alv_error *err)
 {
     alv_node *node = alv_alloc(sizeof *node);
@@ -127,7 +139,10 @@ alv_status alv_node_open(const alv_node_options *options, alv_node **out, alv_er
     const alv_store_options store = {.directory = node->settings->state_dir,
                                      .application_id = node->settings->application_id,
                                      .memory_bytes = node->settings->state_memory_bytes};
-    alv_status status = alv_store_rocksdb_open(&store, &node->store, err);
+    alv_status status = node_check_tables(node, err);
+    if (status == ALV_OK) {
+        status = alv_store_rocksdb_open(&store, &node->store, err);
+    }
     if (status == ALV_OK) {
         status = alv_crash_mark_open(node->settings->state_dir, &node->crash_mark, err);
     }
@@ -159,6 +174,11 @@ const alv_meter *alv_node_meter(const alv_node *node)
 alv_store *alv_node_store(alv_node *node)
 {
     return node->store;
+}
+
+alv_tables *alv_node_global_tables(alv_node *node)
+{
+    return node->global.tables;
 }
 
 alv_log_port *alv_node_log(alv_node *node)
@@ -275,6 +295,12 @@ static alv_status node_start_checkpointer(alv_node *node, alv_error *err)
     return status;
 }
 
+static void node_tables_changed(void *payload)
+{
+    (void)payload;
+    node_ring();
+}
+
 static void node_start_lanes(alv_node *node)
 {
     node->lane_count = (int32_t)node->settings->lanes;
@@ -292,6 +318,7 @@ static void node_start_lanes(alv_node *node)
                                           .checkpointer = node->checkpointer,
                                           .crash_mark = node->crash_mark,
                                           .meter = node->meter,
+                                          .tables = node->global.tables,
                                           .replied = node_replied,
                                           .assignment_changed = node_assignment_changed,
                                           .ended = node_lane_ended,
@@ -302,6 +329,16 @@ static void node_start_lanes(alv_node *node)
         alv_lane_start(node->lanes[i]);
     }
     atomic_store(&node->started, true);
+}
+
+/* Handlers may look tables up from their first command on, so no lane is there before them; nor are shards
+ * given to a node that could not execute them. */
+static void node_start_lanes_if_due(alv_node *node)
+{
+    char why[256] = "";
+    if (node->lanes == NULL && alv_node_tables_ready(&node->global, why, sizeof why)) {
+        node_start_lanes(node);
+    }
 }
 
 alv_status alv_node_start(alv_node *node, alv_error *err)
@@ -321,7 +358,14 @@ alv_status alv_node_start(alv_node *node, alv_error *err)
         status = alv_fencer_start(&fencer, &node->fencer, err);
     }
     if (status == ALV_OK) {
-        node_start_lanes(node);
+        const alv_table_follower_options tables = {.log = node->log,
+                                                   .clock = node->options.clock,
+                                                   .settings = node->settings,
+                                                   .changed = node_tables_changed};
+        status = alv_node_tables_start(&node->global, &tables, err);
+    }
+    if (status == ALV_OK) {
+        node_start_lanes_if_due(node);
     }
     return status;
 }
@@ -373,6 +417,9 @@ bool alv_node_ready(const alv_node *node, char *why, size_t size)
 {
     if (atomic_load(&node->stopping)) {
         (void)snprintf(why, size, "the node is stopping");
+        return false;
+    }
+    if (!alv_node_tables_ready(&node->global, why, size)) {
         return false;
     }
     if (!atomic_load(&node->started)) {
@@ -446,6 +493,7 @@ alv_status alv_node_wait(alv_node *node, alv_error *err)
             return alv_fail_from(err, ALV_FATAL, node->failure.source, node->failure.code, "%s",
                                  node->failure.text);
         }
+        node_start_lanes_if_due(node);
         node_log_readiness(node);
         node_flush_if_due(node);
         node_wait_bell(NODE_WAIT_MS);
@@ -509,6 +557,7 @@ alv_status alv_node_stop(alv_node *node, alv_error *err)
     alv_checkpointer_stop(node->checkpointer);
     node->checkpointer = NULL;
     alv_replicator_stop(node->replicator);
+    alv_node_tables_stop(&node->global);
     return node->store->ops->flush(node->store, err);
 }
 
@@ -525,6 +574,7 @@ void alv_node_close(alv_node *node)
         alv_lane_free(node->lanes[i]);
     }
     alv_fencer_stop(node->fencer);
+    alv_node_tables_done(&node->global);
     alv_replicator_free(node->replicator); /* lanes let go of their shards there */
     alv_crash_mark_close(node->crash_mark);
     if (node->log != NULL) {

@@ -6,7 +6,7 @@
  * Limits: one node per process: a signal handler has no other way to say which one it means.
  *
  *   STARTING  topics are created or checked (again and again while brokers are away), the store is open
- *   RUNNING   lanes are members of the group
+ *   RUNNING   global tables are restored, then lanes are members of the group
  *   STOPPING  lanes drain, commit and leave; replicator and checkpointer stop; the store is flushed
  *   STOPPED   everything is freed but the node itself
  */
@@ -20,6 +20,7 @@
 #include "processor/meter.h"
 #include "processor/registry.h"
 #include "processor/reply_box.h"
+#include "statestore/tables.h"
 #include "topics/kafka.h"
 #include "topics/log_port.h"
 
@@ -48,13 +49,17 @@ alv_directory *alv_node_directory(alv_node *node);
 alv_store *alv_node_store(alv_node *node);
 const alv_meter *alv_node_meter(const alv_node *node);
 
+/* This node's copies of the global tables; NULL when there are none. Borrowed. */
+alv_tables *alv_node_global_tables(alv_node *node);
+
 /* The log, from start to close. Borrowed. */
 alv_log_port *alv_node_log(alv_node *node);
 
 /* The changelog's id in Kafka. Borrowed. */
 const char *alv_node_changelog_id(const alv_node *node);
 
-/* Starts the threads. http.advertise must be in the configuration by now: peers are told. */
+/* Starts the threads. http.advertise must be in the configuration by now: peers are told. The lanes follow
+ * when the global tables are restored, within alv_node_wait: until then the node is no member of the group. */
 alv_status alv_node_start(alv_node *node, alv_error *err);
 
 /* Who is a member of the group now, and has what: the node places its standbys by it. One thread at a

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/fault.h"
+#include "base/limits.h"
 #include "base/logger.h"
 #include "processor/lane_internal.h"
 
@@ -87,8 +88,8 @@ void alv_rebalance_assigned(void *payload, const int32_t *shards, size_t count)
 static void rebalance_stop(alv_lane *lane, alv_shard *shard, const alv_error *why)
 {
     alv_log_error(ALV_LOG_ERROR, "shard-stopped", why,
-                  "shard=%" PRId32 " msg=\"this shard stays stopped, the others go on\"",
-                  shard->number);
+                  "shard=%" PRId32 " msg=\"this shard %s, the others go on\"", shard->number,
+                  shard->awaits_tables ? "waits for a global table" : "stays stopped");
     rebalance_set_state(lane, shard, ALV_SHARD_STOPPED);
 }
 
@@ -122,6 +123,78 @@ static alv_status rebalance_check_gap(alv_lane *lane, const alv_shard *shard,
                     next, restore->commands_start - 1);
 }
 
+/* I12: the shard has seen newer global tables elsewhere than this node has so far. */
+static void rebalance_await_tables(alv_lane *lane, alv_shard *shard, const alv_error *why)
+{
+    alv_log_error(ALV_LOG_WARN, "shard-awaits-table", why, "shard=%" PRId32, shard->number);
+    shard->awaits_tables = true;
+    shard->await_tables_to_ms = lane->now_ms + ALV_TABLES_WAIT_MS;
+    lane->tables_due = true;
+}
+
+/* What was waited for has come: the restore is asked for again, since it is no longer fresh. */
+static void rebalance_tables_came(alv_lane *lane, alv_shard *shard)
+{
+    shard->awaits_tables = false;
+    if (shard->await_tables_to_ms == 0) {
+        rebalance_restore(lane, shard);
+    } else {
+        rebalance_again(lane, shard);
+    }
+}
+
+void alv_rebalance_tables_due(alv_lane *lane)
+{
+    if (!lane->tables_due) {
+        return;
+    }
+    lane->tables_due = false;
+    for (int32_t number = 0; number < lane->options.shard_count; number++) {
+        alv_shard *shard = lane->shards[number];
+        alv_error why = ALV_ERROR_NONE;
+        if (shard == NULL || !shard->awaits_tables) {
+            continue;
+        }
+        if (alv_lane_tables_cover(lane, shard, &why)) {
+            rebalance_tables_came(lane, shard);
+            continue;
+        }
+        lane->tables_due = true;
+        if (shard->await_tables_to_ms != 0 && lane->now_ms >= shard->await_tables_to_ms) {
+            shard->await_tables_to_ms = 0;
+            rebalance_stop(lane, shard, &why);
+        }
+    }
+}
+
+/* What the shard's own store says about how it may go on. Whether it may now; else what follows is under
+ * way. */
+static bool rebalance_load(alv_lane *lane, alv_shard *shard)
+{
+    alv_error err = ALV_ERROR_NONE;
+    alv_status status = alv_lane_pause_load(lane, shard, &err);
+    if (status == ALV_OK) {
+        status = alv_quarantine_load(&shard->quarantine, lane->options.store, shard->number, &err);
+    }
+    if (status == ALV_OK) {
+        status = alv_lane_tables_load(lane, shard, &err);
+        if (status == ALV_REJECT) {
+            rebalance_stop(lane, shard, &err);
+            return false;
+        }
+    }
+    if (status != ALV_OK) {
+        alv_log_error(ALV_LOG_WARN, "ledger-unknown", &err, "shard=%" PRId32, shard->number);
+        rebalance_again(lane, shard);
+        return false;
+    }
+    if (!alv_lane_tables_cover(lane, shard, &err)) {
+        rebalance_await_tables(lane, shard, &err);
+        return false;
+    }
+    return true;
+}
+
 static void rebalance_activate(alv_lane *lane, alv_shard *shard, const alv_restore *restore)
 {
     alv_error err = ALV_ERROR_NONE;
@@ -136,13 +209,7 @@ static void rebalance_activate(alv_lane *lane, alv_shard *shard, const alv_resto
         rebalance_stop(lane, shard, &err);
         return;
     }
-    status = alv_lane_pause_load(lane, shard, &err);
-    if (status == ALV_OK) {
-        status = alv_quarantine_load(&shard->quarantine, lane->options.store, shard->number, &err);
-    }
-    if (status != ALV_OK) {
-        alv_log_error(ALV_LOG_WARN, "ledger-unknown", &err, "shard=%" PRId32, shard->number);
-        rebalance_again(lane, shard);
+    if (!rebalance_load(lane, shard)) {
         return;
     }
     shard->was_ahead = false;

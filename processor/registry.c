@@ -267,6 +267,25 @@ alv_status alv_registry_set_default(alv_registry *registry, const char *type, al
     return ALV_OK;
 }
 
+alv_status alv_registry_check_tables(const alv_registry *registry, const alv_table_list *list,
+                                     alv_error *err)
+{
+    for (size_t i = 0; i < registry->count; i++) {
+        const alv_behavior *behavior = registry->behaviors[i];
+        for (size_t k = 0; behavior->tables != NULL && k < behavior->table_count; k++) {
+            if (!registry_is_name(behavior->tables[k]) ||
+                alv_table_list_find(list, behavior->tables[k]) == ALV_TABLE_NONE) {
+                return alv_fail(err, ALV_REJECT,
+                                "behavior \"%s\" needs a global table that is not configured: "
+                                "add %.64s to global.tables",
+                                behavior->type,
+                                behavior->tables[k] == NULL ? "it" : behavior->tables[k]);
+            }
+        }
+    }
+    return ALV_OK;
+}
+
 /* ---- asking ---------------------------------------------------------------------------------- */
 
 /* The "/" of a key, NULL when it has none. */

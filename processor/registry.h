@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "base/table_list.h"
 #include "include/alluvium/behavior.h"
 
 #define ALV_BEHAVIORS_MAX 64
@@ -43,6 +44,10 @@ alv_status alv_registry_set_default(alv_registry *registry, const char *type, al
  * is set when there is one, is where the id begins in the key: 0 for a key without "/". */
 const alv_behavior *alv_registry_find(const alv_registry *registry, alv_view key,
                                       size_t *out_id_at);
+
+/* Whether every table that a behavior names is configured. ALV_REJECT. */
+alv_status alv_registry_check_tables(const alv_registry *registry, const alv_table_list *list,
+                                     alv_error *err);
 
 /* The behaviors one after another, NULL behind the last. */
 const alv_behavior *alv_registry_at(const alv_registry *registry, size_t index);

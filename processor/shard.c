@@ -18,6 +18,7 @@ void alv_shard_free(alv_shard *shard)
         return;
     }
     alv_overlay_done(&shard->overlay);
+    alv_table_record_done(&shard->tables);
     alv_timers_done(&shard->timers);
     alv_quarantine_done(&shard->quarantine);
     alv_free(shard);
@@ -40,6 +41,7 @@ void alv_shard_rewind(alv_shard *shard, alv_cache *cache)
 {
     ALV_ASSERT(shard->committed_offset <= shard->next_offset);
     alv_overlay_drop(&shard->overlay, cache);
+    alv_table_record_rewind(&shard->tables);
     alv_timers_rewind(&shard->timers, shard->committed_offset, shard->next_offset);
     alv_quarantine_rewind(&shard->quarantine);
     shard->next_offset = shard->committed_offset;

@@ -10,6 +10,7 @@
 #define ALV_PROCESSOR_SHARD_H
 
 #include "processor/quarantine.h"
+#include "processor/table_record.h"
 #include "processor/timers.h"
 #include "statestore/overlay.h"
 #include "statestore/store.h"
@@ -36,6 +37,10 @@ typedef struct alv_shard {
     bool singletons_begun;     /* of shard 0: the jobs of the cluster are in its ledger */
     bool failed;               /* its store failed: to be restored before it goes on */
     bool paused;               /* nothing of it is executed until somebody resumes it */
+
+    alv_table_record tables;    /* versions of global tables that its handlers have seen (I12) */
+    bool awaits_tables;         /* restored, but this node's copies do not cover them yet */
+    int64_t await_tables_to_ms; /* after this it is shown as stopped; 0 when it is */
 
     struct alv_pause_wish *pause_wish;  /* to be recorded; NULL = none */
     const alv_store_write *extra_write; /* of the open transaction, besides entities; NULL = none */

@@ -67,6 +67,9 @@ void alv_transaction_free(alv_transaction *transaction)
         alv_transaction_rollback(transaction);
     }
     ALV_ASSERT(transaction->touched_count == 0);
+    if (transaction->options.pin != NULL) {
+        alv_table_pin_release(transaction->options.pin); /* it may still be UNCERTAIN */
+    }
     if (transaction->producer != NULL) {
         transaction->producer->ops->close(transaction->producer);
     }
@@ -160,6 +163,17 @@ static void transaction_took(const alv_transaction *transaction, alv_histogram *
 
 /* ---- step 1, prepare: everything is written, and its offsets are known --------------------------- */
 
+/* I12: which versions of global tables the shard's handlers saw stands in its ledger from this commit on. */
+static void transaction_add_tables(const alv_transaction *transaction, alv_shard *shard)
+{
+    const alv_table_pin *pin = transaction->options.pin;
+    const alv_store_write *write =
+        alv_table_record_prepare(&shard->tables, alv_tables_list(pin->tables), pin->view);
+    if (write != NULL) {
+        alv_overlay_add_write(&shard->overlay, write);
+    }
+}
+
 static alv_status transaction_publish_shard(alv_transaction *transaction, alv_shard *shard,
                                             alv_error *err)
 {
@@ -171,6 +185,11 @@ static alv_status transaction_publish_shard(alv_transaction *transaction, alv_sh
     if (status == ALV_OK) {
         alv_quarantine_write(&shard->quarantine, &shard->overlay);
     }
+    bool read_tables = shard->tables.read != 0;
+    if (status == ALV_OK && read_tables) {
+        transaction_add_tables(transaction, shard);
+    }
+    const alv_header versions = {ALV_HEADER_TABLES, alv_bytes_view(&shard->tables.header)};
     for (size_t i = 0; status == ALV_OK && i < shard->overlay.write_count; i++) {
         const alv_store_write *write = &shard->overlay.writes[i];
         if (write->kind == ALV_STORE_TIMER) {
@@ -180,7 +199,9 @@ static alv_status transaction_publish_shard(alv_transaction *transaction, alv_sh
         const alv_produce record = {.topic = is_state ? ALV_TOPIC_CHANGELOG : ALV_TOPIC_LEDGER,
                                     .shard = shard->number,
                                     .key = write->key,
-                                    .value = write->value};
+                                    .value = write->value,
+                                    .headers = &versions,
+                                    .header_count = is_state && read_tables ? 1 : 0};
         status = producer->ops->produce(producer, &record, err);
     }
     return status;
@@ -249,6 +270,7 @@ static void transaction_finish_shard(alv_transaction *transaction, alv_shard *sh
     shard->committed_offset = shard->next_offset;
     shard->commands = 0;
     shard->touched = false;
+    alv_table_record_commit(&shard->tables);
     alv_timers_commit(&shard->timers, shard->overlay.due_ms);
     alv_quarantine_commit(&shard->quarantine); /* after the writes that borrow from it */
     if (status != ALV_OK) {
@@ -266,6 +288,9 @@ static void transaction_reset(alv_transaction *transaction)
 {
     transaction->touched_count = 0;
     transaction->command_count = 0;
+    if (transaction->options.pin != NULL) {
+        alv_table_pin_release(transaction->options.pin);
+    }
     transaction_set_state(transaction, ALV_TRANSACTION_IDLE);
 }
 

@@ -27,6 +27,7 @@
 #include "base/clock.h"
 #include "processor/meter.h"
 #include "processor/shard.h"
+#include "processor/table_pin.h"
 #include "topics/log_port.h"
 
 typedef enum alv_transaction_state {
@@ -44,7 +45,8 @@ typedef struct alv_transaction_options {
     const alv_clock *clock; /* borrowed */
     alv_meter *meter;       /* borrowed */
     int32_t shard_count;
-    const char *owner; /* named in the offset metadata; copied */
+    const char *owner;  /* named in the offset metadata; copied */
+    alv_table_pin *pin; /* global tables; released at every end. NULL = there are none */
 
     /* Called for each shard of a committed transaction; its store failed if shard->failed. */
     void (*finished)(void *payload, const alv_shard *shard, int64_t commands);

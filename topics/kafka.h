@@ -57,11 +57,12 @@ typedef struct alv_topic_info {
     char problem[256]; /* empty when the topic is as it must be */
 } alv_topic_info;
 
-/* Looks at all topics of the application. Fills ALV_TOPIC_COUNT items, with `problem` set where one
+/* Looks at all topics of the application and of its global tables (alv_schema_topic_count of them; the
+ * rest of `out` is empty), with `problem` set where one
  * is missing, has another number of partitions than the command topic (or than `shards`, when that
  * was set by hand), the wrong cleanup policy or a max.message.bytes that a state may exceed.
  * ALV_RETRY: no broker answers; ALV_REJECT: not allowed to look. */
-alv_status alv_kafka_describe_topics(const alv_config *config, alv_topic_info out[ALV_TOPIC_COUNT],
+alv_status alv_kafka_describe_topics(const alv_config *config, alv_topic_info out[ALV_TOPICS_MAX],
                                      alv_error *err);
 
 /* Creates the topics that are missing; never changes one that exists. The shard count is that of
@@ -70,9 +71,9 @@ alv_status alv_kafka_describe_topics(const alv_config *config, alv_topic_info ou
 alv_status alv_kafka_create_topics(const alv_config *config, size_t *out_created, alv_error *err);
 
 /* Creates what is missing when topics.create allows it, checks everything, and says what is there; all
- * topics have the same number of shards. ALV_RETRY: brokers away; ALV_REJECT: something is wrong that a
+ * topics of the application have the same number of shards. ALV_RETRY: brokers away; ALV_REJECT: something is wrong that a
  * person must decide, `err` names the topic, what is there, what is needed and the next step. */
-alv_status alv_kafka_prepare_topics(const alv_config *config, alv_topic_info out[ALV_TOPIC_COUNT],
+alv_status alv_kafka_prepare_topics(const alv_config *config, alv_topic_info out[ALV_TOPICS_MAX],
                                     alv_error *err);
 
 /* ---- members of the group -------------------------------------------------------------------- */

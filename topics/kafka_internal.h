@@ -130,7 +130,7 @@ typedef struct alv_kafka {
     alv_log_port base;
     const alv_config *config;     /* borrowed */
     const alv_settings *settings; /* borrowed from config */
-    char names[ALV_TOPIC_COUNT][ALV_TOPIC_NAME_BYTES];
+    char names[ALV_TOPICS_MAX][ALV_TOPIC_NAME_BYTES];
 } alv_kafka;
 
 alv_status alv_kafka_consumer_open(alv_log_port *log, int lane,
@@ -162,8 +162,8 @@ alv_status alv_kafka_committed(rd_kafka_t *rk, const char *topic, alv_shard_offs
 /* ---- targets: where a producer or sender writes ---------------------------------------------- */
 
 typedef struct alv_kafka_targets {
-    rd_kafka_topic_t *topics[ALV_TOPIC_COUNT]; /* made at first use */
-    int32_t shards[ALV_TOPIC_COUNT];           /* partition counts, 0 = not asked yet */
+    rd_kafka_topic_t *topics[ALV_TOPICS_MAX]; /* made at first use */
+    int32_t shards[ALV_TOPICS_MAX];           /* partition counts, 0 = not asked yet */
 } alv_kafka_targets;
 
 /* Queues a record (copied). The result is librdkafka's; _QUEUE_FULL is for the caller to handle.

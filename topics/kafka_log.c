@@ -192,9 +192,10 @@ alv_status alv_kafka_open(const alv_config *config, alv_log_port **out, alv_erro
     log->base.ops = &kafka_ops;
     log->config = config;
     log->settings = alv_config_settings(config);
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
-        alv_schema_name(log->settings->application_id, (alv_topic)topic, log->names[topic],
-                        sizeof(log->names[topic]));
+    int count = (int)alv_schema_topic_count(log->settings);
+    for (int topic = 0; topic < count; topic++) {
+        alv_schema_topic_name(log->settings, (alv_topic)topic, log->names[topic],
+                              sizeof(log->names[topic]));
     }
     *out = &log->base;
     return ALV_OK;

@@ -28,9 +28,9 @@ typedef struct kafka_reader {
     rd_kafka_queue_t *queue;
     rd_kafka_queue_t *parking; /* always empty: where poll waits while the reader is paused */
     alv_kafka_hold *holds;
-    rd_kafka_topic_t *known[ALV_TOPIC_COUNT]; /* NULL = not looked up */
-    reader_slot *slots[ALV_TOPIC_COUNT];      /* by shard */
-    int32_t slot_count[ALV_TOPIC_COUNT];
+    rd_kafka_topic_t *known[ALV_TOPICS_MAX]; /* NULL = not looked up */
+    reader_slot *slots[ALV_TOPICS_MAX];      /* by shard */
+    int32_t slot_count[ALV_TOPICS_MAX];
     size_t rejected_count;
     bool paused;
     const rd_kafka_topic_t *last_handle; /* of the last message, and ... */
@@ -40,7 +40,7 @@ typedef struct kafka_reader {
 
 static reader_slot *reader_find(const kafka_reader *reader, alv_topic topic, int32_t shard)
 {
-    if (topic >= ALV_TOPIC_COUNT || shard < 0 || shard >= reader->slot_count[topic] ||
+    if (topic >= ALV_TOPICS_MAX || shard < 0 || shard >= reader->slot_count[topic] ||
         !reader->slots[topic][shard].assigned) {
         return NULL;
     }
@@ -49,7 +49,7 @@ static reader_slot *reader_find(const kafka_reader *reader, alv_topic topic, int
 
 static reader_slot *reader_make_slot(kafka_reader *reader, alv_topic topic, int32_t shard)
 {
-    ALV_ASSERT(topic < ALV_TOPIC_COUNT);
+    ALV_ASSERT(topic < ALV_TOPICS_MAX);
     ALV_ASSERT(shard >= 0);
     if (shard >= reader->slot_count[topic]) {
         int32_t count = shard + 16;
@@ -70,6 +70,17 @@ static rd_kafka_topic_partition_list_t *reader_list(const kafka_reader *reader, 
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, reader->log->names[topic], shard)->offset = offset;
     return list;
+}
+
+/* librdkafka looks for topics that it has not met once a second only, so a first assignment would wait for
+ * that. A topic handle asks for them at once. */
+static void reader_look_up(kafka_reader *reader, alv_topic topic)
+{
+    if (reader->known[topic] == NULL) {
+        const char *name = reader->log->names[topic];
+        reader->known[topic] = rd_kafka_topic_new(reader->client.rk, name, NULL);
+        ALV_ASSERT(reader->known[topic] != NULL);
+    }
 }
 
 /* librdkafka drops what it has queued of the shard. */
@@ -97,6 +108,7 @@ static alv_status reader_assign(alv_reader *base, alv_topic topic, int32_t shard
     kafka_reader *reader = (kafka_reader *)base;
     ALV_ASSERT(offset >= 0);
     reader_unassign(base, topic, shard);
+    reader_look_up(reader, topic);
     reader_slot *slot = reader_make_slot(reader, topic, shard);
     rd_kafka_topic_partition_list_t *list = reader_list(reader, topic, shard, offset);
     rd_kafka_error_t *error = rd_kafka_incremental_assign(reader->client.rk, list);
@@ -124,14 +136,14 @@ static void reader_pause_all(alv_reader *base, bool paused)
 static alv_topic reader_topic(kafka_reader *reader, const rd_kafka_message_t *message)
 {
     if (message->rkt == NULL) {
-        return ALV_TOPIC_COUNT;
+        return ALV_TOPICS_MAX;
     }
     if (message->rkt == reader->last_handle) {
         return reader->last_topic;
     }
     const char *name = rd_kafka_topic_name(message->rkt);
     int topic = 0;
-    while (topic < ALV_TOPIC_COUNT && strcmp(reader->log->names[topic], name) != 0) {
+    while (topic < ALV_TOPICS_MAX && strcmp(reader->log->names[topic], name) != 0) {
         topic++;
     }
     reader->last_handle = message->rkt;
@@ -182,7 +194,7 @@ static void reader_deliver(kafka_reader *reader, alv_kafka_hold *hold)
 /* One at a time, and again until it has been unassigned. */
 static alv_status reader_report_rejected(const kafka_reader *reader, alv_error *err)
 {
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
+    for (int topic = 0; topic < ALV_TOPICS_MAX; topic++) {
         for (int32_t shard = 0; shard < reader->slot_count[topic]; shard++) {
             if (reader->slots[topic][shard].rejected) {
                 return alv_fail(err, ALV_REJECT, "offset %lld of %s shard %d is not in the log",
@@ -265,7 +277,7 @@ static alv_status reader_range(alv_reader *base, alv_topic topic, int32_t shard,
                                int64_t *out_end, alv_error *err)
 {
     kafka_reader *reader = (kafka_reader *)base;
-    ALV_ASSERT(topic < ALV_TOPIC_COUNT);
+    ALV_ASSERT(topic < ALV_TOPICS_MAX);
     alv_status status = reader_open_probe(reader, err);
     if (status != ALV_OK) {
         return status;
@@ -279,7 +291,7 @@ static alv_status reader_ends(alv_reader *base, alv_topic topic, alv_shard_offse
                               size_t count, int timeout_ms, alv_error *err)
 {
     kafka_reader *reader = (kafka_reader *)base;
-    ALV_ASSERT(topic < ALV_TOPIC_COUNT);
+    ALV_ASSERT(topic < ALV_TOPICS_MAX);
     return alv_kafka_ends(reader->client.rk, reader->log->names[topic], items, count, timeout_ms,
                           err);
 }
@@ -294,23 +306,11 @@ static alv_status reader_committed(alv_reader *base, alv_shard_offset *items, si
 
 /* ---- open, close ----------------------------------------------------------------------------- */
 
-/* librdkafka looks for topics that it has not met once a second only, so a first assignment would wait for
- * that. A topic handle asks for them at once. */
-static void reader_look_up_topics(kafka_reader *reader)
-{
-    static const alv_topic topics[] = {ALV_TOPIC_CHANGELOG, ALV_TOPIC_LEDGER};
-    for (size_t i = 0; i < sizeof(topics) / sizeof(topics[0]); i++) {
-        const char *name = reader->log->names[topics[i]];
-        reader->known[topics[i]] = rd_kafka_topic_new(reader->client.rk, name, NULL);
-        ALV_ASSERT(reader->known[topics[i]] != NULL);
-    }
-}
-
 static void reader_close(alv_reader *base)
 {
     kafka_reader *reader = (kafka_reader *)base;
     alv_kafka_hold_clear_all(reader->holds);
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
+    for (int topic = 0; topic < ALV_TOPICS_MAX; topic++) {
         if (reader->known[topic] != NULL) {
             rd_kafka_topic_destroy(reader->known[topic]);
         }
@@ -323,7 +323,7 @@ static void reader_close(alv_reader *base)
     }
     alv_kafka_client_close(&reader->client);
     alv_kafka_client_close(&reader->probe);
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
+    for (int topic = 0; topic < ALV_TOPICS_MAX; topic++) {
         alv_free(reader->slots[topic]);
     }
     alv_free(reader);
@@ -359,7 +359,8 @@ static alv_status reader_open_client(kafka_reader *reader, alv_error *err)
     (void)rd_kafka_poll_set_consumer(reader->client.rk); /* fails without group.id only */
     reader->queue = rd_kafka_queue_get_consumer(reader->client.rk);
     reader->parking = rd_kafka_queue_new(reader->client.rk);
-    reader_look_up_topics(reader);
+    reader_look_up(reader, ALV_TOPIC_CHANGELOG);
+    reader_look_up(reader, ALV_TOPIC_LEDGER);
     return ALV_OK;
 }
 

@@ -107,7 +107,7 @@ rd_kafka_resp_err_t alv_kafka_targets_produce(alv_kafka_targets *targets, const 
                                               rd_kafka_t *rk, const alv_produce *record,
                                               void *message_opaque)
 {
-    ALV_ASSERT(record->topic < ALV_TOPIC_COUNT);
+    ALV_ASSERT(record->topic < ALV_TOPICS_MAX);
     rd_kafka_topic_t *topic = targets_open(targets, log, rk, record->topic);
     int32_t shard;
     rd_kafka_resp_err_t code = targets_shard(targets, rk, record, &shard);
@@ -132,7 +132,7 @@ alv_topic alv_kafka_targets_topic(const rd_kafka_message_t *message)
 
 void alv_kafka_targets_done(alv_kafka_targets *targets)
 {
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
+    for (int topic = 0; topic < ALV_TOPICS_MAX; topic++) {
         if (targets->topics[topic] != NULL) {
             rd_kafka_topic_destroy(targets->topics[topic]);
         }

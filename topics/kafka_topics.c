@@ -14,11 +14,20 @@
 /* A stock broker's max.message.bytes; states and dead letters are sized for it (limits.h). */
 #define MESSAGE_BYTES_NEEDED 1048588
 
+/* Of the topic of a global table, when it is created here: a table fits every node's memory. */
+#define TABLE_PARTITIONS 1
+
 /* What is known of a topic beyond alv_topic_info. */
 typedef struct topics_seen {
     bool has_leaders;
     int64_t max_message_bytes; /* 0 = not told */
 } topics_seen;
+
+/* With those of global tables. */
+static int topics_count(const alv_kafka_admin *admin)
+{
+    return (int)alv_schema_topic_count(admin->settings);
+}
 
 static int64_t topics_now_ms(void)
 {
@@ -53,8 +62,8 @@ static void topics_note_partitions(const rd_kafka_TopicDescription_t *topic, alv
 
 /* A topic that does not exist is an answer; anything else that is wrong is an error. */
 static alv_status topics_read_partitions(const rd_kafka_event_t *event,
-                                         alv_topic_info info[ALV_TOPIC_COUNT],
-                                         topics_seen seen[ALV_TOPIC_COUNT], alv_error *err)
+                                         alv_topic_info info[ALV_TOPICS_MAX],
+                                         topics_seen seen[ALV_TOPICS_MAX], alv_error *err)
 {
     size_t count = 0;
     const rd_kafka_TopicDescription_t **topics = rd_kafka_DescribeTopics_result_topics(
@@ -62,10 +71,10 @@ static alv_status topics_read_partitions(const rd_kafka_event_t *event,
     for (size_t i = 0; i < count; i++) {
         const char *name = rd_kafka_TopicDescription_name(topics[i]);
         int topic = 0;
-        while (topic < ALV_TOPIC_COUNT && strcmp(info[topic].name, name) != 0) {
+        while (topic < ALV_TOPICS_MAX && strcmp(info[topic].name, name) != 0) {
             topic++;
         }
-        if (topic == ALV_TOPIC_COUNT) {
+        if (topic == ALV_TOPICS_MAX) {
             continue;
         }
         const rd_kafka_error_t *error = rd_kafka_TopicDescription_error(topics[i]);
@@ -83,16 +92,16 @@ static alv_status topics_read_partitions(const rd_kafka_event_t *event,
     return ALV_OK;
 }
 
-static alv_status topics_ask_partitions(alv_kafka_admin *admin,
-                                        alv_topic_info info[ALV_TOPIC_COUNT],
-                                        topics_seen seen[ALV_TOPIC_COUNT], alv_error *err)
+static alv_status topics_ask_partitions(alv_kafka_admin *admin, alv_topic_info info[ALV_TOPICS_MAX],
+                                        topics_seen seen[ALV_TOPICS_MAX], alv_error *err)
 {
-    const char *names[ALV_TOPIC_COUNT];
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
+    const char *names[ALV_TOPICS_MAX];
+    int count = topics_count(admin);
+    for (int topic = 0; topic < count; topic++) {
         names[topic] = info[topic].name;
     }
     rd_kafka_TopicCollection_t *collection =
-        rd_kafka_TopicCollection_of_topic_names(names, ALV_TOPIC_COUNT);
+        rd_kafka_TopicCollection_of_topic_names(names, (size_t)count);
     rd_kafka_AdminOptions_t *options =
         alv_kafka_admin_options(admin, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
     rd_kafka_DescribeTopics(admin->client.rk, collection, options, admin->queue);
@@ -127,8 +136,8 @@ static void topics_note_setting(const char *name, const char *value, alv_topic_i
 }
 
 static alv_status topics_read_settings(const rd_kafka_event_t *event,
-                                       alv_topic_info info[ALV_TOPIC_COUNT],
-                                       topics_seen seen[ALV_TOPIC_COUNT], alv_error *err)
+                                       alv_topic_info info[ALV_TOPICS_MAX],
+                                       topics_seen seen[ALV_TOPICS_MAX], alv_error *err)
 {
     size_t count = 0;
     const rd_kafka_ConfigResource_t **resources = rd_kafka_DescribeConfigs_result_resources(
@@ -141,13 +150,13 @@ static alv_status topics_read_settings(const rd_kafka_event_t *event,
                                   "settings of topic %s: %s", name, rd_kafka_err2str(code));
         }
         int topic = 0;
-        while (topic < ALV_TOPIC_COUNT && strcmp(info[topic].name, name) != 0) {
+        while (topic < ALV_TOPICS_MAX && strcmp(info[topic].name, name) != 0) {
             topic++;
         }
         size_t entry_count = 0;
         const rd_kafka_ConfigEntry_t **entries =
             rd_kafka_ConfigResource_configs(resources[i], &entry_count);
-        for (size_t j = 0; j < entry_count && topic < ALV_TOPIC_COUNT; j++) {
+        for (size_t j = 0; j < entry_count && topic < ALV_TOPICS_MAX; j++) {
             topics_note_setting(rd_kafka_ConfigEntry_name(entries[j]),
                                 rd_kafka_ConfigEntry_value(entries[j]), &info[topic], &seen[topic]);
         }
@@ -156,12 +165,12 @@ static alv_status topics_read_settings(const rd_kafka_event_t *event,
 }
 
 /* Of the topics that exist. */
-static alv_status topics_ask_settings(alv_kafka_admin *admin, alv_topic_info info[ALV_TOPIC_COUNT],
-                                      topics_seen seen[ALV_TOPIC_COUNT], alv_error *err)
+static alv_status topics_ask_settings(alv_kafka_admin *admin, alv_topic_info info[ALV_TOPICS_MAX],
+                                      topics_seen seen[ALV_TOPICS_MAX], alv_error *err)
 {
-    rd_kafka_ConfigResource_t *resources[ALV_TOPIC_COUNT];
+    rd_kafka_ConfigResource_t *resources[ALV_TOPICS_MAX];
     size_t count = 0;
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
+    for (int topic = 0; topic < topics_count(admin); topic++) {
         if (info[topic].exists) {
             resources[count++] =
                 rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, info[topic].name);
@@ -190,7 +199,7 @@ static alv_status topics_ask_settings(alv_kafka_admin *admin, alv_topic_info inf
 
 /* The number of partitions that a topic must have, and who says so. */
 static int32_t topics_expected_shards(const alv_kafka_admin *admin,
-                                      const alv_topic_info info[ALV_TOPIC_COUNT],
+                                      const alv_topic_info info[ALV_TOPICS_MAX],
                                       const char **out_source)
 {
     if (alv_config_is_set(admin->config, "shards") || !info[ALV_TOPIC_COMMANDS].exists) {
@@ -207,15 +216,36 @@ static bool topics_is_policy_good(alv_topic topic, const char *policy)
     return strcmp(policy, alv_schema_is_compacted(topic) ? "compact" : "delete") == 0;
 }
 
+/* A global table has as many partitions as whoever made it wanted, and rows of any size. */
+static void topics_find_table_problem(alv_topic_info *info)
+{
+    char *out = info->problem;
+    size_t size = sizeof(info->problem);
+    if (!info->exists) {
+        snprintf(out, size,
+                 "does not exist: run `alluvium topics create` or set topics.create=true");
+    } else if (info->shards > ALV_TABLE_PARTITIONS_MAX) {
+        snprintf(out, size, "has %d partitions; a global table may have %d", (int)info->shards,
+                 ALV_TABLE_PARTITIONS_MAX);
+    } else if (strcmp(info->cleanup_policy, "compact") != 0) {
+        snprintf(out, size,
+                 "has cleanup.policy=%s and a global table needs compact: set it with "
+                 "kafka-configs --alter",
+                 info->cleanup_policy);
+    }
+}
+
 static void topics_find_problem(const alv_kafka_admin *admin, alv_topic topic,
-                                const alv_topic_info all[ALV_TOPIC_COUNT], const topics_seen *seen,
+                                const alv_topic_info all[ALV_TOPICS_MAX], const topics_seen *seen,
                                 alv_topic_info *info)
 {
     char *out = info->problem;
     size_t size = sizeof(info->problem);
     const char *source;
     int32_t expected = topics_expected_shards(admin, all, &source);
-    if (!info->exists) {
+    if (topic >= ALV_TOPIC_COUNT) {
+        topics_find_table_problem(info);
+    } else if (!info->exists) {
         snprintf(out, size,
                  "does not exist: run `alluvium topics create` or set topics.create=true");
     } else if (info->shards != expected) {
@@ -234,20 +264,24 @@ static void topics_find_problem(const alv_kafka_admin *admin, alv_topic topic,
     }
 }
 
-static alv_status topics_describe(alv_kafka_admin *admin, alv_topic_info out[ALV_TOPIC_COUNT],
-                                  topics_seen seen[ALV_TOPIC_COUNT], alv_error *err)
+static alv_status topics_describe(alv_kafka_admin *admin, alv_topic_info out[ALV_TOPICS_MAX],
+                                  topics_seen seen[ALV_TOPICS_MAX], alv_error *err)
 {
-    memset(out, 0, sizeof(alv_topic_info) * ALV_TOPIC_COUNT);
-    memset(seen, 0, sizeof(topics_seen) * ALV_TOPIC_COUNT);
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
-        alv_schema_name(admin->settings->application_id, (alv_topic)topic, out[topic].name,
-                        sizeof(out[topic].name));
+    memset(out, 0, sizeof(alv_topic_info) * ALV_TOPICS_MAX);
+    memset(seen, 0, sizeof(topics_seen) * ALV_TOPICS_MAX);
+    int count = topics_count(admin);
+    for (int topic = 0; topic < count; topic++) {
+        alv_schema_topic_name(admin->settings, (alv_topic)topic, out[topic].name,
+                              sizeof(out[topic].name));
     }
-    alv_status status = topics_ask_partitions(admin, out, seen, err);
+    alv_status status = alv_schema_check_tables(admin->settings, err);
+    if (status == ALV_OK) {
+        status = topics_ask_partitions(admin, out, seen, err);
+    }
     if (status == ALV_OK) {
         status = topics_ask_settings(admin, out, seen, err);
     }
-    for (int topic = 0; topic < ALV_TOPIC_COUNT && status == ALV_OK; topic++) {
+    for (int topic = 0; topic < count && status == ALV_OK; topic++) {
         topics_find_problem(admin, (alv_topic)topic, out, &seen[topic], &out[topic]);
     }
     return status;
@@ -319,19 +353,20 @@ static alv_status topics_create_list(alv_kafka_admin *admin, rd_kafka_NewTopic_t
 }
 
 static alv_status topics_create_missing(alv_kafka_admin *admin,
-                                        const alv_topic_info info[ALV_TOPIC_COUNT],
+                                        const alv_topic_info info[ALV_TOPICS_MAX],
                                         size_t *out_created, alv_error *err)
 {
-    rd_kafka_NewTopic_t *wanted[ALV_TOPIC_COUNT];
+    rd_kafka_NewTopic_t *wanted[ALV_TOPICS_MAX];
     size_t count = 0;
     alv_status status = ALV_OK;
     int32_t shards = info[ALV_TOPIC_COMMANDS].exists ? info[ALV_TOPIC_COMMANDS].shards
                                                      : (int32_t)admin->settings->shards;
-    for (int topic = 0; topic < ALV_TOPIC_COUNT && status == ALV_OK; topic++) {
+    for (int topic = 0; topic < topics_count(admin) && status == ALV_OK; topic++) {
         if (info[topic].exists) {
             continue;
         }
-        wanted[count] = topics_new(admin, (alv_topic)topic, info[topic].name, shards, err);
+        int32_t partitions = topic < ALV_TOPIC_COUNT ? shards : TABLE_PARTITIONS;
+        wanted[count] = topics_new(admin, (alv_topic)topic, info[topic].name, partitions, err);
         if (wanted[count] == NULL) {
             status = ALV_REJECT;
         } else {
@@ -347,17 +382,17 @@ static alv_status topics_create_missing(alv_kafka_admin *admin,
 
 /* A topic exists for its creator before every broker knows it and its leaders are elected. */
 static alv_status topics_wait_for_leaders(alv_kafka_admin *admin,
-                                          alv_topic_info info[ALV_TOPIC_COUNT], alv_error *err)
+                                          alv_topic_info info[ALV_TOPICS_MAX], alv_error *err)
 {
     int64_t deadline_ms = topics_now_ms() + ALV_KAFKA_CALL_MS;
-    topics_seen seen[ALV_TOPIC_COUNT];
+    topics_seen seen[ALV_TOPICS_MAX];
     for (;;) {
         alv_status status = topics_describe(admin, info, seen, err);
         int topic = 0;
-        while (topic < ALV_TOPIC_COUNT && info[topic].exists && seen[topic].has_leaders) {
+        while (topic < topics_count(admin) && info[topic].exists && seen[topic].has_leaders) {
             topic++;
         }
-        if (status != ALV_OK || topic == ALV_TOPIC_COUNT) {
+        if (status != ALV_OK || topic == topics_count(admin)) {
             return status;
         }
         if (topics_now_ms() >= deadline_ms) {
@@ -368,10 +403,10 @@ static alv_status topics_wait_for_leaders(alv_kafka_admin *admin,
     }
 }
 
-static alv_status topics_create(alv_kafka_admin *admin, alv_topic_info info[ALV_TOPIC_COUNT],
+static alv_status topics_create(alv_kafka_admin *admin, alv_topic_info info[ALV_TOPICS_MAX],
                                 size_t *out_created, alv_error *err)
 {
-    topics_seen seen[ALV_TOPIC_COUNT];
+    topics_seen seen[ALV_TOPICS_MAX];
     alv_status status = topics_describe(admin, info, seen, err);
     if (status == ALV_OK) {
         status = topics_create_missing(admin, info, out_created, err);
@@ -384,11 +419,11 @@ static alv_status topics_create(alv_kafka_admin *admin, alv_topic_info info[ALV_
 
 /* ---- public ---------------------------------------------------------------------------------- */
 
-alv_status alv_kafka_describe_topics(const alv_config *config, alv_topic_info out[ALV_TOPIC_COUNT],
+alv_status alv_kafka_describe_topics(const alv_config *config, alv_topic_info out[ALV_TOPICS_MAX],
                                      alv_error *err)
 {
     alv_kafka_admin admin;
-    topics_seen seen[ALV_TOPIC_COUNT];
+    topics_seen seen[ALV_TOPICS_MAX];
     alv_status status = alv_kafka_admin_open(&admin, config, "topics", err);
     if (status == ALV_OK) {
         status = topics_describe(&admin, out, seen, err);
@@ -400,7 +435,7 @@ alv_status alv_kafka_describe_topics(const alv_config *config, alv_topic_info ou
 alv_status alv_kafka_create_topics(const alv_config *config, size_t *out_created, alv_error *err)
 {
     alv_kafka_admin admin;
-    alv_topic_info info[ALV_TOPIC_COUNT];
+    alv_topic_info info[ALV_TOPICS_MAX];
     size_t created = 0;
     alv_status status = alv_kafka_admin_open(&admin, config, "topics", err);
     if (status == ALV_OK) {
@@ -413,9 +448,9 @@ alv_status alv_kafka_create_topics(const alv_config *config, size_t *out_created
     return status;
 }
 
-static alv_status topics_check(const alv_topic_info info[ALV_TOPIC_COUNT], alv_error *err)
+static alv_status topics_check(const alv_topic_info info[ALV_TOPICS_MAX], alv_error *err)
 {
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
+    for (int topic = 0; topic < ALV_TOPICS_MAX; topic++) {
         if (info[topic].problem[0] != '\0') {
             return alv_fail(err, ALV_REJECT, "topic %s %s", info[topic].name, info[topic].problem);
         }
@@ -423,11 +458,11 @@ static alv_status topics_check(const alv_topic_info info[ALV_TOPIC_COUNT], alv_e
     return ALV_OK;
 }
 
-alv_status alv_kafka_prepare_topics(const alv_config *config, alv_topic_info out[ALV_TOPIC_COUNT],
+alv_status alv_kafka_prepare_topics(const alv_config *config, alv_topic_info out[ALV_TOPICS_MAX],
                                     alv_error *err)
 {
     alv_kafka_admin admin;
-    topics_seen seen[ALV_TOPIC_COUNT];
+    topics_seen seen[ALV_TOPICS_MAX];
     size_t created = 0;
     alv_status status = alv_kafka_admin_open(&admin, config, "topics", err);
     if (status == ALV_OK && admin.settings->topics_create) {

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/limits.h"
 
 /* The topics of an application; see schema.h for their names and settings. */
 typedef enum alv_topic {
@@ -23,6 +24,11 @@ typedef enum alv_topic {
     ALV_TOPIC_DEAD_LETTERS,
     ALV_TOPIC_COUNT, /* not a topic */
 } alv_topic;
+
+/* The topic of global table `number`, as global.tables lists them. It is not one of the application's own:
+ * only readers and senders take it, and its "shards" are partitions of a number of its own. */
+#define ALV_TOPIC_OF_TABLE(number) ((alv_topic)(ALV_TOPIC_COUNT + (number)))
+#define ALV_TOPICS_MAX (ALV_TOPIC_COUNT + ALV_TABLES_MAX)
 
 /* No offset known. Offsets are Kafka's, and "end" offsets are exclusive, always. */
 #define ALV_OFFSET_NONE ((int64_t)-1)

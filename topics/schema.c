@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/decimal.h"
+#include "base/table_list.h"
 
 /* Compacted topics: the active segment is never compacted, so it must not grow large or old. */
 #define SEGMENT_BYTES "67108864" /* 64 MiB */
@@ -31,9 +32,50 @@ void alv_schema_name(const char *application_id, alv_topic topic, char *out, siz
     ALV_ASSERT(length > 0 && (size_t)length < size);
 }
 
+/* The configuration was checked when it was finished. */
+static alv_table_list schema_tables(const alv_settings *settings)
+{
+    alv_table_list list;
+    alv_status status = alv_table_list_parse(settings->global_tables, &list, NULL);
+    ALV_ASSERT(status == ALV_OK);
+    return list;
+}
+
+size_t alv_schema_topic_count(const alv_settings *settings)
+{
+    return ALV_TOPIC_COUNT + schema_tables(settings).count;
+}
+
+void alv_schema_topic_name(const alv_settings *settings, alv_topic topic, char *out, size_t size)
+{
+    if (topic < ALV_TOPIC_COUNT) {
+        alv_schema_name(settings->application_id, topic, out, size);
+        return;
+    }
+    alv_table_list list = schema_tables(settings);
+    ALV_ASSERT((size_t)topic - ALV_TOPIC_COUNT < list.count);
+    snprintf(out, size, "%s", list.items[topic - ALV_TOPIC_COUNT].topic);
+}
+
+alv_status alv_schema_check_tables(const alv_settings *settings, alv_error *err)
+{
+    alv_table_list list = schema_tables(settings);
+    for (size_t i = 0; i < list.count; i++) {
+        for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
+            char name[ALV_TOPIC_NAME_BYTES];
+            alv_schema_name(settings->application_id, (alv_topic)topic, name, sizeof(name));
+            if (strcmp(name, list.items[i].topic) == 0) {
+                return alv_fail(err, ALV_REJECT,
+                                "global.tables: %s is a topic of the application itself", name);
+            }
+        }
+    }
+    return ALV_OK;
+}
+
 bool alv_schema_is_compacted(alv_topic topic)
 {
-    return topic == ALV_TOPIC_CHANGELOG || topic == ALV_TOPIC_LEDGER;
+    return topic == ALV_TOPIC_CHANGELOG || topic == ALV_TOPIC_LEDGER || topic >= ALV_TOPIC_COUNT;
 }
 
 static void setting_add_text(alv_topic_setting *out, size_t *count, const char *name,

@@ -11,6 +11,8 @@
  *   A.replies       correlation id -> reply                   delete, short
  *   A.dead-letters  the command as it came, why in headers    delete, long
  *
+ * Global tables are compacted topics of any name: key -> JSON, null = deleted; see global.tables.
+ *
  * A position record lies in every shard of the ledger under ALV_POSITION_KEY and is written by
  * every transaction that consumed from the shard (I11): {"commands":N,"at":MS}; N = next command
  * offset.
@@ -36,6 +38,16 @@
 #define ALV_QUARANTINE_KEY \
     "\xff"                 \
     "quarantine/"
+
+/* Another one: which versions of global tables the handlers of the shard have seen, as table_record.h
+ * writes it. */
+#define ALV_TABLES_KEY \
+    "\xff"             \
+    "tables"
+
+/* Header of a record of the changelog: the versions of the global tables that the handlers of its
+ * transaction looked at, in the notation of the record above. */
+#define ALV_HEADER_TABLES "alluvium-tables"
 
 /* Headers of commands, all optional. */
 #define ALV_HEADER_IDEMPOTENCY_KEY "idempotency-key"
@@ -73,10 +85,19 @@
 /* "commands", "changelog", "ledger", "events", "replies", "dead-letters". Static. */
 const char *alv_schema_suffix(alv_topic topic);
 
+/* How many topics there are with the global tables: 0 to this exclusive. */
+size_t alv_schema_topic_count(const alv_settings *settings);
+
 /* "<application>.<suffix>", NUL-terminated, into `out` of `size` bytes (ALV_TOPIC_NAME_BYTES is
  * always enough: Kafka's limit is 249). */
 #define ALV_TOPIC_NAME_BYTES 256
 void alv_schema_name(const char *application_id, alv_topic topic, char *out, size_t size);
+
+/* The same for every topic that the settings name, those of global tables included. */
+void alv_schema_topic_name(const alv_settings *settings, alv_topic topic, char *out, size_t size);
+
+/* A topic of the application cannot be a global table as well. ALV_REJECT. */
+alv_status alv_schema_check_tables(const alv_settings *settings, alv_error *err);
 
 /* Compacted topics hold state; the others are streams with retention. */
 bool alv_schema_is_compacted(alv_topic topic);

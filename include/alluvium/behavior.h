@@ -152,6 +152,20 @@ ALV_PUBLIC void alv_reject(alv_effects *effects, const char *format, ...)
 ALV_PUBLIC void alv_fatal(alv_effects *effects, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* ---- global tables --------------------------------------------------------------------------- */
+
+/* Looks up a row of a global table (global.tables in the configuration): a compacted topic of which every node
+ * holds a copy, so that this is no I/O. NULL when the table has no such row. Borrowed until the handler
+ * returns, and never to be changed; as part of the state, or of what is sent, json_incref it.
+ *
+ * All commands of a transaction see the same version of each table. It is recorded with what they did, and
+ * later commands of a shard never see an older one, on whichever node they run. A command that runs again,
+ * because its transaction was aborted, may see a newer one.
+ *
+ * A table that is not configured rejects the command; a behavior that names its tables (see alv_behavior)
+ * is not started without them. */
+ALV_PUBLIC const json_t *alv_table_get(alv_effects *effects, const char *table, const char *key);
+
 /* ---- times ----------------------------------------------------------------------------------- */
 
 #define ALV_TIMESTAMP_BYTES 25 /* with the NUL */
@@ -234,6 +248,11 @@ typedef struct alv_behavior {
     /* Jobs of the cluster; NULL and 0 without any. */
     const alv_singleton *singletons;
     size_t singleton_count;
+
+    /* Names of the global tables that handlers look up; a node without one of them does not start. NULL
+     * and 0 without any. */
+    const char *const *tables;
+    size_t table_count;
 } alv_behavior;
 
 /* ---- a library ------------------------------------------------------------------------------- */

@@ -203,7 +203,7 @@ static int set_up(void **state)
     (void)state;
     static int count;
     alv_error err = ALV_ERROR_NONE;
-    alv_topic_info made[ALV_TOPIC_COUNT];
+    alv_topic_info made[ALV_TOPICS_MAX];
     (void)snprintf(test.application, sizeof test.application, "owners-%d-%lld-%d", (int)getpid(),
                    (long long)(alv_now_ms(alv_clock_system()) % 100000000), count++);
     const char *const settings[] = {"bootstrap.servers",

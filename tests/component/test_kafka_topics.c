@@ -31,7 +31,7 @@ static void topics_expect_refusal(const alv_config *config, const char *first, c
     alv_error err = ALV_ERROR_NONE;
     int64_t deadline = now_ms() + ALV_TOPIC_APP_WAIT_MS;
     do {
-        alv_topic_info topics[ALV_TOPIC_COUNT];
+        alv_topic_info topics[ALV_TOPICS_MAX];
         alv_error_clear(&err);
         if (alv_kafka_prepare_topics(config, topics, &err) == ALV_REJECT &&
             strstr(err.text, first) != NULL && strstr(err.text, second) != NULL) {
@@ -76,7 +76,7 @@ static void topics__are_refused_when_missing_and_may_not_be_created(void **state
     alv_topic_app_set(config, "topics.create", "false");
     assert_int_equal(alv_config_finish(config, NULL), ALV_OK);
     topics_expect_refusal(config, "commands", "does not exist");
-    alv_topic_info info[ALV_TOPIC_COUNT];
+    alv_topic_info info[ALV_TOPICS_MAX];
     assert_int_equal(alv_kafka_describe_topics(config, info, NULL), ALV_OK);
     for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
         assert_false(info[topic].exists);
@@ -90,7 +90,7 @@ static void topics__are_created_once_with_their_policies(void **state)
     (void)state;
     alv_topic_app app;
     size_t created = 99;
-    alv_topic_info info[ALV_TOPIC_COUNT];
+    alv_topic_info info[ALV_TOPICS_MAX];
     alv_topic_app_new(&app);
     assert_int_equal(alv_kafka_create_topics(app.config, &created, NULL), ALV_OK);
     assert_int_equal(created, 0);
@@ -110,7 +110,7 @@ static void topics__take_the_shard_count_that_is_there(void **state)
 {
     (void)state;
     alv_topic_app app;
-    alv_topic_info topics[ALV_TOPIC_COUNT];
+    alv_topic_info topics[ALV_TOPICS_MAX];
     alv_topic_app_new(&app);
     alv_config *unset = alv_topic_app_config(app.id, "n1", NULL);
     assert_int_equal(alv_kafka_prepare_topics(unset, topics, NULL), ALV_OK);
@@ -138,7 +138,7 @@ static void topics__with_a_wrong_policy_are_refused(void **state)
 static void *create_topics(void *payload)
 {
     alv_error err = ALV_ERROR_NONE;
-    alv_topic_info topics[ALV_TOPIC_COUNT];
+    alv_topic_info topics[ALV_TOPICS_MAX];
     if (alv_kafka_prepare_topics(payload, topics, &err) != ALV_OK ||
         topics[ALV_TOPIC_LEDGER].shards != ALV_TOPIC_APP_SHARDS)
         return alv_strdup(err.text);

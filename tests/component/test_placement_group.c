@@ -252,7 +252,7 @@ static test_group *group_new(int node_count, int lane_count, int shard_count)
     static int count;
     char text[128];
     alv_error err = ALV_ERROR_NONE;
-    alv_topic_info made[ALV_TOPIC_COUNT];
+    alv_topic_info made[ALV_TOPICS_MAX];
     test_group *group = alv_alloc(sizeof(*group));
     group->node_count = node_count;
     group->lane_count = lane_count;

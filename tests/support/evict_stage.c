@@ -71,7 +71,7 @@ alv_evict_node alv_evict_app_new(char app[64], const char *shards)
 {
     static int count;
     alv_error err = ALV_ERROR_NONE;
-    alv_topic_info made[ALV_TOPIC_COUNT];
+    alv_topic_info made[ALV_TOPICS_MAX];
     snprintf(app, 64, "evict-%d-%lld-%d", (int)getpid(),
              (long long)(alv_now_ms(alv_clock_system()) % 100000000), count++);
     alv_config *config = alv_evict_config(getenv("ALLUVIUM_TEST_KAFKA"), app, "n1", shards);

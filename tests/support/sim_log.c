@@ -343,7 +343,7 @@ static alv_status sim_producer_begin(alv_producer *base, alv_error *err)
     }
     producer->open = true;
     producer->place_count = 0;
-    size_t slots = (size_t)ALV_TOPIC_COUNT * (size_t)producer->log->shard_count;
+    size_t slots = (size_t)ALV_TOPICS_MAX * (size_t)producer->log->shard_count;
     for (size_t i = 0; i < slots; i++) {
         producer->ends[i] = ALV_OFFSET_NONE;
     }
@@ -512,7 +512,7 @@ static alv_status sim_open_producer(alv_log_port *port, int lane, alv_producer *
     producer->log = log;
     producer->epoch = ++log->epochs;
     producer->ends =
-        alv_alloc_array((size_t)ALV_TOPIC_COUNT * (size_t)log->shard_count, sizeof *producer->ends);
+        alv_alloc_array((size_t)ALV_TOPICS_MAX * (size_t)log->shard_count, sizeof *producer->ends);
     *out = &producer->base;
     return ALV_OK;
 }
@@ -545,15 +545,16 @@ static alv_status sim_reader_poll(alv_reader *base, int timeout_ms, alv_batch *o
     sim_reader *reader = (sim_reader *)base;
     (void)timeout_ms;
     out->count = 0;
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
+    for (int topic = 0; topic < ALV_TOPICS_MAX; topic++) {
         for (int32_t shard = 0; shard < reader->log->shard_count; shard++) {
             int64_t *next = &reader->next[sim_slot(reader->log, (alv_topic)topic, shard)];
             if (*next == ALV_OFFSET_NONE) {
                 continue;
             }
             if (*next < sim_partition_of(reader->log, (alv_topic)topic, shard)->start) {
-                return alv_fail(err, ALV_REJECT, "offset %lld of %s shard %d is not in the log",
-                                (long long)*next, alv_schema_suffix((alv_topic)topic), (int)shard);
+                return alv_fail(err, ALV_REJECT,
+                                "offset %lld of topic %d shard %d is not in the log",
+                                (long long)*next, topic, (int)shard);
             }
             sim_deliver(reader->log, (alv_topic)topic, shard, next, out);
         }
@@ -643,7 +644,7 @@ static alv_status sim_open_reader(alv_log_port *port, const char *name, alv_read
     (void)name;
     (void)err;
     sim_reader *reader = alv_alloc(sizeof *reader);
-    size_t slots = (size_t)ALV_TOPIC_COUNT * (size_t)log->shard_count;
+    size_t slots = (size_t)ALV_TOPICS_MAX * (size_t)log->shard_count;
     reader->base.ops = &sim_reader_ops;
     reader->log = log;
     reader->next = alv_alloc_array(slots, sizeof *reader->next);
@@ -686,7 +687,7 @@ alv_sim_log *alv_sim_log_new(int32_t shard_count)
     log->port.ops = &sim_log_ops;
     log->shard_count = shard_count;
     log->partitions =
-        alv_alloc_array((size_t)ALV_TOPIC_COUNT * (size_t)shard_count, sizeof(sim_partition));
+        alv_alloc_array((size_t)ALV_TOPICS_MAX * (size_t)shard_count, sizeof(sim_partition));
     log->committed = alv_alloc_array((size_t)shard_count, sizeof *log->committed);
     for (int32_t shard = 0; shard < shard_count; shard++) {
         log->committed[shard] = ALV_OFFSET_NONE;
@@ -696,7 +697,7 @@ alv_sim_log *alv_sim_log_new(int32_t shard_count)
 
 void alv_sim_log_free(alv_sim_log *log)
 {
-    size_t slots = (size_t)ALV_TOPIC_COUNT * (size_t)log->shard_count;
+    size_t slots = (size_t)ALV_TOPICS_MAX * (size_t)log->shard_count;
     for (size_t i = 0; i < slots; i++) {
         for (size_t k = 0; k < log->partitions[i].count; k++) {
             sim_record_done(&log->partitions[i].records[k]);

@@ -70,6 +70,10 @@ static void world_start(alv_sim_world *world)
                                                .payload = world};
     alv_status status = alv_replicator_new(&replicator, &world->replicator, NULL);
     ALV_ASSERT(status == ALV_OK);
+    alv_table_list list;
+    status = alv_table_list_parse(settings->global_tables, &list, NULL);
+    ALV_ASSERT(status == ALV_OK);
+    world->tables = list.count > 0 ? alv_tables_new(&list) : NULL;
     world->directory = alv_directory_new(ALV_SIM_SHARDS);
     world->meter = alv_meter_new();
     const alv_lane_options lane = {.number = 0,
@@ -83,6 +87,7 @@ static void world_start(alv_sim_world *world)
                                    .replicator = world->replicator,
                                    .crash_mark = world->crash_mark,
                                    .meter = world->meter,
+                                   .tables = world->tables,
                                    .replied = world_replied,
                                    .assignment_changed = world_assignment_changed,
                                    .ended = world_lane_ended,
@@ -94,6 +99,7 @@ static void world_stop(alv_sim_world *world)
 {
     alv_lane_free(world->lane);
     alv_replicator_free(world->replicator);
+    alv_tables_free(world->tables);
     alv_directory_free(world->directory);
     alv_meter_free(world->meter);
 }

@@ -23,6 +23,8 @@ typedef struct alv_sim_world {
     alv_registry *registry;
     alv_directory *directory;
     alv_meter *meter; /* of the lane that runs; a new one after a crash */
+    alv_tables *
+        tables; /* of this life of the process, without a view at first; NULL without global.tables */
     alv_replicator *replicator;
     alv_crash_mark *crash_mark; /* borrowed */
     alv_lane *lane;

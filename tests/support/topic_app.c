@@ -91,7 +91,7 @@ void alv_topic_app_new(alv_topic_app *app)
 {
     char id[64];
     alv_error err = ALV_ERROR_NONE;
-    alv_topic_info topics[ALV_TOPIC_COUNT];
+    alv_topic_info topics[ALV_TOPICS_MAX];
     alv_topic_app_id(id);
     alv_topic_app_join(app, id, "n1");
     if (alv_kafka_prepare_topics(app->config, topics, &err) != ALV_OK)

@@ -61,7 +61,7 @@ static void make_log(void)
     static int count;
     char id[64];
     alv_error err = ALV_ERROR_NONE;
-    alv_topic_info topics[ALV_TOPIC_COUNT];
+    alv_topic_info topics[ALV_TOPICS_MAX];
     (void)snprintf(id, sizeof id, "watch-%d-%d", (int)getpid(), count++);
     inner.config = alv_config_new();
     config_add("bootstrap.servers", alv_world.brokers);
