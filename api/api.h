@@ -12,6 +12,7 @@
  *     POST /v1/shards/{n}/pause, /resume   stop and go for one shard
  *     GET /v1/cluster          the nodes of the group, who is heard, who would take over
  *     GET /v1/node             what this node knows of itself and of every shard
+ *     GET /v1/tables, /v1/tables/{table}   this node's copies of the global tables, and their rows
  *     GET /v1/peers            the other nodes as this one hears them
  *     GET /v1/peers/stream     for the other nodes: see peer_monitor.h
  *     GET /healthz, /readyz    alive; ready to work
@@ -43,6 +44,7 @@
 #include "processor/registry.h"
 #include "processor/reply_box.h"
 #include "statestore/store.h"
+#include "statestore/tables.h"
 #include "topics/log_port.h"
 
 typedef struct alv_api alv_api;
@@ -55,6 +57,7 @@ typedef struct alv_api_options {
     const alv_directory *directory;
     const alv_registry *registry;
     const alv_clock *clock;
+    alv_tables *tables; /* global tables; NULL = there are none */
 
     /* Whether the node is ready; otherwise `why` gets one line. Any thread; must not block. */
     bool (*ready)(void *payload, char *why, size_t size);

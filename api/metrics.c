@@ -248,6 +248,7 @@ void alv_metrics_answer(const alv_api *api, alv_answer *out)
         metrics_caches(api, &page);
     }
     alv_metrics_write_shards(api, &page);
+    alv_metrics_write_tables(api, &page);
     metrics_http(api, &page);
     metrics_peers(api, &page);
     metrics_watch(api, &page);

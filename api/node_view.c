@@ -4,6 +4,7 @@
 
 #include "api/api_internal.h"
 #include "api/shard_list.h"
+#include "api/table_view.h"
 
 #define NODE_VIEW_REASON_BYTES 512
 
@@ -38,12 +39,13 @@ json_t *alv_node_view_json(const alv_api *api)
     const alv_settings *settings = api->options.settings;
     char why[NODE_VIEW_REASON_BYTES] = "";
     bool ready = api->options.ready(api->options.ready_payload, why, sizeof why);
-    return json_pack("{s:s, s:s, s:s, s:s?, s:o, s:I, s:o, s:b, s:s?, s:o}", "node",
+    return json_pack("{s:s, s:s, s:s, s:s?, s:o, s:I, s:o, s:b, s:s?, s:o, s:o}", "node",
                      settings->node_id, "address", alv_api_advertise(api), "version", ALV_VERSION,
                      "application", settings->application_id, "roles",
                      node_view_roles(settings->node_roles), "lanes", (json_int_t)settings->lanes,
                      "behaviors", node_view_behaviors(api->options.registry), "ready", (int)ready,
-                     "reason", ready ? NULL : why, "shards", alv_shard_list_rows(api));
+                     "reason", ready ? NULL : why, "tables", alv_table_view_json(api), "shards",
+                     alv_shard_list_rows(api));
 }
 
 void alv_node_view_answer(const alv_api *api, alv_answer *out)

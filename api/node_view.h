@@ -16,6 +16,7 @@
  *   lanes      how many
  *   behaviors  which it has: list of type, version, library (a path; null = built in)
  *   ready      true or false; `reason` says why not
+ *   tables     as table_view.h: its copies of the global tables
  *   shards     as shard_list.h: every shard as this node sees it
  * A new reference. */
 json_t *alv_node_view_json(const alv_api *api);

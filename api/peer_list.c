@@ -135,12 +135,13 @@ static json_t *cluster_row(const alv_api *api, const peer_table *table, const js
                            const alv_peer *lane)
 {
     return json_pack(
-        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:[], s:i, s:o, s:[]}", "node", lane->node_id,
-        "address", lane->address, "state", cluster_state(api, table, lane->node_id), "silent_ms",
-        cluster_silent_ms(api, table, lane->node_id), "version", cluster_copy(said, "version"),
-        "roles", cluster_copy(said, "roles"), "ready", cluster_copy(said, "ready"), "reason",
-        cluster_copy(said, "reason"), "lanes", "shards", cluster_count_shards(api, lane->node_id),
-        "standbys", cluster_count_standbys(said), "duties");
+        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:[], s:i, s:o, s:o, s:[]}", "node",
+        lane->node_id, "address", lane->address, "state", cluster_state(api, table, lane->node_id),
+        "silent_ms", cluster_silent_ms(api, table, lane->node_id), "version",
+        cluster_copy(said, "version"), "roles", cluster_copy(said, "roles"), "ready",
+        cluster_copy(said, "ready"), "reason", cluster_copy(said, "reason"), "lanes", "shards",
+        cluster_count_shards(api, lane->node_id), "standbys", cluster_count_standbys(said),
+        "tables", cluster_copy(said, "tables"), "duties");
 }
 
 static int cluster_compare(const void *left, const void *right)

@@ -27,6 +27,7 @@ void alv_peer_list_answer(const alv_api *api, alv_answer *out);
  *                 failover.evict, "silent_ms": since its last heartbeat here, null when there was none,
  *                 "version", "roles": [texts], "ready", "reason": why it is not ready,
  *                 "lanes": [numbers], "shards": how many it is known to own,
+ *                 "tables": its copies of the global tables (table_view.h),
  *                 "standbys": how many shards of others it keeps,
  *                 "duties": ["takes-over"] for the successor} */
 void alv_peer_list_compose_cluster(const alv_api *api, const alv_gathered *round, alv_answer *out);

@@ -17,6 +17,7 @@
 #include "api/pause.h"
 #include "api/peer_list.h"
 #include "api/shard_survey.h"
+#include "api/table_view.h"
 #include "api/watch.h"
 #include "base/assert.h"
 
@@ -89,6 +90,17 @@ static void route_node(alv_api *api, alv_exchange *exchange, alv_view none)
     alv_answer answer = ALV_ANSWER_NONE;
     alv_node_view_answer(api, &answer);
     alv_exchange_answer(exchange, &answer);
+}
+
+static void route_tables(alv_api *api, alv_exchange *exchange, alv_view none)
+{
+    (void)none;
+    alv_table_view_answer_all(api, exchange);
+}
+
+static void route_table(alv_api *api, alv_exchange *exchange, alv_view table)
+{
+    alv_table_view_answer(api, exchange, table);
 }
 
 static void route_peers(alv_api *api, alv_exchange *exchange, alv_view none)
@@ -191,6 +203,8 @@ static const alv_route routes_table[] = {
     {"POST", "/v1/shards/{n}/resume", route_resume, 0},
     {"GET", "/v1/cluster", route_cluster, 0},
     {"GET", "/v1/node", route_node, 0},
+    {"GET", "/v1/tables", route_tables, 0},
+    {"GET", "/v1/tables/{table}", route_table, 0},
     {"GET", "/v1/peers", route_peers, 0},
     {"GET", "/v1/peers/stream", route_peer_stream, 0},
     {"GET", "/healthz", route_alive, 0},

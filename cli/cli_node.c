@@ -268,6 +268,7 @@ static alv_status run_start_api(node_run *run, alv_error *err)
         .directory = alv_node_directory(run->node),
         .registry = run->registry,
         .clock = alv_clock_system(),
+        .tables = alv_node_global_tables(run->node),
         .ready = run_is_ready,
         .ready_payload = run,
         .meter = alv_node_meter(run->node),

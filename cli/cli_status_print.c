@@ -79,6 +79,59 @@ static void status_print_nodes(const json_t *cluster, alv_bytes *out)
     }
 }
 
+/* ---- global tables --------------------------------------------------------------------------- */
+
+/* [12,40] -> "12,40" */
+static void status_add_offsets(alv_cli_table *table, const json_t *version)
+{
+    alv_bytes text = ALV_BYTES_EMPTY;
+    size_t i;
+    json_t *offset;
+    json_array_foreach(json_object_get(version, "offsets"), i, offset)
+    {
+        alv_bytes_printf(&text, "%s%" JSON_INTEGER_FORMAT, i > 0 ? "," : "",
+                         json_integer_value(offset));
+    }
+    alv_cli_table_add(table, "%.*s", (int)text.size, text.size > 0 ? text.data : "-");
+    alv_bytes_done(&text);
+}
+
+static void status_add_tables(alv_cli_table *out, const json_t *node)
+{
+    size_t i;
+    json_t *table;
+    json_array_foreach(json_object_get(node, "tables"), i, table)
+    {
+        alv_cli_table_add(out, "%s", status_text(table, "table"));
+        alv_cli_table_add(out, "%s", status_text(node, "node"));
+        status_add_number(out, json_object_get(table, "rows"));
+        status_add_number(out, json_object_get(table, "lag"));
+        status_add_offsets(out, json_object_get(table, "version"));
+        alv_cli_table_add(out, "%s", status_text(table, "problem"));
+    }
+}
+
+/* Nothing when no node has any. */
+static void status_print_tables(const json_t *cluster, alv_bytes *out)
+{
+    static const char *const titles[] = {"TABLE", "NODE", "ROWS", "LAG", "VERSION", "PROBLEM"};
+    alv_cli_table table;
+    size_t i;
+    json_t *node;
+    size_t shown = 0;
+    alv_cli_table_init(&table, titles, sizeof titles / sizeof titles[0]);
+    json_array_foreach(json_object_get(cluster, "nodes"), i, node)
+    {
+        shown += json_array_size(json_object_get(node, "tables"));
+        status_add_tables(&table, node);
+    }
+    if (shown > 0) {
+        alv_bytes_append_text(out, "\n");
+        alv_cli_table_print(&table, out);
+    }
+    alv_cli_table_done(&table);
+}
+
 /* ---- shards ---------------------------------------------------------------------------------- */
 
 /* "###....... 31 %, 12 s left" */
@@ -250,6 +303,7 @@ void alv_cli_status_print(const json_t *cluster, const json_t *shards, bool all_
         alv_bytes_printf(out, "%s does not answer: what is its own is not known\n",
                          json_string_value(node));
     }
+    status_print_tables(cluster, out);
     status_print_shards(shards, all_shards, out);
     status_print_quarantine(shards, out);
 }

@@ -18,6 +18,7 @@ static const struct subcommand {
     {"get", alv_cli_get_run, "show the state of an entity"},
     {"watch", alv_cli_watch_run, "print changes as they come"},
     {"topics", alv_cli_topics_run, "create, check or describe an application's topics"},
+    {"table", alv_cli_global_table_run, "show or change rows of global tables"},
     {"dead-letters", alv_cli_dead_letters_run, "list, show or retry commands that failed"},
     {"quarantine", alv_cli_quarantine_run, "list or release entities that keep failing"},
     {"verify", alv_cli_verify_run, "compare store and PostgreSQL with the changelog"},

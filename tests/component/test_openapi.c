@@ -257,6 +257,45 @@ static void answers__to_pause_and_resume(void **state)
               "Origin: http://evil.example");
 }
 
+/* A node without global tables, and one with a table that changes from restoring to restored. */
+static void answers__of_global_tables(void **state)
+{
+    (void)state;
+    const char *pattern = "/v1/tables/{table}";
+    expect("GET", "/v1/tables", "/v1/tables", 200);
+    expect("GET", pattern, "/v1/tables/prices", 404);
+
+    const alv_settings settings = node.settings;
+    alv_table_list list;
+    assert_int_equal(alv_table_list_parse("prices=shop.prices", &list, NULL), ALV_OK);
+    alv_tables *tables = alv_tables_new(&list);
+    alv_api_node_close(&node);
+    node.tables = tables;
+    alv_api_node_open_with(&node, &settings, &group);
+    expect("GET", "/v1/tables", "/v1/tables", 200);
+    expect("GET", pattern, "/v1/tables/prices", 503);
+    expect("GET", "/v1/node", "/v1/node", 200);
+
+    alv_table table = {.topic_id = "an-id", .partition_count = 2, .offsets = {3, 4}};
+    alv_table_map_init(&table.rows, 1);
+    alv_table_map_put(&table.rows, ALV_VIEW("a/b"), json_pack("{s:i}", "cents", 5), 10);
+    alv_table_map_put(&table.rows, ALV_VIEW("\xff"), json_true(), 4);
+    alv_tables_publish(tables, &table);
+    expect("GET", "/v1/tables", "/v1/tables", 200);
+    expect("GET", pattern, "/v1/tables/prices", 200);
+    expect("GET", pattern, "/v1/tables/prices?limit=1", 200);
+    expect("GET", pattern, "/v1/tables/prices?key=a%2Fb", 200);
+    expect("GET", pattern, "/v1/tables/prices?key=b", 404);
+    expect("GET", pattern, "/v1/tables/prices?key=b&after=a", 400);
+    expect("GET", pattern, "/v1/tables/prices?limit=0", 400);
+    expect("GET", "/metrics", "/metrics", 200);
+    alv_api_node_close(&node);
+    node.tables = NULL;
+    alv_table_map_done(&table.rows);
+    alv_tables_free(tables);
+    alv_api_node_open_with(&node, &settings, &group);
+}
+
 static void answers__of_the_node(void **state)
 {
     (void)state;
@@ -305,6 +344,7 @@ int main(void)
         TEST(answers__of_a_stopped_shard),
         TEST(answers__about_the_cluster),
         TEST(answers__to_pause_and_resume),
+        TEST(answers__of_global_tables),
         TEST(answers__of_the_node),
         TEST(answers__without_credentials),
     };

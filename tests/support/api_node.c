@@ -49,6 +49,7 @@ static void api_node_start(alv_api_node *node, alv_fake_group *group)
         .directory = node->directory,
         .registry = node->registry,
         .clock = alv_clock_system(),
+        .tables = node->tables,
         .ready = api_node_ready,
         .ready_payload = node,
         .set_paused = node->set_paused,
@@ -90,7 +91,8 @@ void alv_api_node_open_sending(alv_api_node *node, const char *node_id, alv_fake
 
 void alv_api_node_open_with(alv_api_node *node, const alv_settings *settings, alv_fake_group *group)
 {
-    *node = (alv_api_node){.settings = *settings, .set_paused = node->set_paused};
+    *node = (alv_api_node){
+        .settings = *settings, .set_paused = node->set_paused, .tables = node->tables};
     api_node_fill(node);
     api_node_start(node, group);
 }

@@ -34,6 +34,7 @@ typedef struct alv_api_node {
     /* As in alv_api_options, with the node as payload; set before it is opened and kept. May be NULL. */
     bool (*set_paused)(void *payload, int32_t shard, bool paused,
                        void (*done)(void *payload, alv_status status), void *done_payload);
+    alv_tables *tables;    /* global tables; set like set_paused. May be NULL */
     const char *not_ready; /* why /readyz says no; NULL = ready */
 } alv_api_node;
 
