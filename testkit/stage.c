@@ -51,6 +51,35 @@ static alv_status stage_register(alv_stage *stage, const alv_behavior *behavior,
                             : status;
 }
 
+/* Tables that the behavior names, all of them empty. Names that a configuration could not have are left out. */
+static void stage_open_tables(alv_stage *stage, const alv_behavior *behavior)
+{
+    alv_bytes names = ALV_BYTES_EMPTY;
+    alv_table_list list;
+    for (size_t i = 0; behavior->tables != NULL && i < behavior->table_count; i++) {
+        alv_bytes_printf(&names, "%s%s", i > 0 ? "," : "", behavior->tables[i]);
+    }
+    alv_bytes_append(&names, "", 1);
+    if (alv_table_list_parse(names.data, &list, NULL) == ALV_OK && list.count > 0) {
+        stage->tables = alv_tables_new(&list);
+        for (size_t i = 0; i < list.count; i++) {
+            stage->copies[i].partition_count = 1;
+            alv_table_map_init(&stage->copies[i].rows, i);
+        }
+        alv_tables_publish(stage->tables, stage->copies);
+    }
+    stage->pin.tables = stage->tables;
+    alv_bytes_done(&names);
+}
+
+static void stage_close_tables(alv_stage *stage)
+{
+    for (size_t i = 0; i < ALV_TABLES_MAX; i++) {
+        alv_table_map_done(&stage->copies[i].rows);
+    }
+    alv_tables_free(stage->tables);
+}
+
 alv_status alv_stage_init(alv_stage *stage, const alv_behavior *behavior, const char *key,
                           int64_t now_ms, alv_error *err)
 {
@@ -58,6 +87,9 @@ alv_status alv_stage_init(alv_stage *stage, const alv_behavior *behavior, const 
     stage_configure(stage);
     alv_status status = stage_register(stage, behavior, err);
     stage_open_store(stage);
+    if (status == ALV_OK) {
+        stage_open_tables(stage, alv_registry_at(stage->registry, 0));
+    }
     alv_manual_clock_init(&stage->clock, now_ms);
     alv_recorder_init(&stage->recorder);
     stage->meter = alv_meter_new();
@@ -65,6 +97,7 @@ alv_status alv_stage_init(alv_stage *stage, const alv_behavior *behavior, const 
                                            .registry = stage->registry,
                                            .log = &stage->recorder.log,
                                            .store = stage->store,
+                                           .pin = &stage->pin,
                                            .shard_count = 1};
     stage->executor = alv_executor_new(&executor);
     const alv_transaction_options transaction = {.store = stage->store,
@@ -73,6 +106,7 @@ alv_status alv_stage_init(alv_stage *stage, const alv_behavior *behavior, const 
                                                  .meter = stage->meter,
                                                  .shard_count = 1,
                                                  .owner = STAGE_NODE,
+                                                 .pin = &stage->pin,
                                                  .finished = stage_finished};
     stage->transaction = alv_transaction_new(&transaction);
     alv_transaction_set_producer(stage->transaction, &stage->recorder.producer);
@@ -93,6 +127,7 @@ void alv_stage_done(alv_stage *stage)
 {
     alv_transaction_free(stage->transaction);
     alv_executor_free(stage->executor);
+    stage_close_tables(stage);
     alv_shard_free(stage->shard);
     alv_meter_free(stage->meter);
     alv_recorder_done(&stage->recorder);
@@ -152,6 +187,28 @@ void alv_stage_put(alv_stage *stage, alv_view encoded)
     ALV_ASSERT(status == ALV_OK);
     alv_cache_drop_shard(alv_executor_cache(stage->executor), STAGE_SHARD);
     stage_refresh(stage);
+}
+
+bool alv_stage_put_row(alv_stage *stage, const char *table, const char *key, json_t *value)
+{
+    size_t number = ALV_TABLE_NONE;
+    if (stage->tables != NULL) {
+        number = alv_table_list_find(alv_tables_list(stage->tables), table);
+    }
+    if (number == ALV_TABLE_NONE) {
+        json_decref(value);
+        return false;
+    }
+    alv_table *copy = &stage->copies[number];
+    if (value != NULL) {
+        alv_table_map_put(&copy->rows, alv_view_of(key), value,
+                          0); /* nobody looks at the estimate */
+    } else {
+        alv_table_map_remove(&copy->rows, alv_view_of(key));
+    }
+    copy->offsets[0]++;
+    alv_tables_publish(stage->tables, stage->copies);
+    return true;
 }
 
 /* ---- transactions ------------------------------------------------------------------------------ */

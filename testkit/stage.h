@@ -28,6 +28,9 @@ typedef struct alv_stage {
     alv_meter *meter;
     alv_store *store;
     alv_recorder recorder;
+    alv_tables *tables; /* those that the behavior names; NULL = none */
+    alv_table copies[ALV_TABLES_MAX];
+    alv_table_pin pin;
     alv_executor *executor;
     alv_transaction *transaction;
     alv_shard *shard;
@@ -48,6 +51,10 @@ void alv_stage_clear(alv_stage *stage);
 
 /* Writes a state as if it had been committed before; absent = none. */
 void alv_stage_put(alv_stage *stage, alv_view encoded);
+
+/* A global table that the behavior names has this row from now on (steals; NULL = it has not). False: it names no
+ * such table. */
+bool alv_stage_put_row(alv_stage *stage, const char *table, const char *key, json_t *value);
 
 /* Executes a command and commits. `headers` (at most ALV_STAGE_HEADERS_MAX) come besides those by which it asks for
  * its reply. */

@@ -96,6 +96,11 @@ void alv_test_given(alv_test *test, json_t *state)
     json_decref(state);
 }
 
+bool alv_test_given_row(alv_test *test, const char *table, const char *key, json_t *value)
+{
+    return alv_stage_put_row(&test->stage, table, key, value);
+}
+
 void alv_test_at(alv_test *test, int64_t now_ms)
 {
     alv_manual_clock_init(&test->stage.clock, now_ms); /* records may be older than those before */

@@ -61,6 +61,11 @@ ALV_PUBLIC int alv_test_run(const alv_test_case *tests, size_t count);
 /* The entity has this state, as if earlier commands had left it. Steals; NULL = it does not exist. Its timers stay. */
 ALV_PUBLIC void alv_test_given(alv_test *test, json_t *state);
 
+/* A global table that the behavior names has this row (steals; NULL = it has none), for the commands that follow.
+ * False: the behavior does not name this table, and its lookups there are rejected. */
+ALV_PUBLIC bool alv_test_given_row(alv_test *test, const char *table, const char *key,
+                                   json_t *value);
+
 /* The time of the commands that follow. */
 ALV_PUBLIC void alv_test_at(alv_test *test, int64_t now_ms);
 

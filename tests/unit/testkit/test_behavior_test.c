@@ -431,6 +431,45 @@ static void table__each_test_has_an_entity_of_its_own(void **state)
     assert_int_equal(alv_test_run(tests, 1), 0);
 }
 
+/* ---- global tables ------------------------------------------------------------------------------- */
+
+static void till_price(const json_t *state, const alv_command *command, int64_t now_ms,
+                       alv_effects *effects)
+{
+    (void)state;
+    (void)now_ms;
+    const char *what = json_string_value(json_object_get(command->body, "what"));
+    const json_t *price = alv_table_get(effects, "prices", what);
+    if (price == NULL) {
+        alv_reject(effects, "%s has no price", what);
+        return;
+    }
+    alv_set(effects, "price", json_incref((json_t *)(uintptr_t)price));
+}
+
+static const alv_command_row till_rows[] = {
+    {.name = "price", .handler = till_price, .fields = {ALV_REQUIRED("what", ALV_FIELD_TEXT)}},
+};
+static const char *const till_tables[] = {"limits", "prices"};
+static const alv_behavior till = {ALV_BEHAVIOR_HEAD,  .type = "till",        .commands = till_rows,
+                                  .command_count = 1, .tables = till_tables, .table_count = 2};
+
+static void test__rows_of_global_tables_are_given(void **state)
+{
+    (void)state;
+    alv_test *test = alv_test_new(&till, "till/1");
+    alv_test_when(test, ALV_JSON({"type": "price", "what": "tea"}));
+    alv_test_expect_rejected(test, "tea has no price");
+    assert_true(alv_test_given_row(test, "prices", "tea", ALV_JSON({"cents": 3})));
+    alv_test_when(test, ALV_JSON({"type": "price", "what": "tea"}));
+    alv_test_expect_state(test, ALV_JSON({"price": {"cents": 3}}));
+    assert_true(alv_test_given_row(test, "prices", "tea", NULL));
+    alv_test_when(test, ALV_JSON({"type": "price", "what": "tea"}));
+    alv_test_expect_rejected(test, "tea has no price");
+    assert_false(alv_test_given_row(test, "costs", "tea", ALV_JSON(1)));
+    assert_int_equal(alv_test_free(test), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -444,6 +483,7 @@ int main(void)
         cmocka_unit_test(report__says_what_was_sent_instead),
         cmocka_unit_test(report__says_why_a_behavior_is_not_taken),
         cmocka_unit_test(report__may_leave_the_test),
+        cmocka_unit_test(test__rows_of_global_tables_are_given),
         cmocka_unit_test(table__each_test_has_an_entity_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
