@@ -10,6 +10,9 @@
 /* Reports of purged records are there at once; this only bounds a surprise. */
 #define PURGE_MS 500
 
+/* A broker that is there answers at once, and the next attempt asks again. */
+#define METADATA_MS 2000
+
 /* ---- client ---------------------------------------------------------------------------------- */
 
 void alv_kafka_client_init(alv_kafka_client *client, const alv_config *config, const char *suffix,
@@ -80,13 +83,48 @@ bool alv_kafka_is_definite(rd_kafka_resp_err_t code)
     }
 }
 
+/* ---- where a shard begins and ends --------------------------------------------------------------- */
+
+/* Whether nobody was asked, because the leader is not known. */
+static bool kafka_lacks_leader(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
+           code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+}
+
+/* librdkafka takes what it once heard for lasting: with a partition that had no leader then, or one on a broker
+ * that is gone, it does not ask again before topic.metadata.refresh.interval.ms (five minutes) is over, unless
+ * the handle also reads or writes that topic (rd_kafka_topic_partition_list_get_leaders: "a permanent error").
+ * So it is made to ask. */
+static void kafka_refresh_leaders(rd_kafka_t *rk, const char *topic)
+{
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_topic_t *handle = rd_kafka_topic_new(rk, topic, NULL);
+    if (handle == NULL) {
+        return; /* the next attempt comes here again */
+    }
+    if (rd_kafka_metadata(rk, 0, handle, &metadata, METADATA_MS) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        rd_kafka_metadata_destroy(metadata);
+    }
+    rd_kafka_topic_destroy(handle);
+}
+
+static rd_kafka_resp_err_t kafka_query_range(rd_kafka_t *rk, const char *topic, int32_t shard,
+                                             int64_t *start, int64_t *end)
+{
+    return rd_kafka_query_watermark_offsets(rk, topic, shard, start, end, ALV_KAFKA_CALL_MS);
+}
+
 alv_status alv_kafka_range(rd_kafka_t *rk, const char *topic, int32_t shard, int64_t *out_start,
                            int64_t *out_end, alv_error *err)
 {
     int64_t start = 0;
     int64_t end = 0;
-    rd_kafka_resp_err_t code =
-        rd_kafka_query_watermark_offsets(rk, topic, shard, &start, &end, ALV_KAFKA_CALL_MS);
+    rd_kafka_resp_err_t code = kafka_query_range(rk, topic, shard, &start, &end);
+    if (kafka_lacks_leader(code)) {
+        kafka_refresh_leaders(rk, topic);
+        code = kafka_query_range(rk, topic, shard, &start, &end);
+    }
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return alv_kafka_fail(err, ALV_RETRY, code, "offsets of %s shard %d: %s", topic, (int)shard,
                               rd_kafka_err2str(code));
@@ -118,12 +156,17 @@ alv_status alv_kafka_ends(rd_kafka_t *rk, const char *topic, alv_shard_offset *i
         }
     }
     rd_kafka_topic_partition_list_destroy(list);
+    if (kafka_lacks_leader(code)) {
+        kafka_refresh_leaders(rk, topic); /* for the next attempt */
+    }
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return alv_kafka_fail(err, ALV_RETRY, code, "ends of %s: %s", topic,
                               rd_kafka_err2str(code));
     }
     return ALV_OK;
 }
+
+/* ---- committed offsets ---------------------------------------------------------------------------- */
 
 alv_status alv_kafka_committed(rd_kafka_t *rk, const char *topic, alv_shard_offset *items,
                                size_t count, int timeout_ms, alv_error *err)

@@ -17,6 +17,7 @@
 #include "tests/support/mock_stage.h"
 
 #define WAIT_MS 20000
+#define LEADER_TRIES 20
 
 static int64_t now_ms(void)
 {
@@ -233,6 +234,38 @@ static void consumer__says_that_brokers_are_away_and_closes_in_time(void **state
     alv_mock_stage_done(&stage);
 }
 
+/* What was once said of a partition without a leader is not believed for minutes: a shard that is taken over
+ * while a broker goes would wait that long to be restored. */
+static void reader__asks_again_for_a_leader_that_was_missing(void **state)
+{
+    (void)state;
+    alv_mock_stage stage = alv_mock_stage_new(1);
+    alv_reader *reader = NULL;
+    alv_shard_offset end = {.shard = 0};
+    int64_t first = -1;
+    int64_t next = -1;
+    rd_kafka_mock_partition_set_leader(stage.cluster, "mock.changelog", 0, -1);
+    assert_int_equal(stage.log->ops->open_reader(stage.log, "reader", &reader, NULL), ALV_OK);
+    assert_int_equal(reader->ops->range(reader, ALV_TOPIC_CHANGELOG, 0, &first, &next, NULL),
+                     ALV_RETRY);
+    assert_int_equal(reader->ops->ends(reader, ALV_TOPIC_CHANGELOG, &end, 1, 2000, NULL),
+                     ALV_RETRY);
+    rd_kafka_mock_partition_set_leader(stage.cluster, "mock.changelog", 0, 1);
+    int tries = 1;
+    while (reader->ops->range(reader, ALV_TOPIC_CHANGELOG, 0, &first, &next, NULL) != ALV_OK) {
+        assert_true(++tries < LEADER_TRIES);
+    }
+    for (tries = 1;
+         reader->ops->ends(reader, ALV_TOPIC_CHANGELOG, &end, 1, 2000, NULL) != ALV_OK;) {
+        assert_true(++tries < LEADER_TRIES);
+    }
+    assert_int_equal(first, 0);
+    assert_int_equal(next, 0);
+    assert_int_equal(end.offset, 0);
+    reader->ops->close(reader);
+    alv_mock_stage_done(&stage);
+}
+
 typedef struct shard_story {
     int assigned;
     int lost;
@@ -297,6 +330,7 @@ int main(void)
         cmocka_unit_test(producer__is_not_tainted_by_a_broker_that_is_down),
         cmocka_unit_test(commit__without_any_answer_is_unknown_in_bounded_time),
         cmocka_unit_test(consumer__says_that_brokers_are_away_and_closes_in_time),
+        cmocka_unit_test(reader__asks_again_for_a_leader_that_was_missing),
         cmocka_unit_test(consumer__that_joins_as_another_member_loses_its_shards_first),
     };
     return cmocka_run_group_tests_name("kafka_faults", tests, NULL, NULL);
