@@ -100,7 +100,9 @@ alv_status alv_group_view_open(const alv_config *config, alv_group_view **out, a
 
 /* Asks the group coordinator who is a member and what is assigned to whom (DescribeGroups).
  * Members that are not lanes of this application's nodes are left out. Blocks up to `timeout_ms`.
- * ALV_RETRY. The result is freed with alv_members_done. */
+ * ALV_RETRY: the coordinator does not answer, or no broker has a group that this view has seen with members
+ * in the last seconds; brokers that are away without being the coordinator do not matter, but make it
+ * slower. The result is freed with alv_members_done. */
 alv_status alv_group_view_members(alv_group_view *view, int timeout_ms, alv_members *out,
                                   alv_error *err);
 

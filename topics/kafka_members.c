@@ -3,21 +3,41 @@
  * The question is asked with rd_kafka_list_groups, the older call, although DescribeConsumerGroups has a
  * nicer answer: librdkafka 2.15.1 aborts the process (assertion in rd_kafka_enq_once_del_source_return)
  * when the coordinator goes away under that one; its issue 4605, reproduced by cluster/outages. The price
- * is a ListGroups to every broker, and reading the assignment's bytes here: they are Kafka's
- * ConsumerProtocolAssignment, big-endian: version int16, then topics (int32 count) of a name (int16
- * length) and partitions (int32 count, int32 each).
+ * is reading the assignment's bytes here: they are Kafka's ConsumerProtocolAssignment, big-endian: version
+ * int16, then topics (int32 count) of a name (int16 length) and partitions (int32 count, int32 each). And
+ * a ListGroups to every broker, of whose answers librdkafka makes one in a way that two rules here are for:
+ *
+ * - It waits for all brokers. When one that is away refuses the connection meanwhile, the whole call fails,
+ *   although the coordinator has answered; when the time is up first, what was answered is given
+ *   (RD_KAFKA_RESP_ERR__PARTIAL). So it is asked with short times, again and again (MEMBERS_SLICE_MS).
+ * - An answer without the group does not say that it has no members: an error of one broker is forgotten
+ *   when another answers after it, and while the group moves to another coordinator no broker has it. A
+ *   group that had members a moment ago is not believed to be empty (MEMBERS_GONE_MS).
+ *
+ * It asks the brokers it knows. One that was away when the handle last heard of the cluster is not among them,
+ * and a handle without topics hears of it every five minutes only: so it is made to ask after each failure.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "topics/kafka_internal.h"
+
+/* Brokers that are there answer within some ms; each further try gets twice the time. */
+#define MEMBERS_SLICE_MS 250
+
+/* How long no answer may have members before that is taken for the truth. Longer than a coordinator needs
+ * to move; nobody who leaves is in a hurry to be forgotten by others. */
+#define MEMBERS_GONE_MS 10000
 
 struct alv_group_view {
     const alv_settings *settings;
     alv_kafka_client client;
+    int64_t members_ms; /* monotonic: when the group last had members */
+    bool had_members;
     char topic[ALV_TOPIC_NAME_BYTES]; /* the command topic */
 };
 
@@ -172,27 +192,46 @@ static void members_note(const alv_group_view *view, const struct rd_kafka_group
     }
 }
 
-static alv_status members_read(const alv_group_view *view, const struct rd_kafka_group_list *list,
-                               alv_members *out, alv_error *err)
+static int64_t members_now_ms(void)
 {
-    if (list->group_cnt == 0) {
-        return ALV_OK; /* nobody has joined yet */
+    return alv_monotonic_us(alv_clock_system()) / 1000;
+}
+
+/* ALV_RETRY unless the group has been without members for long enough to believe it. */
+static alv_status members_believe(alv_group_view *view, bool has_members, alv_error *err)
+{
+    int64_t now_ms = members_now_ms();
+    if (has_members) {
+        view->had_members = true;
+        view->members_ms = now_ms;
     }
-    const struct rd_kafka_group_info *group = &list->groups[0];
-    if (group->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return alv_kafka_fail(err, ALV_RETRY, group->err, "describe group %s: %s",
-                              view->settings->application_id, rd_kafka_err2str(group->err));
+    if (!has_members && view->had_members && now_ms - view->members_ms < MEMBERS_GONE_MS) {
+        return alv_fail(err, ALV_RETRY, "describe group %s: no broker has it at the moment",
+                        view->settings->application_id);
     }
-    members_note(view, group, out);
     return ALV_OK;
 }
 
-/* A broker that does not answer leaves a partial answer; it is good when it has the group in it. */
-alv_status alv_group_view_members(alv_group_view *view, int timeout_ms, alv_members *out,
-                                  alv_error *err)
+static alv_status members_read(alv_group_view *view, const struct rd_kafka_group_list *list,
+                               alv_members *out, alv_error *err)
+{
+    const struct rd_kafka_group_info *group = list->group_cnt > 0 ? &list->groups[0] : NULL;
+    if (group != NULL && group->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return alv_kafka_fail(err, ALV_RETRY, group->err, "describe group %s: %s",
+                              view->settings->application_id, rd_kafka_err2str(group->err));
+    }
+    alv_status status = members_believe(view, group != NULL && group->member_cnt > 0, err);
+    if (status == ALV_OK && group != NULL) {
+        members_note(view, group, out);
+    }
+    return status;
+}
+
+/* One try. */
+static alv_status members_ask(alv_group_view *view, int timeout_ms, alv_members *out,
+                              alv_error *err)
 {
     const struct rd_kafka_group_list *list = NULL;
-    *out = (alv_members){0};
     (void)rd_kafka_poll(view->client.rk, 0); /* runs the error callback, so that none pile up */
     rd_kafka_resp_err_t code =
         rd_kafka_list_groups(view->client.rk, view->settings->application_id, &list, timeout_ms);
@@ -202,6 +241,38 @@ alv_status alv_group_view_members(alv_group_view *view, int timeout_ms, alv_memb
     }
     alv_status status = members_read(view, list, out, err);
     rd_kafka_group_list_destroy(list);
+    return status;
+}
+
+/* Learns which brokers there are now; what fails here fails in the next try. */
+static void members_refresh_brokers(alv_group_view *view, int timeout_ms)
+{
+    const struct rd_kafka_metadata *metadata = NULL;
+    if (rd_kafka_metadata(view->client.rk, 0, NULL, &metadata, timeout_ms) ==
+        RD_KAFKA_RESP_ERR_NO_ERROR) {
+        rd_kafka_metadata_destroy(metadata);
+    }
+}
+
+alv_status alv_group_view_members(alv_group_view *view, int timeout_ms, alv_members *out,
+                                  alv_error *err)
+{
+    alv_status status = ALV_RETRY;
+    int64_t until_ms = members_now_ms() + timeout_ms;
+    int64_t slice_ms = MEMBERS_SLICE_MS;
+    *out = (alv_members){0};
+    /* left_ms is never below 1: to librdkafka -1 is for ever. */
+    for (int64_t left_ms = timeout_ms; left_ms > 0; left_ms = until_ms - members_now_ms()) {
+        int64_t again_ms = members_now_ms() + MEMBERS_SLICE_MS;
+        status = members_ask(view, (int)(slice_ms < left_ms ? slice_ms : left_ms), out, err);
+        if (status == ALV_OK) {
+            break;
+        }
+        members_refresh_brokers(view, MEMBERS_SLICE_MS);
+        int64_t rest_ms = again_ms - members_now_ms();
+        (void)rd_kafka_poll(view->client.rk, rest_ms > 0 ? (int)rest_ms : 0);
+        slice_ms *= 2;
+    }
     return status;
 }
 
