@@ -55,6 +55,7 @@ static int reply_dead_status(alv_reason reason)
     case ALV_REASON_CRASHED_NODE:
     case ALV_REASON_STATE_UNREADABLE:
     case ALV_REASON_FAILED:
+    case ALV_REASON_STATE_VERSION:
         return 500;
     case ALV_REASON_QUARANTINED:
         return 409;

@@ -20,15 +20,17 @@ static json_t *node_view_roles(const char *roles)
     return list;
 }
 
-/* [{"type", "version", "library"}], the last null for what is built in. */
+/* [{"type", "version", "stateVersion", "library"}], the last null for what is built in. */
 static json_t *node_view_behaviors(const alv_registry *registry)
 {
     json_t *list = json_array();
     const alv_behavior *behavior;
     for (size_t i = 0; (behavior = alv_registry_at(registry, i)) != NULL; i++) {
         alv_origin origin = alv_registry_origin(registry, i);
-        json_t *item = json_pack("{s:s, s:s, s:s?}", "type", behavior->type, "version",
-                                 origin.version, "library", origin.library);
+        json_t *item =
+            json_pack("{s:s, s:s, s:I, s:s?}", "type", behavior->type, "version", origin.version,
+                      "stateVersion", (json_int_t)alv_registry_state_version(behavior), "library",
+                      origin.library);
         (void)json_array_append_new(list, item);
     }
     return list;

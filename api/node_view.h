@@ -14,7 +14,8 @@
  *   node, address, version, application
  *   roles      list of texts
  *   lanes      how many
- *   behaviors  which it has: list of type, version, library (a path; null = built in)
+ *   behaviors  which it has: list of type, version, stateVersion, library (a path;
+ *              null = built in)
  *   ready      true or false; `reason` says why not
  *   tables     as table_view.h: its copies of the global tables
  *   shards     as shard_list.h: every shard as this node sees it

@@ -98,8 +98,9 @@ static json_t *behavior_to_json(const alv_behavior *behavior)
                               json_pack("{s:s, s:s, s:I}", "id", job->id, "command", job->command,
                                         "everyMs", (json_int_t)job->every_ms));
     }
-    return json_pack("{s:s, s:o, s:o}", "type", behavior->type, "commands", commands, "singletons",
-                     singletons);
+    return json_pack("{s:s, s:I, s:o, s:o}", "type", behavior->type, "stateVersion",
+                     (json_int_t)alv_registry_state_version(behavior), "commands", commands,
+                     "singletons", singletons);
 }
 
 static void test_to_json(void *payload, const alv_test_case *test, const char *report)
@@ -153,7 +154,8 @@ static void print_command(const json_t *command)
 
 static void print_behavior(const json_t *behavior)
 {
-    printf("\n%s\n", text_of(behavior, "type"));
+    printf("\n%s, state version %" JSON_INTEGER_FORMAT "\n", text_of(behavior, "type"),
+           json_integer_value(json_object_get(behavior, "stateVersion")));
     size_t index;
     json_t *item;
     json_array_foreach(json_object_get(behavior, "commands"), index, item)

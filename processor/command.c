@@ -42,6 +42,9 @@ static const struct {
         {"crashed-node", "find out why its handler crashes (core dump), mend it, then retry"},
     [ALV_REASON_BAD_IDEMPOTENCY_KEY] = {"bad-idempotency-key",
                                         "use idempotency keys of 1 to 1,024 bytes of UTF-8 text"},
+    [ALV_REASON_STATE_VERSION] = {"state-version",
+                                  "load the library that wrote the state, or one that can migrate "
+                                  "it, on all nodes; then retry"},
     [ALV_REASON_ALREADY_ANSWERED] = {"already-answered",
                                      "nothing: the entity that emitted it was told that it failed; "
                                      "let that one start anew"},

@@ -35,6 +35,7 @@ typedef enum alv_reason {
     ALV_REASON_ALREADY_ANSWERED,    /* "already-answered": who emitted it was told that it failed */
     ALV_REASON_FAILED,              /* "failed": its handler called alv_fatal */
     ALV_REASON_QUARANTINED,         /* "quarantined": its entity is, see quarantine.h */
+    ALV_REASON_STATE_VERSION,       /* "state-version": newer than the behavior, or not migrated */
     ALV_REASON_COUNT,               /* not a reason */
 } alv_reason;
 

@@ -12,6 +12,7 @@
 #include "base/utf8.h"
 #include "processor/effects_internal.h"
 #include "processor/text.h"
+#include "statestore/codec.h"
 
 alv_effects *alv_effects_new(void)
 {
@@ -151,6 +152,12 @@ void alv_effects_check_value(alv_effects *effects, const json_t *value)
     }
 }
 
+/* The processor's own member of a stored state: with it a client could make an entity unreadable. */
+static bool effects_is_reserved(const char *field)
+{
+    return field[0] == '$' && strcmp(field, ALV_CODEC_VERSION) == 0;
+}
+
 /* Where the copy of the name begins; rejects a name that no JSON object can have. */
 static size_t effects_keep_field(alv_effects *effects, const char *field)
 {
@@ -162,6 +169,8 @@ static size_t effects_keep_field(alv_effects *effects, const char *field)
     if (field == NULL || size > ALV_EFFECTS_FIELD_BYTES_MAX || !alv_utf8_valid(field, size)) {
         alv_reject(effects, "the name of a member is not UTF-8 of at most %d bytes",
                    ALV_EFFECTS_FIELD_BYTES_MAX);
+    } else if (effects_is_reserved(field)) {
+        alv_reject(effects, "no member of a state may be named " ALV_CODEC_VERSION);
     } else {
         alv_bytes_append(&effects->fields, field, size + 1);
     }
@@ -182,6 +191,9 @@ void alv_unset(alv_effects *effects, const char *field)
 void alv_replace(alv_effects *effects, json_t *state)
 {
     alv_effects_check_value(effects, json_is_object(state) ? state : NULL);
+    if (json_object_get(state, ALV_CODEC_VERSION) != NULL) {
+        alv_reject(effects, "no member of a state may be named " ALV_CODEC_VERSION);
+    }
     effects_add(effects, EFFECT_REPLACE, 0, state);
 }
 

@@ -23,7 +23,7 @@ static alv_reason executor_decode_state(execution *run, alv_error *err)
     }
     run->entity->state = state;
     alv_cache_set_cost(executor->cache, run->entity, alv_codec_memory(executor->scratch.size));
-    return ALV_REASON_NONE;
+    return alv_executor_read_version(run, err);
 }
 
 /* The entity was not in the cache: checks its key, makes room for it and reads what is committed. */
@@ -55,6 +55,7 @@ static alv_status executor_load(execution *run, alv_reason *out_reason, alv_erro
     run->entity->behavior = behavior;
     run->entity->id_at = (uint32_t)id_at;
     run->entity->is_suspect = suspect != NULL;
+    run->entity->state_version = behavior->state_version;
     if (found) {
         *out_reason = executor_decode_state(run, err);
         if (*out_reason != ALV_REASON_NONE) {

@@ -18,6 +18,7 @@ static alv_reason executor_apply_carefully(execution *run, alv_error *err)
     json_t *copy = json_deep_copy(run->entity->state);
     executor_apply(run, &copy);
     size_t size = copy == NULL ? 0 : alv_codec_size(copy);
+    size += run->entity->state_version > 1 ? ALV_CODEC_VERSION_BYTES : 0;
     if (size > ALV_STATE_BYTES_MAX) {
         json_decref(copy);
         (void)alv_fail(err, ALV_REJECT, "the state would have %zu bytes, at most %d are allowed",
@@ -128,6 +129,12 @@ static alv_reason executor_change_state(execution *run, alv_error *err)
 alv_status alv_executor_handle(execution *run, alv_reason *out_reason, alv_error *err)
 {
     alv_executor *executor = run->executor;
+    if (run->entity->is_outdated) {
+        *out_reason = alv_executor_migrate(run, err);
+        if (*out_reason != ALV_REASON_NONE) {
+            return ALV_OK;
+        }
+    }
     executor_call_handler(run);
     const char *failure = alv_effects_failure(executor->effects);
     if (failure != NULL) {

@@ -1,6 +1,6 @@
 /* executor_internal.h — what the files of the executor share: executor.c (the way of a command), executor_handle.c,
- * executor_reply.c (who waits for a reply), executor_ledger.c (answers kept), executor_timers.c,
- * executor_quarantine.c (entities that fail).
+ * executor_reply.c (who waits for a reply), executor_version.c (states of older behaviors), executor_ledger.c (answers
+ * kept), executor_timers.c, executor_quarantine.c (entities that fail).
  */
 #ifndef ALV_PROCESSOR_EXECUTOR_INTERNAL_H
 #define ALV_PROCESSOR_EXECUTOR_INTERNAL_H
@@ -82,6 +82,15 @@ alv_status alv_executor_carry_out(execution *run, alv_error *err);
 /* Runs the handler of the decoded command; its effects take hold, or *out_reason asks for a dead letter. ALV_RETRY:
  * the store failed. */
 alv_status alv_executor_handle(execution *run, alv_reason *out_reason, alv_error *err);
+
+/* executor_version.c */
+
+/* The decoded state says of which version it is: notes whether it must be migrated, and takes that member out of it.
+ * A reason when it is of a version that this behavior does not know. */
+alv_reason alv_executor_read_version(execution *run, alv_error *err);
+
+/* Migrates the state of an entity that `is_outdated`, in memory: what is stored changes with the next change. */
+alv_reason alv_executor_migrate(execution *run, alv_error *err);
 
 /* executor_ledger.c */
 

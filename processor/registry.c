@@ -1,5 +1,6 @@
 #include "processor/registry.h"
 
+#include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -213,6 +214,12 @@ static alv_status registry_check(const alv_registry *registry, const alv_behavio
         return alv_fail(err, ALV_REJECT, "behavior \"%s\" has no table of singletons",
                         behavior->type);
     }
+    if (behavior->state_version > 1 && behavior->migrate == NULL) {
+        return alv_fail(err, ALV_REJECT,
+                        "behavior \"%s\" has states of version %" PRIu32
+                        " and no function migrate for older ones",
+                        behavior->type, behavior->state_version);
+    }
     alv_status status = registry_check_rows(behavior, err);
     return status == ALV_OK ? registry_check_singletons(behavior, err) : status;
 }
@@ -319,6 +326,11 @@ alv_origin alv_registry_origin(const alv_registry *registry, size_t index)
 {
     ALV_ASSERT(index < registry->count);
     return registry->origins[index];
+}
+
+uint32_t alv_registry_state_version(const alv_behavior *behavior)
+{
+    return behavior->state_version > 1 ? behavior->state_version : 1;
 }
 
 const alv_command_row *alv_registry_row(const alv_behavior *behavior, const char *name)

@@ -29,7 +29,8 @@ void alv_registry_free(alv_registry *registry);
 /* Takes a behavior after checking its table, so that nobody need check it later. ALV_REJECT:
  * another ABI, or parts of a later version in use; a type that is missing, doubled or holds "/"; a row without name or handler; a
  * doubled command; a field without a name or of no known kind; a singleton
- * with an id that the behavior does not accept, an unknown command or an interval out of range; a name over ALV_NAME_BYTES_MAX; too
+ * with an id that the behavior does not accept, an unknown command or an interval out of range; a state version that
+ * nothing migrates to; a name over ALV_NAME_BYTES_MAX; too
  * many behaviors. */
 alv_status alv_registry_add(alv_registry *registry, const alv_behavior *behavior, alv_error *err);
 
@@ -54,6 +55,9 @@ const alv_behavior *alv_registry_at(const alv_registry *registry, size_t index);
 
 /* Where that one (index below their number) comes from. */
 alv_origin alv_registry_origin(const alv_registry *registry, size_t index);
+
+/* The version of its states: 1 when it does not say. */
+uint32_t alv_registry_state_version(const alv_behavior *behavior);
 
 /* The row of a command, NULL when the behavior has none of that name. */
 const alv_command_row *alv_registry_row(const alv_behavior *behavior, const char *name);

@@ -41,6 +41,8 @@ typedef struct alv_entity {
     bool ledger_changed;
     bool
         is_suspect; /* for the user of the cache: its commands have failed, see processor/quarantine.h */
+    bool is_outdated; /* for the user of the cache: `state` is to be migrated before it is used */
+    uint32_t state_version; /* of `state`, see codec.h; 0 counts as 1 */
 
     /* Read when it is needed for the first time, because most commands never need it: NULL = not read
      * yet. Owned. `indexed_due_ms` is the due time under which the store's index of timers has the

@@ -8,12 +8,23 @@
 #define ALV_STATESTORE_CODEC_H
 
 #include <jansson.h>
+#include <stdint.h>
 
 #include "base/bytes.h"
 #include "base/status.h"
 
 /* Appends the encoding of an object: compact, members in their order. */
 void alv_codec_encode(const json_t *state, alv_bytes *out);
+
+/* The member that says of which version of its behavior's states an encoded state is. Those of version 1 have
+ * none, so a behavior that never changed costs and shows nothing. */
+#define ALV_CODEC_VERSION "$version"
+
+/* The same for a state of version 2 or later, which does not have that member: it comes first. */
+void alv_codec_encode_version(const json_t *state, uint32_t version, alv_bytes *out);
+
+/* What that adds to alv_codec_size at most. */
+#define ALV_CODEC_VERSION_BYTES (sizeof "\"$version\":4294967295,")
 
 /* The size alv_codec_encode would append. */
 size_t alv_codec_size(const json_t *state);

@@ -1,3 +1,5 @@
+#include <inttypes.h>
+
 #include "base/assert.h"
 #include "statestore/codec.h"
 
@@ -21,6 +23,20 @@ void alv_codec_encode(const json_t *state, alv_bytes *out)
     }
     ALV_ASSERT(size > 0);
     out->size += size;
+}
+
+/* {"a":1} becomes {"$version":2,"a":1}: what stands before it takes the place of its brace. */
+void alv_codec_encode_version(const json_t *state, uint32_t version, alv_bytes *out)
+{
+    alv_bytes_printf(out, "{\"" ALV_CODEC_VERSION "\":%" PRIu32, version);
+    size_t begin = out->size;
+    alv_codec_encode(state, out);
+    if (json_object_size(state) > 0) {
+        out->data[begin] = ',';
+    } else {
+        out->data[begin] = '}';
+        out->size = begin + 1;
+    }
 }
 
 size_t alv_codec_size(const json_t *state)

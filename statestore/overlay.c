@@ -70,7 +70,9 @@ static alv_status overlay_encode_state(alv_overlay *overlay, const alv_entity *e
                                        alv_error *err)
 {
     size_t begin = overlay->encoded.size;
-    if (entity->state != NULL) {
+    if (entity->state != NULL && entity->state_version > 1) {
+        alv_codec_encode_version(entity->state, entity->state_version, &overlay->encoded);
+    } else if (entity->state != NULL) {
         alv_codec_encode(entity->state, &overlay->encoded);
     }
     size_t size = overlay->encoded.size - begin;

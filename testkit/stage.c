@@ -111,6 +111,7 @@ alv_status alv_stage_init(alv_stage *stage, const alv_behavior *behavior, const 
     stage->transaction = alv_transaction_new(&transaction);
     alv_transaction_set_producer(stage->transaction, &stage->recorder.producer);
     stage->shard = alv_shard_new(STAGE_SHARD);
+    stage->state_version = alv_registry_state_version(behavior);
     stage->key = alv_strdup(key);
     stage->timers = json_array();
     return status;
@@ -169,6 +170,9 @@ static void stage_refresh(alv_stage *stage)
 {
     json_decref(stage->state);
     stage->state = stage_get(stage, ALV_STORE_STATE);
+    if (stage->state != NULL) {
+        (void)json_object_del(stage->state, ALV_CODEC_VERSION);
+    }
     json_decref(stage->timers);
     json_t *ledger = stage_get(stage, ALV_STORE_LEDGER);
     stage->timers = json_incref(json_object_get(ledger, "timers"));

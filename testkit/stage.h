@@ -34,9 +34,10 @@ typedef struct alv_stage {
     alv_executor *executor;
     alv_transaction *transaction;
     alv_shard *shard;
+    uint32_t state_version; /* of the behavior, 1 at least */
     char *key;
-    json_t *state;             /* as committed; NULL = the entity does not exist */
-    json_t *timers;            /* pending: [{"name", "due", "command"}] */
+    json_t *state;  /* as committed, without its version; NULL = the entity does not exist */
+    json_t *timers; /* pending: [{"name", "due", "command"}] */
     alv_stage_outcome outcome; /* of the last command */
 } alv_stage;
 

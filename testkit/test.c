@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/logger.h"
 #include "processor/outbox.h"
+#include "statestore/codec.h"
 #include "testkit/difference.h"
 #include "testkit/test_internal.h"
 #include "topics/schema.h"
@@ -87,10 +88,14 @@ static void test_encode(const json_t *value, alv_bytes *out)
     }
 }
 
-void alv_test_given(alv_test *test, json_t *state)
+void alv_test_given_version(alv_test *test, uint32_t version, json_t *state)
 {
     alv_bytes encoded = ALV_BYTES_EMPTY;
-    test_encode(state, &encoded);
+    if (json_is_object(state) && version > 1) {
+        alv_codec_encode_version(state, version, &encoded);
+    } else {
+        test_encode(state, &encoded);
+    }
     alv_stage_put(&test->stage, state == NULL ? ALV_VIEW_NONE : alv_bytes_view(&encoded));
     alv_bytes_done(&encoded);
     json_decref(state);
@@ -99,6 +104,11 @@ void alv_test_given(alv_test *test, json_t *state)
 bool alv_test_given_row(alv_test *test, const char *table, const char *key, json_t *value)
 {
     return alv_stage_put_row(&test->stage, table, key, value);
+}
+
+void alv_test_given(alv_test *test, json_t *state)
+{
+    alv_test_given_version(test, test->stage.state_version, state);
 }
 
 void alv_test_at(alv_test *test, int64_t now_ms)

@@ -253,6 +253,18 @@ typedef struct alv_behavior {
      * and 0 without any. */
     const char *const *tables;
     size_t table_count;
+
+    /* Which version the states of this behavior have: 1 (or 0) at first, one more whenever handlers expect
+     * something of a state that older ones do not have. A stored state of version 2 or later says so in its member
+     * "$version", which handlers never see and cannot set. */
+    uint32_t state_version;
+
+    /* Brings a state of version `from`, which is lower than state_version, to state_version, by changing the object
+     * in place: nobody else has it. Pure, as handlers are. Called when the entity gets its next command, before the
+     * handler; what comes of it is stored with the next change. False: it cannot be done; the command goes to the
+     * dead letters with reason `state-version`, as it does when the stored state is of a version higher than
+     * state_version, and may be retried when a library is loaded that can. Required when state_version > 1. */
+    bool (*migrate)(uint32_t from, json_t *state);
 } alv_behavior;
 
 /* ---- a library ------------------------------------------------------------------------------- */

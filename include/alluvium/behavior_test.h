@@ -66,6 +66,9 @@ ALV_PUBLIC void alv_test_given(alv_test *test, json_t *state);
 ALV_PUBLIC bool alv_test_given_row(alv_test *test, const char *table, const char *key,
                                    json_t *value);
 
+/* The same, of an earlier version of the behavior (or a later one, which no handler is given). */
+ALV_PUBLIC void alv_test_given_version(alv_test *test, uint32_t version, json_t *state);
+
 /* The time of the commands that follow. */
 ALV_PUBLIC void alv_test_at(alv_test *test, int64_t now_ms);
 

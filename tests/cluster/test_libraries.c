@@ -17,6 +17,9 @@
 #include "tests/support/cluster.h"
 #include "tests/support/cluster_view.h"
 #include "tests/support/plugin.h"
+#include "tests/support/wait.h"
+
+#define RETRY_MS 30000
 
 static struct {
     alv_cluster cluster;
@@ -40,7 +43,7 @@ static void check__lists_what_a_library_offers(void **state)
     char *path = alv_plugin_path("tally");
     alv_cluster_result result = RUN("behavior", "check", path);
     assert_int_equal(result.exit_status, 0);
-    assert_has(result.out, "tally 1.2.3\n");
+    assert_has(result.out, "tally 1.2.3\n\ntally, state version 1\n");
     assert_has(result.out, "add                     by positive, why text (optional)\n");
     assert_has(result.out, "job tally/all: clear every 86400000 ms\n");
     assert_has(result.out, "\ntests\n  ok    adds\n  ok    is right\n");
@@ -50,13 +53,14 @@ static void check__lists_what_a_library_offers(void **state)
     assert_int_equal(result.exit_status, 0);
     json_t *said = json_loads(result.out, 0, NULL);
     json_t *expected = json_pack(
-        "{s:s, s:s, s:s, s:i, s:[{s:s, s:[{s:s, s:[{s:s, s:s, s:b}, {s:s, s:s, s:b}]}, {s:s, s:[]}],"
+        "{s:s, s:s, s:s, s:i, s:[{s:s, s:i, s:[{s:s, s:[{s:s, s:s, s:b}, {s:s, s:s, s:b}]}, {s:s, s:[]}],"
         " s:[{s:s, s:s, s:i}]}], s:[{s:s, s:b, s:s}, {s:s, s:b, s:s}]}",
         "library", path, "name", "tally", "version", "1.2.3", "abi", (int)ALV_BEHAVIOR_ABI,
-        "behaviors", "type", "tally", "commands", "name", "add", "fields", "name", "by", "kind",
-        "positive", "optional", 0, "name", "why", "kind", "text", "optional", 1, "name", "clear",
-        "fields", "singletons", "id", "all", "command", "clear", "everyMs", 86400000, "tests",
-        "name", "adds", "passed", 1, "report", "", "name", "is right", "passed", 1, "report", "");
+        "behaviors", "type", "tally", "stateVersion", 1, "commands", "name", "add", "fields",
+        "name", "by", "kind", "positive", "optional", 0, "name", "why", "kind", "text", "optional",
+        1, "name", "clear", "fields", "singletons", "id", "all", "command", "clear", "everyMs",
+        86400000, "tests", "name", "adds", "passed", 1, "report", "", "name", "is right", "passed",
+        1, "report", "");
     assert_non_null(expected);
     if (!json_equal(said, expected)) {
         fail_msg("not as expected:\n%s", result.out);
@@ -147,12 +151,12 @@ static void node__does_not_start_with_a_library_it_would_not_trust(void **state)
 
 /* The item of `type` in what the node says of itself. */
 static void assert_node_tells(const alv_cluster_node *node, const char *type, const char *version,
-                              const char *library)
+                              int state_version, const char *library)
 {
     int status = 0;
     json_t *view = alv_cluster_http(node, "/v1/node", &status);
-    json_t *expected =
-        json_pack("{s:s, s:s, s:s?}", "type", type, "version", version, "library", library);
+    json_t *expected = json_pack("{s:s, s:s, s:i, s:s?}", "type", type, "version", version,
+                                 "stateVersion", state_version, "library", library);
     bool found = false;
     size_t index;
     json_t *item;
@@ -175,8 +179,8 @@ static void node__answers_for_the_types_of_its_libraries(void **state)
     alv_cluster_start_node(node, (const char *const[]){setting, "lanes=1", "shards=4",
                                                        "behavior.default=tally", NULL});
     alv_cluster_wait_ready(node);
-    assert_node_tells(node, "tally", "1.2.3", path);
-    assert_node_tells(node, "user", ALV_VERSION, NULL);
+    assert_node_tells(node, "tally", "1.2.3", 1, path);
+    assert_node_tells(node, "user", ALV_VERSION, 1, NULL);
 
     const char *config = fixture.cluster.config_path;
     alv_cluster_result result = RUN("send", "-c", config, "--node", node->address, "--wait",
@@ -198,6 +202,96 @@ static void node__answers_for_the_types_of_its_libraries(void **state)
     fixture.tests_passed++;
 }
 
+/* ---- a library that has changed ------------------------------------------------------------------ */
+
+/* Runs the node with a library until it is ready. */
+static void start_with(alv_cluster_node *node, const char *plugin)
+{
+    char *path = alv_plugin_path(plugin);
+    char *setting = alv_format("behavior.libraries=%s", path);
+    alv_cluster_start_node(node, (const char *const[]){setting, "lanes=1", "shards=4", NULL});
+    alv_cluster_wait_ready(node);
+    alv_free(setting);
+    alv_free(path);
+}
+
+static alv_cluster_result send_add(const alv_cluster_node *node, const char *key, int by)
+{
+    char *command = alv_format("{\"type\":\"add\",\"by\":%d}", by);
+    alv_cluster_result result = RUN("send", "-c", fixture.cluster.config_path, "--node",
+                                    node->address, "--wait", key, command);
+    alv_free(command);
+    return result;
+}
+
+static void assert_state(const alv_cluster_node *node, const char *key, json_t *expected)
+{
+    json_t *keys = json_pack("[s]", key);
+    json_t *all = json_pack("{s:o}", key, expected);
+    json_t *states = alv_cluster_http_states(node, keys);
+    alv_cluster_assert_states(states, all, "http");
+    json_decref(states);
+    states = alv_cluster_changelog_states(&fixture.cluster);
+    if (!json_equal(json_object_get(states, key), expected)) {
+        fail_msg("the changelog has another state of %s", key);
+    }
+    json_decref(states);
+    json_decref(all);
+    json_decref(keys);
+}
+
+static void assert_replies(alv_cluster_result result, int status, const char *text)
+{
+    if (result.exit_status != status) {
+        fail_msg("exit status %d: %s%s", result.exit_status, result.out, result.err);
+    }
+    assert_has(status == 0 ? result.out : result.err, text);
+    alv_cluster_result_done(&result);
+}
+
+static bool is_retried(void *payload)
+{
+    int status = 0;
+    json_t *entity = alv_cluster_http(payload, "/v1/entities/tally%2Fa", &status);
+    json_t *total = json_object_get(json_object_get(entity, "state"), "total");
+    bool is_there = json_integer_value(total) == 7;
+    json_decref(entity);
+    return is_there;
+}
+
+static void node__migrates_what_an_older_library_left(void **state)
+{
+    (void)state;
+    alv_cluster_node *node = alv_cluster_add_node(&fixture.cluster);
+    start_with(node, "tally");
+    assert_replies(send_add(node, "tally/a", 3), 0, "\"count\":3");
+    assert_replies(send_add(node, "tally/b", 4), 0, "\"count\":4");
+    alv_cluster_stop_node(node);
+
+    start_with(node, "tally_v2");
+    assert_state(node, "tally/a", json_pack("{s:i}", "count", 3)); /* nobody has asked for it yet */
+    assert_replies(send_add(node, "tally/a", 3), 0, "\"total\":6");
+    assert_state(node, "tally/a", json_pack("{s:i, s:i}", "$version", 2, "total", 6));
+    assert_state(node, "tally/b", json_pack("{s:i}", "count", 4));
+    alv_cluster_stop_node(node);
+
+    /* And back: what was not changed meanwhile goes on. */
+    start_with(node, "tally");
+    assert_replies(send_add(node, "tally/b", 1), 0, "\"count\":5");
+    assert_replies(send_add(node, "tally/a", 1), 1, "of version 2, this behavior knows 1 to 1");
+    alv_cluster_stop_node(node);
+    assert_replies(RUN("dead-letters", "list", "-c", fixture.cluster.config_path), 0,
+                   "state-version");
+
+    start_with(node, "tally_v2");
+    assert_replies(RUN("dead-letters", "retry", "--all", "-c", fixture.cluster.config_path), 0,
+                   "1");
+    assert_true(alv_wait_until(is_retried, node, RETRY_MS));
+    assert_state(node, "tally/a", json_pack("{s:i, s:i}", "$version", 2, "total", 7));
+    alv_cluster_stop_node(node);
+    fixture.tests_passed++;
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -208,7 +302,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    fixture.cluster.passed = fixture.tests_passed == 6;
+    fixture.cluster.passed = fixture.tests_passed == 7;
     alv_cluster_close(&fixture.cluster);
     return 0;
 }
@@ -222,6 +316,7 @@ int main(void)
         cmocka_unit_test(check__says_what_a_node_would_refuse),
         cmocka_unit_test(node__does_not_start_with_a_library_it_would_not_trust),
         cmocka_unit_test(node__answers_for_the_types_of_its_libraries),
+        cmocka_unit_test(node__migrates_what_an_older_library_left),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -25,6 +25,7 @@ static const volatile any_function functions[] = {
     (any_function)alv_test_run,
     (any_function)alv_test_given,
     (any_function)alv_test_given_row,
+    (any_function)alv_test_given_version,
     (any_function)alv_test_at,
     (any_function)alv_test_when,
     (any_function)alv_test_when_from,

@@ -73,6 +73,7 @@ static void reason__has_a_code_and_an_action(void **unused)
         "already-answered",
         "failed",
         "quarantined",
+        "state-version",
     };
     for (int i = 0; i < ALV_REASON_COUNT; i++) {
         assert_string_equal(alv_reason_code((alv_reason)i), codes[i]);

@@ -232,6 +232,17 @@ static void registry__refuses_bad_singletons(void **unused)
     assert_refused(&door, "behavior \"door\" has no table of singletons");
 }
 
+static void registry__wants_a_way_from_older_states(void **unused)
+{
+    (void)unused;
+    alv_behavior door = behavior_of("door", good_rows, 2);
+    assert_int_equal(alv_registry_state_version(&door), 1);
+    door.state_version = 2;
+    assert_int_equal(alv_registry_state_version(&door), 2);
+    assert_refused(&door, "behavior \"door\" has states of version 2 and no function migrate for "
+                          "older ones");
+}
+
 static void registry__takes_a_full_list_of_fields(void **unused)
 {
     (void)unused;
@@ -298,6 +309,7 @@ int main(void)
         cmocka_unit_test(registry__refuses_bad_types),
         cmocka_unit_test(registry__refuses_bad_rows),
         cmocka_unit_test(registry__refuses_bad_singletons),
+        cmocka_unit_test(registry__wants_a_way_from_older_states),
         cmocka_unit_test(registry__takes_a_full_list_of_fields),
         cmocka_unit_test(registry__refuses_a_second_behavior_of_a_type),
         cmocka_unit_test(registry__is_bounded),
