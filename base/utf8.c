@@ -67,10 +67,28 @@ size_t alv_utf8_sequence(const char *data, size_t size)
     return good == length ? length : 0;
 }
 
-bool alv_utf8_valid(const char *data, size_t size)
+/* How many bytes from the begin are ASCII, in steps of eight: an estimate from below. */
+static size_t utf8_ascii(const char *data, size_t size)
 {
     size_t at = 0;
+    uint64_t eight;
+    for (; at + sizeof eight <= size; at += sizeof eight) {
+        memcpy(&eight, data + at, sizeof eight);
+        if ((eight & UINT64_C(0x8080808080808080)) != 0) {
+            break;
+        }
+    }
+    return at;
+}
+
+bool alv_utf8_valid(const char *data, size_t size)
+{
+    size_t at = utf8_ascii(data, size);
     while (at < size) {
+        if ((unsigned char)data[at] < 0x80) {
+            at++;
+            continue;
+        }
         size_t length = alv_utf8_sequence(data + at, size - at);
         if (length == 0) {
             return false;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/json_reader.h"
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "processor/text.h"
@@ -239,8 +240,7 @@ static alv_reason command_parse(alv_view value, json_t **out_body, alv_error *er
                               ALV_COMMAND_BYTES_MAX);
     }
     json_error_t json;
-    json_t *body =
-        json_loadb(value.data, value.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &json);
+    json_t *body = alv_json_read(value, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &json);
     if (body == NULL) {
         return command_refuse_json(value, &json, err);
     }

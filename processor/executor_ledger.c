@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/json_reader.h"
 #include "processor/executor_internal.h"
 #include "statestore/codec.h"
 
@@ -59,9 +60,8 @@ void alv_executor_recall(execution *run)
     }
     run->is_repeated = true;
     run->accepted = answer.accepted;
-    run->reply = answer.reply.data == NULL
-                     ? NULL
-                     : json_loadb(answer.reply.data, answer.reply.size, JSON_ALLOW_NUL, NULL);
+    run->reply =
+        answer.reply.data == NULL ? NULL : alv_json_read(answer.reply, JSON_ALLOW_NUL, NULL);
     run->executor->counters.repeated++;
 }
 

@@ -1,10 +1,9 @@
 #include <inttypes.h>
 
 #include "base/assert.h"
+#include "base/json_reader.h"
+#include "base/json_writer.h"
 #include "statestore/codec.h"
-
-/* Encoding starts with this much room; a larger state costs a second pass. */
-#define CODEC_ROOM_BYTES 512
 
 /* jansson's memory per encoded byte, and what the smallest object takes. */
 #define CODEC_MEMORY_FACTOR 6
@@ -13,16 +12,8 @@
 void alv_codec_encode(const json_t *state, alv_bytes *out)
 {
     ALV_ASSERT(json_is_object(state));
-    alv_bytes_reserve(out, out->size + CODEC_ROOM_BYTES);
-    size_t room = out->capacity - out->size;
-    size_t size = json_dumpb(state, out->data + out->size, room, JSON_COMPACT);
-    if (size > room) {
-        alv_bytes_reserve(out, out->size + size);
-        size_t again = json_dumpb(state, out->data + out->size, size, JSON_COMPACT);
-        ALV_ASSERT(again == size);
-    }
-    ALV_ASSERT(size > 0);
-    out->size += size;
+    bool written = alv_json_write(state, out);
+    ALV_ASSERT(written);
 }
 
 /* {"a":1} becomes {"$version":2,"a":1}: what stands before it takes the place of its brace. */
@@ -47,7 +38,7 @@ size_t alv_codec_size(const json_t *state)
 alv_status alv_codec_decode(alv_view encoded, json_t **out, alv_error *err)
 {
     json_error_t json_error;
-    json_t *state = json_loadb(encoded.data, encoded.size, 0, &json_error);
+    json_t *state = alv_json_read(encoded, 0, &json_error);
     if (state == NULL) {
         return alv_fail_from(err, ALV_REJECT, "jansson", 0, "state is not JSON: %s",
                              json_error.text);

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/decimal.h"
+#include "base/json_reader.h"
 #include "base/limits.h"
 #include "statestore/codec.h"
 #include "statestore/ledger_internal.h"
@@ -158,7 +159,7 @@ static bool json_take_all(alv_ledger *ledger, const json_t *record)
 alv_status alv_ledger_decode(alv_view encoded, alv_ledger **out, alv_error *err)
 {
     json_error_t why;
-    json_t *record = json_loadb(encoded.data, encoded.size, JSON_ALLOW_NUL, &why);
+    json_t *record = alv_json_read(encoded, JSON_ALLOW_NUL, &why);
     alv_ledger *ledger = alv_ledger_new();
     bool good = record != NULL && json_take_all(ledger, record);
     json_decref(record);
