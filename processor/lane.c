@@ -237,12 +237,14 @@ static alv_status lane_fire_timers(alv_lane *lane, alv_error *err)
     return ALV_OK;
 }
 
-static alv_status lane_commit_if_due(alv_lane *lane, alv_error *err)
+/* A lane that waits (`able` false) commits what it has. Its batch says nothing then: shards that were rewound
+ * deliver until they are started again, and what they deliver is dropped. */
+static alv_status lane_commit_if_due(alv_lane *lane, bool able, alv_error *err)
 {
     if (alv_transaction_state_get(lane->transaction) != ALV_TRANSACTION_OPEN) {
         return ALV_OK;
     }
-    bool drained = lane->batch.count == 0;
+    bool drained = lane->batch.count == 0 || !able;
     if (drained || lane_is_full(lane, 0)) {
         return alv_lane_commit(lane, err);
     }
@@ -383,7 +385,7 @@ alv_status alv_lane_turn(alv_lane *lane, int timeout_ms, alv_error *err)
         status = lane_fire_timers(lane, err);
     }
     if (status == ALV_OK) {
-        status = lane_commit_if_due(lane, err);
+        status = lane_commit_if_due(lane, able, err);
     }
     alv_batch_clear(&lane->batch);
     alv_lane_passivate(lane);

@@ -107,6 +107,29 @@ static void lane__replays_an_aborted_transaction(void **state)
     check_fault(ALV_SIM_COMMIT_ABORTED);
 }
 
+/* Two failures in a row let the lane wait; the rest of the batch is in a new transaction by then, which must not
+ * be left open while the shard that was rewound still delivers. */
+static void lane__commits_what_it_has_before_it_waits(void **state)
+{
+    (void)state;
+    alv_sim_world world;
+    alv_sim_world_init(&world, (const char *const[]){"commit.commands.max=2", NULL});
+    alv_sim_world_activate(&world);
+    assert_int_equal(alv_sim_world_send(&world, "m:2", ADD), 0);
+    send_adds(&world, "m:2", 1);
+    alv_sim_log_fail_next(world.log, ALV_SIM_COMMIT_ABORTED);
+    alv_sim_world_run(&world, 1);
+    assert_int_equal(alv_sim_world_send(&world, "m:1", ADD), 1);
+    alv_sim_log_fail_next(world.log, ALV_SIM_COMMIT_ABORTED);
+    alv_sim_world_run(&world, 1);
+    send_adds(&world, "m:2", 1);
+    alv_sim_world_run(&world, 1);
+    alv_sim_world_pass(&world, ALV_BACKOFF_MAX_MS);
+    assert_settled(&world, "m:2", 3);
+    assert_settled(&world, "m:1", 1);
+    alv_sim_world_done(&world);
+}
+
 static void lane__replays_after_a_failed_produce(void **state)
 {
     (void)state;
@@ -496,6 +519,7 @@ int main(void)
         cmocka_unit_test(lane__writes_a_changed_entity_once_per_transaction),
         cmocka_unit_test(lane__keeps_effects_out_of_the_store_until_the_commit),
         cmocka_unit_test(lane__replays_an_aborted_transaction),
+        cmocka_unit_test(lane__commits_what_it_has_before_it_waits),
         cmocka_unit_test(lane__replays_after_a_failed_produce),
         cmocka_unit_test(lane__waits_when_no_transaction_can_begin),
         cmocka_unit_test(lane__finishes_a_commit_whose_answer_was_lost),
