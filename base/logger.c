@@ -47,6 +47,8 @@ void alv_log_set_thread(const char *name)
 static const char *logger_level_name(alv_log_level level)
 {
     switch (level) {
+    case ALV_LOG_NOTHING:
+        break;
     case ALV_LOG_ERROR:
         return "error";
     case ALV_LOG_WARN:

@@ -12,6 +12,7 @@
 #include "base/status.h"
 
 typedef enum alv_log_level {
+    ALV_LOG_NOTHING = -1, /* for set_level alone */
     ALV_LOG_ERROR,
     ALV_LOG_WARN,
     ALV_LOG_INFO,

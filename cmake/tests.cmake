@@ -11,6 +11,24 @@ endfunction()
 
 alv_layer(tests/support BELOW cli SHARES PkgConfig::CMOCKA ${alv_third_party})
 
+# The simulator (tests/sim) links a build of its own of the product, in which ALV_PLANT is defined, so
+# that bugs can be planted (base/plant.h); nothing else is different. Without api/ and cli/.
+foreach(folder base topics statestore changelog processor behaviors)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.c)
+  list(APPEND planted_sources ${sources})
+endforeach()
+add_library(alv_planted STATIC EXCLUDE_FROM_ALL ${planted_sources})
+target_compile_definitions(alv_planted PRIVATE ALV_PLANT)
+target_link_libraries(alv_planted PUBLIC PkgConfig::JANSSON Threads::Threads m
+  PRIVATE alv_flags ${alv_third_party} ${CMAKE_DL_LIBS})
+
+file(GLOB sim_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/sim/sim_*.c)
+list(REMOVE_ITEM sim_sources ${CMAKE_SOURCE_DIR}/tests/sim/sim_main.c)
+add_library(alv_sim STATIC EXCLUDE_FROM_ALL ${sim_sources})
+target_compile_definitions(alv_sim PUBLIC ALV_PLANT)
+target_link_libraries(alv_sim PUBLIC alv_planted PkgConfig::CMOCKA PRIVATE alv_flags)
+alv_executable(sim ${CMAKE_SOURCE_DIR}/tests/sim/sim_main.c tests/sim/sim alv_sim)
+
 set(unit_timeout 60)
 set(component_timeout 180)
 set(sim_timeout 300)
@@ -21,7 +39,11 @@ foreach(suite unit component sim cluster browser)
   foreach(source IN LISTS tests)
     get_filename_component(name ${source} NAME_WE)
     string(REGEX REPLACE "^test_" "" name ${name})
-    alv_executable(${suite}_${name} ${source} tests/${suite}/${name} alv_tests_support)
+    set(support alv_tests_support)
+    if(suite STREQUAL "sim")
+      set(support alv_sim)
+    endif()
+    alv_executable(${suite}_${name} ${source} tests/${suite}/${name} ${support})
     add_test(NAME ${suite}/${name} COMMAND ${suite}_${name})
     set_tests_properties(${suite}/${name} PROPERTIES LABELS ${suite}
       TIMEOUT ${${suite}_timeout} SKIP_RETURN_CODE 77)

@@ -1,0 +1,32 @@
+/* sim_cell.h — the behavior that simulated nodes run: one entity type with everything a behavior can do.
+ *
+ * Why:    what happened must be told from what is published. A cell counts what it executed and mixes the
+ *         numbers of all of it, in order, into `chain`; and each execution publishes an event, so that the
+ *         order in a transaction is known.
+ *
+ *   {"n": executions, "chain": all of them}          key: cell/<number>
+ *
+ *   add {id}                          executes, replies
+ *   refuse {id}                       rejects
+ *   remove {id}                       deletes the entity
+ *   arm {id, name, delay, left}       sets a timer, which is set again `left` times when it fires
+ *   disarm {id, name}                 cancels it
+ *   pass {id, to}                     emits add (or refuse, when id is a multiple of 7) to another cell, with
+ *                                     an idempotency key, and takes the outcome back
+ *   ring, ack                         a timer fires; an outcome comes back
+ * Thread: any; pure.
+ */
+#ifndef ALV_TESTS_SIM_CELL_H
+#define ALV_TESTS_SIM_CELL_H
+
+#include "include/alluvium/behavior.h"
+
+/* The id of a command that `pass` emits, from its own. */
+#define SIM_CELL_PASSED 1000000
+
+/* `chain` stays below this, so that it is exact everywhere. */
+#define SIM_CELL_CHAIN_MAX (INT64_C(1) << 52)
+
+extern const alv_behavior sim_cell_behavior;
+
+#endif

@@ -1,0 +1,55 @@
+/* sim_model.h — what must have come of the commands, computed by other means than the product's, and compared
+ * with every transaction that is committed.
+ *
+ * Why:    a transaction may be committed by any lane of any node, a zombie's included. So the judge looks at the
+ *         log, where it counts, and in the moment in which the coordinator decides: for every shard that the
+ *         transaction touched,
+ *           - its position record follows on the one before: no command is executed twice, or left out, or by
+ *             two (I1, I3, I11), and the consumed offsets say the same;
+ *           - executing the commands in between, with the timers that its events tell of, on plain structs
+ *             gives exactly its changelog, ledger, events, emitted commands, replies and dead letters (I1, I8);
+ *           - a timer that fired was pending, and due (never early, never twice).
+ * Thread: one.
+ * Owns:   its structs; borrows the broker, whose commands it reads.
+ * Fails:  sim_fail.
+ */
+#ifndef ALV_TESTS_SIM_MODEL_H
+#define ALV_TESTS_SIM_MODEL_H
+
+#include "processor/reply_box.h"
+#include "tests/sim/sim_broker.h"
+
+#define SIM_CELLS 20
+
+typedef struct sim_model sim_model;
+
+sim_model *sim_model_new(sim_broker *broker);
+void sim_model_free(sim_model *model);
+
+/* "cell/<number>" */
+void sim_model_key(int cell, char *out, size_t size);
+
+/* The number of a cell's key, -1 when it is none. */
+int sim_model_cell(alv_view key);
+
+/* A transaction is decided; nothing to see when it is aborted. */
+void sim_model_decided(sim_model *model, const sim_transaction *transaction);
+
+/* The next command of a shard by what is committed. */
+int64_t sim_model_next(const sim_model *model, int32_t shard);
+
+/* Somebody is told what became of a command (I7): it must be committed, and true. */
+void sim_model_replied(const sim_model *model, const alv_result *result);
+
+/* When the earliest timer that is pending is due, INT64_MAX when none is. */
+int64_t sim_model_due(const sim_model *model);
+
+/* Whether all commands that are committed in the log are executed. */
+bool sim_model_is_done(const sim_model *model);
+
+/* Commands and timers executed by what is committed. */
+int64_t sim_model_executions(const sim_model *model);
+int64_t sim_model_timers(const sim_model *model);
+int64_t sim_model_repeated(const sim_model *model);
+
+#endif

@@ -1,0 +1,273 @@
+/* sim_model_cell.c — what a cell does, on plain structs; see sim_cell.h and sim_model.h. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "tests/sim/sim_cell.h"
+#include "tests/sim/sim_model_internal.h"
+#include "tests/sim/sim_trace.h"
+#include "topics/schema.h"
+
+void sim_model_key(int cell, char *out, size_t size)
+{
+    (void)snprintf(out, size, "cell/%d", cell);
+}
+
+int sim_model_cell(alv_view key)
+{
+    alv_view prefix = ALV_VIEW("cell/");
+    if (key.data == NULL || !alv_view_starts_with(key, prefix)) {
+        return -1;
+    }
+    int number = 0;
+    for (size_t i = prefix.size; i < key.size; i++) {
+        number = number * 10 + (key.data[i] - '0');
+    }
+    return number >= 0 && number < SIM_CELLS ? number : -1;
+}
+
+alv_view sim_model_header(const sim_record *record, const char *name)
+{
+    for (size_t i = 0; i < record->header_count; i++) {
+        if (strcmp(record->headers[i].name, name) == 0) {
+            return record->headers[i].value;
+        }
+    }
+    return ALV_VIEW_NONE;
+}
+
+/* ---- timers ---------------------------------------------------------------------------------- */
+
+static int cell_find_timer(const model_cell *cell, const char *name)
+{
+    for (int i = 0; i < cell->timer_count; i++) {
+        if (strcmp(cell->timers[i].name, name) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static void cell_cancel_timer(model_cell *cell, const char *name)
+{
+    int at = cell_find_timer(cell, name);
+    if (at < 0) {
+        return;
+    }
+    for (int i = at; i + 1 < cell->timer_count; i++) {
+        cell->timers[i] = cell->timers[i + 1];
+    }
+    cell->timer_count--;
+    cell->ledger_changed = true;
+}
+
+static void cell_set_timer(model_cell *cell, const model_timer *timer)
+{
+    cell_cancel_timer(cell, timer->name);
+    ALV_ASSERT(cell->timer_count < MODEL_TIMERS_MAX);
+    cell->timers[cell->timer_count++] = *timer;
+    cell->ledger_changed = true;
+}
+
+/* ---- executions ------------------------------------------------------------------------------ */
+
+/* Counts, and says what the event must be. */
+static model_outcome cell_count(model_cell *cell, int64_t id, int64_t now_ms, model_event *event)
+{
+    uint64_t before = cell->exists ? (uint64_t)cell->chain : 0;
+    cell->n = cell->exists ? cell->n + 1 : 1;
+    cell->chain =
+        (int64_t)((before * 1000003u + (uint64_t)id * 31u + 7u) % (uint64_t)SIM_CELL_CHAIN_MAX);
+    cell->exists = true;
+    cell->state_changed = true;
+    *event = (model_event){.id = id, .n = cell->n, .chain = cell->chain, .now_ms = now_ms};
+    return (model_outcome){.accepted = true, .n = cell->n, .chain = cell->chain};
+}
+
+static model_outcome cell_remove(model_cell *cell, int64_t id, int64_t now_ms, model_event *event)
+{
+    if (cell->exists) {
+        cell->ledger_changed = cell->ledger_changed || cell->timer_count > 0;
+        cell->timer_count = 0;
+        cell->exists = false;
+        cell->n = cell->chain = 0;
+        cell->state_changed = true;
+    }
+    *event = (model_event){.id = id, .now_ms = now_ms};
+    return (model_outcome){.accepted = true};
+}
+
+static int64_t body_integer(const json_t *body, const char *name)
+{
+    return json_integer_value(json_object_get(body, name));
+}
+
+static void cell_arm(model_cell *cell, const json_t *body, int64_t now_ms)
+{
+    model_timer timer = {.delay_ms = body_integer(body, "delay"),
+                         .id = body_integer(body, "id"),
+                         .left = body_integer(body, "left")};
+    timer.due_ms = now_ms + timer.delay_ms;
+    (void)snprintf(timer.name, sizeof timer.name, "%s",
+                   json_string_value(json_object_get(body, "name")));
+    cell_set_timer(cell, &timer);
+}
+
+/* The handler of each type. */
+static model_outcome cell_handle(sim_model *model, int number, const json_t *body, int64_t now_ms,
+                                 model_event *event)
+{
+    model_cell *cell = &model->cells[number];
+    const char *type = json_string_value(json_object_get(body, "type"));
+    int64_t id = body_integer(body, "id");
+    if (strcmp(type, "refuse") == 0) {
+        return (model_outcome){.accepted = false};
+    }
+    if (strcmp(type, "remove") == 0) {
+        return cell_remove(cell, id, now_ms, event);
+    }
+    if (strcmp(type, "ack") == 0) {
+        const char *key = json_string_value(json_object_get(body, "idempotencyKey"));
+        bool accepted = json_is_true(json_object_get(body, "accepted"));
+        id = strtoll(key + 1, NULL, 10) * 2 + accepted + 2 * SIM_CELL_PASSED;
+    }
+    model_outcome outcome = cell_count(cell, id, now_ms, event);
+    if (strcmp(type, "arm") == 0) {
+        cell_arm(cell, body, now_ms);
+    } else if (strcmp(type, "disarm") == 0) {
+        cell_cancel_timer(cell, json_string_value(json_object_get(body, "name")));
+    } else if (strcmp(type, "pass") == 0) {
+        const char *to = json_string_value(json_object_get(body, "to"));
+        sim_model_add_line(&model->expected, "command %s %s %" PRId64 " key=p%" PRId64 " from=%d",
+                           to, id % 7 == 0 ? "refuse" : "add", id + SIM_CELL_PASSED, id, number);
+    }
+    return outcome;
+}
+
+void sim_model_ring(sim_model *model, const model_event *event)
+{
+    model_cell *cell = &model->cells[event->cell];
+    int at = cell_find_timer(cell, event->timer);
+    if (at < 0 || cell->timers[at].due_ms != event->due_ms) {
+        sim_fail("I1", "cell %d: timer %s due at %" PRId64 " fired, and is not pending",
+                 event->cell, event->timer, event->due_ms);
+    }
+    if (event->now_ms < event->due_ms) {
+        sim_fail("timers", "cell %d: timer %s fired %" PRId64 " ms early", event->cell,
+                 event->timer, event->due_ms - event->now_ms);
+    }
+    model_timer timer = cell->timers[at];
+    cell_cancel_timer(cell, event->timer);
+    model_event expected;
+    (void)cell_count(cell, timer.id, event->now_ms, &expected);
+    if (expected.id != event->id || expected.n != event->n || expected.chain != event->chain) {
+        sim_fail("I1",
+                 "cell %d: timer %s: n=%" PRId64 " of %" PRId64 ", id %" PRId64 " of %" PRId64,
+                 event->cell, event->timer, event->n, expected.n, event->id, expected.id);
+    }
+    if (timer.left > 0) {
+        timer.left--;
+        timer.due_ms = event->now_ms + timer.delay_ms;
+        cell_set_timer(cell, &timer);
+    }
+    model->timers++;
+    model->executions++;
+}
+
+/* ---- commands -------------------------------------------------------------------------------- */
+
+static const model_answer *cell_answer(const model_cell *cell, alv_view key)
+{
+    for (int i = 0; i < cell->answer_count; i++) {
+        if (alv_view_equal(alv_view_of(cell->answers[i].key), key)) {
+            return &cell->answers[i];
+        }
+    }
+    return NULL;
+}
+
+static void cell_remember(model_cell *cell, alv_view key, const model_outcome *outcome)
+{
+    size_t size = (size_t)(cell->answer_count + 1) * sizeof *cell->answers;
+    cell->answers = alv_realloc(cell->answers, size);
+    model_answer *answer = &cell->answers[cell->answer_count++];
+    (void)snprintf(answer->key, sizeof answer->key, "%.*s", (int)key.size, key.data);
+    answer->outcome = *outcome;
+    cell->ledger_changed = true;
+}
+
+/* Who waits, by a topic or by a command that takes the outcome back. */
+static void command_answer(sim_model *model, const sim_record *record, int number,
+                           const model_outcome *outcome)
+{
+    alv_view on_reply = sim_model_header(record, ALV_HEADER_ON_REPLY);
+    alv_view reply_to = sim_model_header(record, ALV_HEADER_REPLY_TO);
+    if (on_reply.data != NULL) {
+        alv_view from = sim_model_header(record, ALV_HEADER_FROM);
+        alv_view key = sim_model_header(record, ALV_HEADER_IDEMPOTENCY_KEY);
+        sim_model_add_line(&model->expected, "outcome %.*s %.*s key=%.*s accepted=%d from=%d",
+                           (int)from.size, from.data, (int)on_reply.size, on_reply.data,
+                           (int)key.size, key.data, outcome->accepted, number);
+    }
+    if (reply_to.data != NULL && !alv_view_starts_with(reply_to, ALV_VIEW(ALV_REPLY_TO_NODE))) {
+        alv_view id = sim_model_header(record, ALV_HEADER_CORRELATION_ID);
+        sim_model_add_line(&model->expected, "reply %.*s %d %" PRId64 " %" PRId64, (int)id.size,
+                           id.data, outcome->accepted, outcome->n, outcome->chain);
+    }
+}
+
+/* What is wrong with a command: the reason of its dead letter, NULL when nothing is. */
+static const char *command_problem(const json_t *body)
+{
+    const char *type = json_string_value(json_object_get(body, "type"));
+    if (body == NULL) {
+        return "not-json";
+    }
+    if (type == NULL || strcmp(type, "dance") == 0) {
+        return "unknown-type";
+    }
+    bool has_id = strcmp(type, "ack") == 0 || json_is_integer(json_object_get(body, "id"));
+    return has_id ? NULL : "bad-field";
+}
+
+static bool command_run(sim_model *model, const sim_record *record, int number, const json_t *body,
+                        model_outcome *out_outcome, model_event *out_event)
+{
+    model_cell *cell = &model->cells[number];
+    alv_view key = sim_model_header(record, ALV_HEADER_IDEMPOTENCY_KEY);
+    const model_answer *known = key.data == NULL ? NULL : cell_answer(cell, key);
+    if (known != NULL) {
+        *out_outcome = known->outcome;
+        model->repeated++;
+    } else {
+        *out_outcome = cell_handle(model, number, body, record->timestamp_ms, out_event);
+        out_event->cell = number;
+        if (key.data != NULL) {
+            cell_remember(cell, key, out_outcome);
+        }
+    }
+    command_answer(model, record, number, out_outcome);
+    return known == NULL && out_outcome->accepted;
+}
+
+bool sim_model_execute(sim_model *model, const sim_record *record, model_outcome *out_outcome,
+                       model_event *out_event)
+{
+    int number = sim_model_cell(record->key);
+    ALV_ASSERT(number >= 0);
+    json_t *body = json_loadb(record->value.data, record->value.size, 0, NULL);
+    const char *problem = command_problem(body);
+    bool publishes = false;
+    model->executions++;
+    if (problem != NULL) {
+        sim_model_add_line(&model->expected, "dead %d %s", number, problem);
+        *out_outcome = (model_outcome){.is_dead = true};
+    } else {
+        publishes = command_run(model, record, number, body, out_outcome, out_event);
+    }
+    json_decref(body);
+    return publishes;
+}

@@ -1,0 +1,99 @@
+/* sim_node.h — one node: the real lanes, replicator and checkpointer over simulated ports.
+ *
+ * Why:    what runs in threads of its own in a real node takes turns here, and the scheduler says whose it is.
+ *         A turn that waits for a broker or for PostgreSQL lets others run inside (`call`), also the other
+ *         threads of the same node.
+ * Thread: one.
+ * Owns:   its objects, its disk, its configuration.
+ *
+ *   down --start--> up --stop (clean)--> down
+ *                   up --kill--> dead (a ghost, until nobody is inside any more) --bury--> down
+ */
+#ifndef ALV_TESTS_SIM_NODE_H
+#define ALV_TESTS_SIM_NODE_H
+
+#include "processor/lane.h"
+#include "tests/sim/sim_client.h"
+#include "tests/sim/sim_disk.h"
+#include "tests/sim/sim_postgres.h"
+
+/* Who can take a turn: the lanes from 0 on, and */
+typedef enum sim_part {
+    SIM_PART_REPLICATOR = SIM_LANES_MAX,
+    SIM_PART_CHECKPOINTER,
+    SIM_PARTS,
+} sim_part;
+
+typedef struct sim_clock {
+    alv_clock base;
+    const int64_t *now_ms; /* borrowed: the simulated time */
+    int64_t offset_ms;     /* of this node's wall clock */
+} sim_clock;
+
+typedef struct sim_node {
+    int number;
+    int lane_count;
+    sim_clock clock;
+    alv_config *config;
+    sim_disk *disk;
+    bool is_up;
+    bool is_dead;
+    bool is_busy[SIM_PARTS]; /* it is in a turn */
+    int64_t start_at_ms;     /* down: when it starts again */
+    int64_t paused_until_ms; /* 0 = it is not */
+    int64_t cut_until_ms;    /* from the brokers */
+    int64_t full_until_ms;   /* its disk */
+    int64_t die_in_calls;    /* 0 = not */
+    int64_t freeze_in_calls;
+    int64_t seen[SIM_SHARDS_MAX]; /* the last position a reader was shown, by commands (I4) */
+
+    sim_client *client; /* from here on: while it is up or dead */
+    alv_directory *directory;
+    alv_meter *meter;
+    alv_replicator *replicator;
+    alv_checkpointer *checkpointer;
+    alv_lane *lanes[SIM_LANES_MAX];
+
+    const struct sim_node_options *options;
+} sim_node;
+
+/* What all nodes have in common; borrowed. */
+typedef struct sim_node_options {
+    sim_broker *broker;
+    sim_random *random;
+    sim_postgres *postgres;
+    const sim_model *model;
+    const alv_registry *registry;
+    const int64_t *now_ms;
+    const char *const *settings; /* "key=value", NULL-terminated */
+    bool (*is_dead)(void *payload, int node);
+    sim_fate (*call)(void *payload, int node, sim_call call);
+    void *payload;
+} sim_node_options;
+
+void sim_node_init(sim_node *node, int number, int lane_count, const sim_node_options *options);
+
+/* Kills it if it is up. */
+void sim_node_done(sim_node *node);
+
+void sim_node_start(sim_node *node);
+
+/* Drains, leaves the group, and is down. */
+void sim_node_stop(sim_node *node);
+
+/* It dies where it stands. */
+void sim_node_kill(sim_node *node);
+
+/* Whether somebody is in a turn of it. */
+bool sim_node_is_busy(const sim_node *node);
+
+/* A dead node that nobody is inside of: frees everything; its disk falls back. */
+void sim_node_bury(sim_node *node, int64_t deep);
+
+/* One turn; false when it cannot take one now. A lane that cannot go on takes the node down. */
+bool sim_node_turn(sim_node *node, int part);
+
+/* A reader looks at a shard, and I4 is checked. */
+void sim_node_read(sim_node *node, int32_t shard);
+
+#endif

@@ -1,0 +1,294 @@
+#include "tests/sim/sim_run.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/logger.h"
+#include "tests/sim/sim_cell.h"
+#include "tests/sim/sim_run_internal.h"
+#include "tests/sim/sim_trace.h"
+
+/* So many calls may have steps inside of them at once. */
+#define RUN_DEPTH_MAX 4
+
+/* When all troubles are mended, all must be done after so long. */
+#define RUN_PATIENCE_MS 180000
+
+static const char *const run_settings[] = {
+    "application.id=sim",
+    "behavior.default=cell",
+    "idempotency.keys.max=1000",
+    "standby.replicas=1",
+    "postgres.interval.ms=1000",
+    "commit.interval.max.ms=50",
+    "passivate.after.ms=20000",
+    "passivate.check.ms=5000",
+    "cache.memory.bytes=65536",
+    "commit.commands.max=30",
+    NULL,
+};
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+/* Mostly a moment, now and then more: threads are slow, and nothing happens for a while. */
+static void run_pass_time(sim_simulation *run)
+{
+    int64_t choice = sim_random_below(&run->random, 1000);
+    int64_t by_ms = choice < 600   ? sim_random_between(&run->random, 0, 2)
+                    : choice < 950 ? sim_random_between(&run->random, 2, 20)
+                                   : sim_random_between(&run->random, 20, 250);
+    run->now_ms += by_ms;
+    sim_broker_tick(&run->broker, run->now_ms);
+}
+
+static void run_set_standbys(sim_simulation *run, sim_node *node)
+{
+    bool wanted[SIM_SHARDS_MAX] = {false};
+    for (int32_t shard = 0; shard < run->broker.shard_count; shard++) {
+        wanted[shard] = sim_random_chance(&run->random, 400);
+    }
+    alv_replicator_set_standbys(node->replicator, wanted);
+}
+
+/* What a node does besides the turns of its threads. */
+static void run_upkeep(sim_simulation *run, sim_node *node)
+{
+    if (!node->is_up || node->is_dead || node->paused_until_ms > 0) {
+        return;
+    }
+    int64_t choice = sim_random_below(&run->random, 100);
+    if (choice < 60) {
+        sim_client_beat(node->client, node->cut_until_ms > 0);
+    } else if (choice < 90) {
+        sim_node_read(node, (int32_t)sim_random_below(&run->random, run->broker.shard_count));
+    } else if (choice < 95) {
+        (void)node->disk->base.ops->flush(&node->disk->base, NULL);
+    } else {
+        run_set_standbys(run, node);
+    }
+}
+
+static void run_step(sim_simulation *run)
+{
+    run->stats.steps++;
+    run_pass_time(run);
+    sim_trouble_mend(run, false);
+    sim_trouble_step(run);
+    sim_node *node = &run->nodes[sim_random_below(&run->random, run->node_count)];
+    int64_t choice = sim_random_below(&run->random, 100);
+    if (choice < 8 && run->commands_left > 0) {
+        sim_load_send(run);
+    } else if (choice < 35) {
+        run_upkeep(run, node);
+    } else {
+        (void)sim_node_turn(node, (int)sim_random_below(&run->random, SIM_PARTS));
+    }
+}
+
+void sim_run_until(sim_simulation *run, int64_t until_ms)
+{
+    if (run->depth == RUN_DEPTH_MAX) {
+        return;
+    }
+    run->depth++;
+    while (run->now_ms < until_ms) {
+        run_step(run);
+    }
+    run->depth--;
+    sim_trouble_mend(run, false);
+}
+
+/* ---- begin ----------------------------------------------------------------------------------- */
+
+static void run_decided(void *payload, const sim_transaction *transaction)
+{
+    sim_simulation *run = payload;
+    run->stats.transactions += transaction->decision == SIM_COMMITTED;
+    run->stats.aborts += transaction->decision == SIM_ABORTED;
+    sim_model_decided(run->model, transaction);
+}
+
+static bool run_is_dead(void *payload, int node)
+{
+    return ((sim_simulation *)payload)->nodes[node].is_dead;
+}
+
+static void run_init_registry(sim_simulation *run)
+{
+    run->registry = alv_registry_new();
+    alv_status status = alv_registry_add(run->registry, &sim_cell_behavior, NULL);
+    ALV_ASSERT(status == ALV_OK);
+    status = alv_registry_set_default(run->registry, "cell", NULL);
+    ALV_ASSERT(status == ALV_OK);
+}
+
+static void run_init_nodes(sim_simulation *run)
+{
+    run->node_count = (int)sim_random_between(&run->random, 1, SIM_NODES_MAX - 1);
+    run->node_options = (sim_node_options){.broker = &run->broker,
+                                           .random = &run->random,
+                                           .postgres = &run->postgres,
+                                           .model = run->model,
+                                           .registry = run->registry,
+                                           .now_ms = &run->now_ms,
+                                           .settings = run_settings,
+                                           .is_dead = run_is_dead,
+                                           .call = sim_trouble_call,
+                                           .payload = run};
+    for (int i = 0; i < run->node_count; i++) {
+        int lanes = (int)sim_random_between(&run->random, 1, SIM_LANES_MAX);
+        sim_node_init(&run->nodes[i], i, lanes, &run->node_options);
+    }
+}
+
+static void run_init(sim_simulation *run, uint64_t seed)
+{
+    memset(run, 0, sizeof *run);
+    run->seed = seed;
+    sim_random_init(&run->random, seed);
+    sim_trace_begin(seed, &run->now_ms);
+    sim_broker_init(&run->broker, (int32_t)sim_random_between(&run->random, 1, 6), &run->random);
+    run->model = sim_model_new(&run->broker);
+    run->broker.decided = run_decided;
+    run->broker.payload = run;
+    sim_postgres_init(&run->postgres, &run->broker);
+    run->postgres.call = sim_trouble_call;
+    run->postgres.payload = run;
+    run_init_registry(run);
+    run_init_nodes(run);
+    sim_trouble_choose(run);
+    run->commands_left = sim_random_between(&run->random, 50, 400);
+    sim_trace("seed %" PRIu64 ": %d nodes, %d shards, %" PRId64 " commands", seed, run->node_count,
+              (int)run->broker.shard_count, run->commands_left);
+}
+
+/* ---- end ------------------------------------------------------------------------------------- */
+
+static const char *run_unfinished(const sim_simulation *run)
+{
+    if (!sim_model_is_done(run->model)) {
+        return "commands are not executed";
+    }
+    if (sim_model_due(run->model) != INT64_MAX) {
+        return "timers have not fired";
+    }
+    for (int32_t shard = 0; shard < run->broker.shard_count; shard++) {
+        if (!sim_postgres_is_complete(&run->postgres, shard)) {
+            return "PostgreSQL is not complete";
+        }
+    }
+    return NULL;
+}
+
+/* Nothing goes wrong any more; then everything must be done within a while. */
+static void run_finish(sim_simulation *run)
+{
+    run->is_ending = true;
+    sim_trace("all troubles are mended");
+    sim_trouble_mend(run, true);
+    int64_t until_ms = run->now_ms + RUN_PATIENCE_MS;
+    const char *unfinished = NULL;
+    while ((unfinished = run_unfinished(run)) != NULL) {
+        if (run->now_ms > until_ms) {
+            sim_fail("progress", "after %d s without any trouble %s", RUN_PATIENCE_MS / 1000,
+                     unfinished);
+        }
+        for (int i = 0; i < 50; i++) {
+            run_step(run);
+        }
+    }
+    for (int i = 0; i < run->node_count; i++) {
+        for (int32_t shard = 0; shard < run->broker.shard_count; shard++) {
+            sim_node_read(&run->nodes[i], shard);
+            sim_disk_check(run->nodes[i].disk, shard);
+        }
+    }
+}
+
+static void run_add(int64_t *sum, const int64_t *values)
+{
+    for (size_t i = 0; i < sizeof(sim_stats) / sizeof(int64_t); i++) {
+        sum[i] += values[i];
+    }
+}
+
+static void run_done(sim_simulation *run, sim_stats *stats)
+{
+    run->stats.runs = 1;
+    run->stats.simulated_ms = run->now_ms;
+    run->stats.executions = sim_model_executions(run->model);
+    run->stats.timers = sim_model_timers(run->model);
+    run->stats.repeated = sim_model_repeated(run->model);
+    run->stats.late_hits = run->broker.late_hits;
+    run->stats.rebalances = run->broker.group.rebalances;
+    run->stats.checkpoints = run->postgres.writes;
+    run->stats.checkpoints_fenced = run->postgres.fenced;
+    run_add((int64_t *)stats, (const int64_t *)&run->stats);
+    for (int i = 0; i < run->node_count; i++) {
+        sim_node_done(&run->nodes[i]);
+    }
+    sim_model_free(run->model);
+    sim_postgres_done(&run->postgres);
+    sim_broker_done(&run->broker);
+    alv_registry_free(run->registry);
+    sim_trace_end();
+}
+
+void sim_run(uint64_t seed, sim_stats *stats)
+{
+    sim_simulation *run = alv_alloc(sizeof *run);
+    run_init(run, seed);
+    while (run->commands_left > 0) {
+        run_step(run);
+    }
+    int64_t until_ms = run->now_ms + sim_random_between(&run->random, 0, 10000);
+    while (run->now_ms < until_ms) {
+        run_step(run);
+    }
+    run_finish(run);
+    run_done(run, stats);
+    alv_free(run);
+}
+
+void sim_stats_print(const sim_stats *stats, double seconds)
+{
+    const struct {
+        const char *what;
+        int64_t count;
+    } lines[] = {
+        {"runs", stats->runs},
+        {"steps", stats->steps},
+        {"simulated seconds", stats->simulated_ms / 1000},
+        {"commands sent", stats->commands},
+        {"executions", stats->executions},
+        {"of these, timers", stats->timers},
+        {"repeated commands", stats->repeated},
+        {"transactions committed", stats->transactions},
+        {"transactions aborted", stats->aborts},
+        {"EndTxn without an answer", stats->no_answers},
+        {"late EndTxn that hit another", stats->late_hits},
+        {"crashes", stats->crashes},
+        {"of these, inside a turn", stats->crashes_inside},
+        {"clean stops", stats->stops},
+        {"freezes", stats->freezes},
+        {"nodes cut off", stats->cuts},
+        {"evictions", stats->evictions},
+        {"of these, of live nodes", stats->false_evictions},
+        {"clock jumps", stats->clock_jumps},
+        {"full disks", stats->full_disks},
+        {"PostgreSQL away", stats->postgres_outages},
+        {"checkpoints", stats->checkpoints},
+        {"checkpoints fenced", stats->checkpoints_fenced},
+        {"rebalances", stats->rebalances},
+        {"group offsets expired", stats->expired_offsets},
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        printf("%12" PRId64 "  %s\n", lines[i].count, lines[i].what);
+    }
+    if (seconds > 0) {
+        printf("%12.0f  runs a minute\n", (double)stats->runs * 60 / seconds);
+    }
+}

@@ -1,0 +1,80 @@
+/* sim_run_internal.h — a run inside: sim_run.c (the steps), sim_load.c (clients), sim_trouble.c (what goes
+ * wrong).
+ */
+#ifndef ALV_TESTS_SIM_RUN_INTERNAL_H
+#define ALV_TESTS_SIM_RUN_INTERNAL_H
+
+#include "tests/sim/sim_node.h"
+#include "tests/sim/sim_run.h"
+
+#define RUN_RECENT 16
+
+/* A command with an idempotency key, which may be sent again. */
+typedef struct run_sent {
+    int cell;
+    char value[160];
+    char key[32];
+} run_sent;
+
+/* How often what goes wrong, per thousand steps or calls; 0 = never in this run. */
+typedef struct run_troubles {
+    int64_t crash;
+    int64_t stop;
+    int64_t freeze;
+    int64_t cut;
+    int64_t evict;       /* somebody dead or frozen */
+    int64_t evict_false; /* somebody alive */
+    int64_t clock;
+    int64_t disk;
+    int64_t postgres;
+    int64_t expire; /* the group's offsets */
+    int64_t compact;
+    int64_t lose_end;  /* of calls: EndTxn */
+    int64_t lose_call; /* of calls: all others */
+    int64_t yield;     /* of calls: others run inside */
+    int64_t deep;      /* applies that a crash may undo */
+} run_troubles;
+
+typedef struct sim_simulation {
+    uint64_t seed;
+    sim_random random;
+    int64_t now_ms;
+    sim_broker broker;
+    sim_model *model;
+    sim_postgres postgres;
+    sim_node_options node_options;
+    sim_node nodes[SIM_NODES_MAX];
+    int node_count;
+    alv_registry *registry;
+    run_troubles troubles;
+    bool is_ending; /* nothing goes wrong any more */
+    int depth;      /* calls inside of which steps happen */
+    int64_t postgres_back_ms;
+    int64_t commands_left;
+    int64_t last_id;
+    run_sent recent[RUN_RECENT];
+    int recent_count;
+    sim_stats stats;
+} sim_simulation;
+
+/* ---- sim_run.c: steps until then, or until one too many is inside of the other */
+void sim_run_until(sim_simulation *run, int64_t until_ms);
+
+/* ---- sim_load.c: a client sends a command. */
+void sim_load_send(sim_simulation *run);
+
+/* ---- sim_trouble.c */
+
+/* Which troubles this run has. */
+void sim_trouble_choose(sim_simulation *run);
+
+/* Maybe something goes wrong. */
+void sim_trouble_step(sim_simulation *run);
+
+/* What has lasted long enough is mended; with `all`, everything is. */
+void sim_trouble_mend(sim_simulation *run, bool all);
+
+/* What becomes of a call; see sim_client_options. */
+sim_fate sim_trouble_call(void *payload, int node, sim_call call);
+
+#endif
