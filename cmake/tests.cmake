@@ -64,6 +64,7 @@ foreach(source IN LISTS plugins)
   endforeach()
 endforeach()
 add_dependencies(cluster_libraries alluvium_test)
+add_dependencies(cluster_examples alluvium alluvium_test) # which it installs
 target_sources(unit_library PRIVATE $<TARGET_OBJECTS:alv_testkit>)
 set_target_properties(unit_library PROPERTIES ENABLE_EXPORTS ON)
 

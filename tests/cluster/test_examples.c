@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "tests/support/plugin.h"
 #include "tests/support/process.h"
 #include "tests/support/scratch.h"
 
@@ -50,10 +51,52 @@ static void two_nodes__answer_alike_whoever_is_asked(void **state)
     run_example("examples/two-nodes");
 }
 
+/* ---- an author who has what is installed, and nothing else --------------------------------------- */
+
+/* What is compiled there is linked with the test kit of this build, so it needs the same sanitizer. */
+static void use_the_same_sanitizer(void)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    assert_int_equal(setenv("CFLAGS", "-g -fsanitize=address,undefined", 1), 0);
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+    assert_int_equal(setenv("CFLAGS", "-g -fsanitize=thread", 1), 0);
+    assert_int_equal(setenv("CC", "clang", 1), 0);
+#endif
+#endif
+}
+
+static void install(const char *prefix)
+{
+    char *build = alv_plugin_build_folder();
+    const char *const argv[] = {"cmake", "--install", build, "--prefix", prefix, NULL};
+    int status = alv_process_run(
+        argv, (alv_process_files){.in = NULL, .out = "/dev/stderr", .err = "/dev/stderr"},
+        EXAMPLE_MS);
+    assert_int_equal(status, 0);
+    alv_free(build);
+}
+
+static void cart__is_built_from_what_is_installed_and_sells(void **state)
+{
+    (void)state;
+    char *prefix = alv_scratch_make();
+    install(prefix);
+    const char *before = getenv("PKG_CONFIG_PATH");
+    char *path = alv_format("%s/lib/pkgconfig:%s/lib64/pkgconfig:%s", prefix, prefix,
+                            before != NULL ? before : "");
+    assert_int_equal(setenv("PKG_CONFIG_PATH", path, 1), 0);
+    use_the_same_sanitizer();
+    run_example("examples/cart/try");
+    alv_free(path);
+    alv_scratch_remove(prefix);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_nodes__answer_alike_whoever_is_asked),
+        cmocka_unit_test(cart__is_built_from_what_is_installed_and_sells),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,6 +32,13 @@ char *alv_plugin_path(const char *name)
     return alv_format("%s/tests/plugins/%s.so", build, name);
 }
 
+char *alv_plugin_build_folder(void)
+{
+    char build[PLUGIN_PATH_BYTES];
+    plugin_build_folder(build);
+    return alv_strdup(build);
+}
+
 char *alv_plugin_test_kit(void)
 {
     char build[PLUGIN_PATH_BYTES];
