@@ -78,6 +78,10 @@ static void metrics_commands(const alv_meter *meter, alv_exposition *page)
                     "Entities set aside because they kept failing.", &meter->quarantined);
     metrics_counter(page, "alluvium_entities_released_total", "Entities released from quarantine.",
                     &meter->released);
+    metrics_counter(page, "alluvium_entities_expired_total",
+                    "Entities deleted because they had not changed for as long as their behavior "
+                    "says.",
+                    &meter->expired);
     alv_exposition_family(page, HISTOGRAM, "alluvium_command_latency_seconds",
                           "From the time of a command's record to the commit of its effects.");
     alv_exposition_histogram(page, ALV_LABELS_NONE, &meter->latency);

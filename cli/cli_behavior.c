@@ -98,9 +98,10 @@ static json_t *behavior_to_json(const alv_behavior *behavior)
                               json_pack("{s:s, s:s, s:I}", "id", job->id, "command", job->command,
                                         "everyMs", (json_int_t)job->every_ms));
     }
-    return json_pack("{s:s, s:I, s:o, s:o}", "type", behavior->type, "stateVersion",
+    return json_pack("{s:s, s:I, s:o, s:o, s:I}", "type", behavior->type, "stateVersion",
                      (json_int_t)alv_registry_state_version(behavior), "commands", commands,
-                     "singletons", singletons);
+                     "singletons", singletons, "expireAfterMs",
+                     (json_int_t)behavior->expire_after_ms);
 }
 
 static void test_to_json(void *payload, const alv_test_case *test, const char *report)
@@ -167,6 +168,10 @@ static void print_behavior(const json_t *behavior)
         printf("  job %s/%s: %s every %" JSON_INTEGER_FORMAT " ms\n", text_of(behavior, "type"),
                text_of(item, "id"), text_of(item, "command"),
                json_integer_value(json_object_get(item, "everyMs")));
+    }
+    json_int_t after_ms = json_integer_value(json_object_get(behavior, "expireAfterMs"));
+    if (after_ms > 0) {
+        printf("  expires after %" JSON_INTEGER_FORMAT " ms without a change\n", after_ms);
     }
 }
 

@@ -59,7 +59,7 @@ foreach(source IN LISTS plugins)
   target_link_libraries(plugin_${name} PRIVATE alv_flags PkgConfig::JANSSON)
   set_target_properties(plugin_${name} PROPERTIES PREFIX "" OUTPUT_NAME ${name}
     LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/plugins)
-  foreach(test unit_library cluster_libraries cluster_global_tables)
+  foreach(test unit_library cluster_libraries cluster_global_tables cluster_expiry_nodes)
     add_dependencies(${test} plugin_${name})
   endforeach()
 endforeach()

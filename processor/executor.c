@@ -327,6 +327,7 @@ void alv_execution_init(execution *run, alv_executor *executor, alv_shard *shard
     run->answered = ALV_VIEW_NONE;
     run->release = ALV_VIEW_NONE;
     run->changes_timers = false;
+    run->touches = false;
     run->is_repeated = false;
     run->accepted = false;
     run->reply = NULL;

@@ -39,6 +39,7 @@ typedef struct alv_executor_counters {
     int64_t timers;                   /* fired; they count as commands too */
     int64_t quarantined;              /* entities, set aside */
     int64_t released;                 /* entities, from there */
+    int64_t expired;                  /* entities, deleted because they had not changed for long */
 } alv_executor_counters;
 
 alv_executor *alv_executor_new(const alv_executor_options *options);

@@ -90,18 +90,25 @@ static void executor_call_handler(execution *run)
     executor_check_outputs(run);
 }
 
-/* Timers and deletions change the ledger, which is read for their sake. */
-static alv_status executor_prepare_timers(execution *run, alv_reason *out_reason, alv_error *err)
+/* Timers, deletions and changes of what expires change the ledger, which is read for their sake. */
+static alv_status executor_prepare_ledger(execution *run, alv_reason *out_reason, alv_error *err)
 {
     alv_effects *effects = run->executor->effects;
-    bool deletes = alv_effects_deletes(effects) && run->entity->state != NULL;
-    if (!alv_effects_has_timers(effects) && !deletes) {
+    const alv_behavior *behavior = run->entity->behavior;
+    bool exists = run->entity->state != NULL;
+    bool changes_timers =
+        alv_effects_has_timers(effects) || (alv_effects_deletes(effects) && exists);
+    bool touches = behavior->expire_after_ms > 0 && alv_effects_changes(effects, exists);
+    if (!changes_timers && !touches) {
         return ALV_OK;
     }
     alv_status status = alv_executor_read_ledger(run, out_reason, err);
     if (status == ALV_OK && *out_reason == ALV_REASON_NONE) {
-        alv_executor_check_timers(run);
-        run->changes_timers = true;
+        if (changes_timers) {
+            alv_executor_check_timers(run);
+        }
+        run->changes_timers = changes_timers;
+        run->touches = touches;
     }
     return status;
 }
@@ -143,7 +150,7 @@ alv_status alv_executor_handle(execution *run, alv_reason *out_reason, alv_error
         return ALV_OK;
     }
     executor->counters.commands++;
-    alv_status status = executor_prepare_timers(run, out_reason, err);
+    alv_status status = executor_prepare_ledger(run, out_reason, err);
     if (status != ALV_OK || *out_reason != ALV_REASON_NONE) {
         return status;
     }
@@ -156,6 +163,9 @@ alv_status alv_executor_handle(execution *run, alv_reason *out_reason, alv_error
         }
         if (run->changes_timers) {
             alv_executor_change_timers(run);
+        }
+        if (run->touches) {
+            alv_executor_touch(run);
         }
     }
     run->reply = alv_effects_reply(executor->effects);

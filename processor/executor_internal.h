@@ -1,6 +1,7 @@
 /* executor_internal.h — what the files of the executor share: executor.c (the way of a command), executor_handle.c,
  * executor_reply.c (who waits for a reply), executor_version.c (states of older behaviors), executor_ledger.c (answers
- * kept), executor_timers.c, executor_quarantine.c (entities that fail).
+ * kept), executor_timers.c, executor_quarantine.c (entities that fail), executor_chores.c (entities that expire, old
+ * answers).
  */
 #ifndef ALV_PROCESSOR_EXECUTOR_INTERNAL_H
 #define ALV_PROCESSOR_EXECUTOR_INTERNAL_H
@@ -45,6 +46,7 @@ typedef struct execution {
     alv_view idempotency_key;
     alv_view release;    /* it is no command: it releases the entity from quarantine */
     bool changes_timers; /* the ledger was read, and the effects go into it */
+    bool touches; /* the entity expires, its ledger was read, and the effects change its state */
     bool is_repeated; /* the command was executed before: `reply` and `accepted` are of that time */
     bool accepted;
     json_t *reply;     /* owned when it is repeated, else borrowed from the effects; may be NULL */
@@ -120,6 +122,17 @@ void alv_executor_note_success(const execution *run);
 /* Releases the entity of the record's key, if it is quarantined, in the open transaction; `reply` tells. Fails as
  * alv_executor_find. */
 alv_status alv_executor_release(execution *run, alv_reason *out_reason, alv_error *err);
+
+/* executor_chores.c; the ledger has been read */
+
+/* The entity has changed: it expires later, if it expires. */
+void alv_executor_touch(const execution *run);
+
+/* An answer was added: all are forgotten later. */
+void alv_executor_keep_answers(const execution *run);
+
+/* Does what is due at `until_ms` besides timers. */
+void alv_executor_do_chores(const execution *run, int64_t until_ms);
 
 /* executor_timers.c; the ledger has been read */
 

@@ -81,5 +81,6 @@ void alv_executor_remember(execution *run)
     }
     alv_answer_policy policy = ledger_policy(run);
     alv_ledger_add_answer(entity->ledger, run->idempotency_key, &answer, &policy);
+    alv_executor_keep_answers(run);
     alv_overlay_note_ledger(&run->shard->overlay, entity);
 }

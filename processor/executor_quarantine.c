@@ -108,8 +108,8 @@ void alv_executor_note_success(const execution *run)
 
 /* ---- release --------------------------------------------------------------------------------- */
 
-/* Timers that were due meanwhile were passed over in the index. The ledger is written again as it is, and
- * the lane looks at its timers anew. */
+/* Timers that were due meanwhile were passed over in the index. The ledger is written again, and the lane looks at
+ * its timers anew. A release counts as a change: what has waited for long must not expire at once. */
 static alv_status release_timers(execution *run, alv_error *err)
 {
     alv_reason reason = ALV_REASON_NONE;
@@ -122,9 +122,16 @@ static alv_status release_timers(execution *run, alv_error *err)
     if (status != ALV_OK) {
         return alv_fail_from(err, status, why.source, why.code, "%s", why.text);
     }
-    if (reason == ALV_REASON_NONE && alv_ledger_due(run->entity->ledger) != ALV_DUE_NEVER) {
+    if (reason != ALV_REASON_NONE) {
+        return ALV_OK; /* unreadable: the next command tells */
+    }
+    const alv_behavior *behavior = run->entity->behavior;
+    if (behavior->expire_after_ms > 0) {
+        alv_executor_touch(run);
+    }
+    if (alv_ledger_due(run->entity->ledger) != ALV_DUE_NEVER) {
         alv_overlay_note_ledger(&run->shard->overlay, run->entity);
-    } /* unreadable: the next command tells */
+    }
     return ALV_OK;
 }
 

@@ -1,4 +1,5 @@
-/* executor_timers.c — timers: what handlers ask for goes into the ledger, what is due is executed.
+/* executor_timers.c — timers: what handlers ask for goes into the ledger, what is due is executed, and so are the
+ * chores that executor_chores.c put there.
  *
  * A timer that fires is executed by the lane that owns the entity, in the transaction that takes it out of
  * the ledger: once, and in the entity's order, because nothing lies between. Sending it through the command
@@ -62,6 +63,7 @@ void alv_executor_change_timers(execution *run)
     bool changed = false;
     if (entity->state == NULL && alv_effects_deletes(run->executor->effects)) {
         changed = alv_ledger_cancel_timers(entity->ledger); /* they go with the entity */
+        changed = alv_ledger_set_expiry(entity->ledger, ALV_EXPIRY_NEVER) || changed;
     }
     bool fits = timers_change_all(entity->ledger, run->executor->effects, &changed);
     ALV_ASSERT(fits);
@@ -133,6 +135,12 @@ static alv_status timers_find(execution *run, bool *out_found, alv_error *err)
     return ALV_OK;
 }
 
+/* The entity is quarantined, maybe only since its last timer. */
+static bool timers_are_held(const execution *run)
+{
+    return run->entity->is_suspect && alv_executor_check_quarantine(run, NULL) != ALV_REASON_NONE;
+}
+
 alv_status alv_executor_fire(alv_executor *executor, alv_shard *shard, alv_producer *producer,
                              const alv_due *due, int64_t until_ms, int64_t now_ms, alv_error *err)
 {
@@ -157,16 +165,22 @@ alv_status alv_executor_fire(alv_executor *executor, alv_shard *shard, alv_produ
         alv_overlay_note_stale(&shard->overlay, due->due_ms, due->key);
     }
     /* At most as many as there may be pending: one that is set anew for now has its turn later. */
-    for (int i = 0; i < ALV_LEDGER_TIMERS_MAX && alv_ledger_due(entity->ledger) <= until_ms; i++) {
+    for (int i = 0; i < ALV_LEDGER_TIMERS_MAX && alv_ledger_timer_due(entity->ledger) <= until_ms;
+         i++) {
         alv_execution_init(&run, executor, shard, producer, &record, now_ms);
         run.entity = entity;
-        if (entity->is_suspect && alv_executor_check_quarantine(&run, NULL) != ALV_REASON_NONE) {
+        if (timers_are_held(&run)) {
             return ALV_OK; /* by the one before */
         }
         status = timers_fire_first(&run, err);
         if (status != ALV_OK) {
             return status;
         }
+    }
+    alv_execution_init(&run, executor, shard, producer, &record, now_ms);
+    run.entity = entity;
+    if (alv_ledger_timer_due(entity->ledger) > until_ms && !timers_are_held(&run)) {
+        alv_executor_do_chores(&run, until_ms);
     }
     return ALV_OK;
 }

@@ -43,6 +43,7 @@ void alv_lane_meter_committed(alv_lane_meter *lane, const alv_executor_counters 
     meter_count(&meter->timers, now->timers, before->timers);
     meter_count(&meter->quarantined, now->quarantined, before->quarantined);
     meter_count(&meter->released, now->released, before->released);
+    meter_count(&meter->expired, now->expired, before->expired);
     for (int reason = 0; reason < ALV_REASON_COUNT; reason++) {
         meter_count(&meter->dead_letters[reason], now->buried[reason], before->buried[reason]);
     }

@@ -37,6 +37,7 @@ typedef struct alv_meter {
     alv_counter dead_letters[ALV_REASON_COUNT];
     alv_counter quarantined; /* entities that were, since the start */
     alv_counter released;
+    alv_counter expired; /* entities, deleted because they had not changed for long */
     alv_counter commits;
     alv_counter aborts;    /* transactions that were rolled back */
     alv_counter uncertain; /* commits whose answer never came */

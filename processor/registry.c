@@ -135,6 +135,21 @@ static alv_status registry_check_singletons(const alv_behavior *behavior, alv_er
     return ALV_OK;
 }
 
+#define REGISTRY_EXPIRE_MIN_MS INT64_C(1000)
+#define REGISTRY_EXPIRE_MAX_MS (INT64_C(36525) * 24 * 3600 * 1000)
+
+static alv_status registry_check_expiry(const alv_behavior *behavior, alv_error *err)
+{
+    int64_t after_ms = behavior->expire_after_ms;
+    if (after_ms == 0 ||
+        (after_ms >= REGISTRY_EXPIRE_MIN_MS && after_ms <= REGISTRY_EXPIRE_MAX_MS)) {
+        return ALV_OK;
+    }
+    return alv_fail(err, ALV_REJECT,
+                    "behavior \"%s\" expires after %lld ms: say 1000 ms to 100 years, or 0",
+                    behavior->type, (long long)after_ms);
+}
+
 static const alv_behavior *registry_by_type(const alv_registry *registry, alv_view type)
 {
     for (size_t i = 0; i < registry->count; i++) {
@@ -221,7 +236,10 @@ static alv_status registry_check(const alv_registry *registry, const alv_behavio
                         behavior->type, behavior->state_version);
     }
     alv_status status = registry_check_rows(behavior, err);
-    return status == ALV_OK ? registry_check_singletons(behavior, err) : status;
+    if (status == ALV_OK) {
+        status = registry_check_singletons(behavior, err);
+    }
+    return status == ALV_OK ? registry_check_expiry(behavior, err) : status;
 }
 
 alv_status alv_registry_add(alv_registry *registry, const alv_behavior *behavior, alv_error *err)

@@ -20,7 +20,10 @@ static_assert(ALV_LEDGER_ANSWERS_BYTES_MAX + ALV_LEDGER_TIMERS_BYTES_MAX + 1024 
 
 alv_ledger *alv_ledger_new(void)
 {
-    return alv_alloc(sizeof(alv_ledger));
+    alv_ledger *ledger = alv_alloc(sizeof *ledger);
+    ledger->expiry = ALV_EXPIRY_NEVER;
+    ledger->forget_due_ms = ALV_DUE_NEVER;
+    return ledger;
 }
 
 static void answer_done(ledger_answer *answer)
@@ -153,7 +156,7 @@ static size_t timer_bytes(const ledger_timer *timer)
     return ENTRY_BYTES + text_bytes(timer->name, strlen(timer->name)) + timer->command_size;
 }
 
-int64_t alv_ledger_due(const alv_ledger *ledger)
+int64_t alv_ledger_timer_due(const alv_ledger *ledger)
 {
     return ledger->timer_count == 0 ? ALV_DUE_NEVER : ledger->timers[0].due_ms;
 }
@@ -259,4 +262,45 @@ bool alv_ledger_cancel_timers(alv_ledger *ledger)
         ledger_drop_timer(ledger, ledger->timer_count - 1);
     }
     return any;
+}
+
+/* ---- chores ---------------------------------------------------------------------------------- */
+
+int64_t alv_ledger_due(const alv_ledger *ledger)
+{
+    int64_t due_ms = alv_ledger_timer_due(ledger);
+    due_ms = ledger->expiry.due_ms < due_ms ? ledger->expiry.due_ms : due_ms;
+    return ledger->forget_due_ms < due_ms ? ledger->forget_due_ms : due_ms;
+}
+
+alv_expiry alv_ledger_expiry(const alv_ledger *ledger)
+{
+    return ledger->expiry;
+}
+
+bool alv_ledger_set_expiry(alv_ledger *ledger, alv_expiry expiry)
+{
+    bool changes =
+        expiry.due_ms != ledger->expiry.due_ms || expiry.touched_ms != ledger->expiry.touched_ms;
+    ledger->expiry = expiry;
+    return changes;
+}
+
+int64_t alv_ledger_forget_due(const alv_ledger *ledger)
+{
+    return ledger->forget_due_ms;
+}
+
+void alv_ledger_set_forget_due(alv_ledger *ledger, int64_t due_ms)
+{
+    ALV_ASSERT(ledger->answer_count > 0);
+    ledger->forget_due_ms = due_ms;
+}
+
+void alv_ledger_forget_answers(alv_ledger *ledger)
+{
+    while (ledger->answer_count > 0) {
+        ledger_drop_answer(ledger, ledger->answer_count - 1);
+    }
+    ledger->forget_due_ms = ALV_DUE_NEVER;
 }

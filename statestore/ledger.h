@@ -1,5 +1,5 @@
-/* ledger.h — what is remembered beside an entity's state: answers to commands with an idempotency key, and
- * pending timers.
+/* ledger.h — what is remembered beside an entity's state: answers to commands with an idempotency key,
+ * pending timers, and when it expires.
  *
  * Why:    the state belongs to the behavior; this belongs to the processor, and must survive with the state
  *         (I2). It is one JSON record per entity, in the ledger topic and in the store:
@@ -8,8 +8,9 @@
  *              "timers":[{"name":"deadline","due":1700000060000,"command":{"type":"expire"}}],
  *              "answers":[{"key":"k1","at":1700000000000,"accepted":true,"reply":{"balance":5}}]}
  *
- *         Members without content are left out; a record without any is a tombstone. "due", that of the
- *         earliest timer, comes first, so that whoever keeps the index of timers need not parse the rest.
+ *         with "expires" and "touched" of an entity that expires, "forget" of one that has answers. Members
+ *         without content are left out; a record without any is a tombstone. "due", the time of the first
+ *         thing to be done, comes first, so that whoever keeps the index of timers need not parse the rest.
  * Thread: one lane, or whoever decodes it.
  * Owns:   its texts.
  * Limits: below; an encoded ledger fits into a record (ALV_STATE_BYTES_MAX).
@@ -37,8 +38,8 @@ alv_status alv_ledger_decode(alv_view encoded, alv_ledger **out, alv_error *err)
 /* Appends the record; nothing when the ledger is empty. */
 void alv_ledger_encode(const alv_ledger *ledger, alv_bytes *out);
 
-/* When the earliest timer of an encoded record is due, ALV_DUE_NEVER when it has none. Looks at the first
- * bytes only. */
+/* alv_ledger_due of an encoded record, ALV_DUE_NEVER when nothing is to be done. Looks at the first bytes
+ * only. */
 int64_t alv_ledger_peek_due(alv_view encoded);
 
 /* What it takes in memory, about. */
@@ -86,7 +87,7 @@ typedef struct alv_timer {
 } alv_timer;
 
 /* When the earliest is due, ALV_DUE_NEVER. */
-int64_t alv_ledger_due(const alv_ledger *ledger);
+int64_t alv_ledger_timer_due(const alv_ledger *ledger);
 
 /* The earliest timer (of those due at the same time, the one set first); false when there is none. Borrowed
  * until the ledger changes. */
@@ -104,5 +105,31 @@ bool alv_ledger_cancel_timer(alv_ledger *ledger, const char *name);
 
 /* Removes all; false when there were none. */
 bool alv_ledger_cancel_timers(alv_ledger *ledger);
+
+/* ---- chores: what is done about an entity without a handler ------------------------------------ */
+
+/* When the first of all is to be done, timers and chores; ALV_DUE_NEVER. */
+int64_t alv_ledger_due(const alv_ledger *ledger);
+
+/* The entity is deleted at `due_ms` unless it changes before; ALV_DUE_NEVER: it does not expire. `touched_ms`: the
+ * change from which that was counted. */
+typedef struct alv_expiry {
+    int64_t due_ms;
+    int64_t touched_ms;
+} alv_expiry;
+
+#define ALV_EXPIRY_NEVER ((alv_expiry){ALV_DUE_NEVER, 0})
+
+alv_expiry alv_ledger_expiry(const alv_ledger *ledger);
+
+/* False: it was so before. */
+bool alv_ledger_set_expiry(alv_ledger *ledger, alv_expiry expiry);
+
+/* When answers are all too old for anybody, ALV_DUE_NEVER: there are none. */
+int64_t alv_ledger_forget_due(const alv_ledger *ledger);
+void alv_ledger_set_forget_due(alv_ledger *ledger, int64_t due_ms);
+
+/* Drops all answers. */
+void alv_ledger_forget_answers(alv_ledger *ledger);
 
 #endif

@@ -29,6 +29,8 @@ struct alv_ledger {
     size_t timer_count;
     size_t timer_capacity;
     size_t timer_bytes; /* encoded, at most */
+    alv_expiry expiry;
+    int64_t forget_due_ms;
 };
 
 #endif

@@ -60,27 +60,57 @@ static void json_put_answer(alv_bytes *out, const ledger_answer *answer)
     alv_bytes_append(out, "}", 1);
 }
 
+/* Begins a member of the record that starts at `begin`. */
+static void json_put_name(alv_bytes *out, size_t begin, const char *name)
+{
+    alv_bytes_printf(out, "%s\"%s\":", out->size == begin ? "{" : ",", name);
+}
+
+static void json_put_number(alv_bytes *out, size_t begin, const char *name, int64_t number)
+{
+    json_put_name(out, begin, name);
+    alv_bytes_printf(out, "%" PRId64, number);
+}
+
+/* "due" is the first, see DUE_BEGIN. */
+static void json_put_chores(alv_bytes *out, size_t begin, const alv_ledger *ledger)
+{
+    int64_t due_ms = alv_ledger_due(ledger);
+    if (due_ms != ALV_DUE_NEVER) {
+        json_put_number(out, begin, "due", due_ms);
+    }
+    if (ledger->expiry.due_ms != ALV_DUE_NEVER) {
+        json_put_number(out, begin, "expires", ledger->expiry.due_ms);
+        json_put_number(out, begin, "touched", ledger->expiry.touched_ms);
+    }
+    if (ledger->forget_due_ms != ALV_DUE_NEVER) {
+        json_put_number(out, begin, "forget", ledger->forget_due_ms);
+    }
+}
+
 void alv_ledger_encode(const alv_ledger *ledger, alv_bytes *out)
 {
     size_t begin = out->size;
-    if (ledger->timer_count == 0 && ledger->answer_count == 0) {
-        return;
-    }
-    alv_bytes_append(out, "{", 1);
+    json_put_chores(out, begin, ledger);
     if (ledger->timer_count > 0) {
-        out->size = begin;
-        alv_bytes_printf(out, DUE_BEGIN "%" PRId64 ",\"timers\":", alv_ledger_due(ledger));
+        json_put_name(out, begin, "timers");
         for (size_t i = 0; i < ledger->timer_count; i++) {
             alv_bytes_append(out, i == 0 ? "[" : ",", 1);
             json_put_timer(out, &ledger->timers[i]);
         }
-        alv_bytes_append_text(out, ledger->answer_count > 0 ? "]," : "]");
+        alv_bytes_append(out, "]", 1);
     }
-    for (size_t i = 0; i < ledger->answer_count; i++) {
-        alv_bytes_append_text(out, i == 0 ? "\"answers\":[" : ",");
-        json_put_answer(out, &ledger->answers[i]);
+    if (ledger->answer_count > 0) {
+        json_put_name(out, begin, "answers");
+        for (size_t i = 0; i < ledger->answer_count; i++) {
+            alv_bytes_append(out, i == 0 ? "[" : ",", 1);
+            json_put_answer(out, &ledger->answers[i]);
+        }
+        alv_bytes_append(out, "]", 1);
     }
-    alv_bytes_append_text(out, ledger->answer_count > 0 ? "]}" : "}");
+    if (out->size > begin) {
+        alv_bytes_append(out, "}", 1);
+    }
     ALV_ASSERT(out->size - begin <= ALV_STATE_BYTES_MAX);
 }
 
@@ -138,6 +168,31 @@ static bool json_take_answer(alv_ledger *ledger, const json_t *item, alv_bytes *
     return true;
 }
 
+/* A time that is there must be a number; nothing is to be done at ALV_DUE_NEVER. */
+static bool json_take_time(const json_t *record, const char *name, int64_t *out)
+{
+    const json_t *time = json_object_get(record, name);
+    if (time != NULL) {
+        *out = json_integer_value(time);
+    }
+    return time == NULL || json_is_integer(time);
+}
+
+static bool json_take_chores(alv_ledger *ledger, const json_t *record)
+{
+    alv_expiry *expiry = &ledger->expiry;
+    bool good = json_take_time(record, "expires", &expiry->due_ms) &&
+                json_take_time(record, "touched", &expiry->touched_ms) &&
+                json_take_time(record, "forget", &ledger->forget_due_ms);
+    if (expiry->due_ms == ALV_DUE_NEVER) {
+        *expiry = ALV_EXPIRY_NEVER;
+    }
+    if (ledger->answer_count == 0) {
+        ledger->forget_due_ms = ALV_DUE_NEVER;
+    }
+    return good;
+}
+
 static bool json_take_all(alv_ledger *ledger, const json_t *record)
 {
     alv_bytes scratch = ALV_BYTES_EMPTY;
@@ -152,6 +207,7 @@ static bool json_take_all(alv_ledger *ledger, const json_t *record)
     {
         good = good && json_take_answer(ledger, item, &scratch);
     }
+    good = good && json_take_chores(ledger, record);
     alv_bytes_done(&scratch);
     return good;
 }

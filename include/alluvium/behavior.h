@@ -265,6 +265,13 @@ typedef struct alv_behavior {
      * dead letters with reason `state-version`, as it does when the stored state is of a version higher than
      * state_version, and may be retried when a library is loaded that can. Required when state_version > 1. */
     bool (*migrate)(uint32_t from, json_t *state);
+
+    /* An entity that has not changed for so long (1 s to 100 years; 0 = for ever), by the clock of the node that
+     * owns it, is deleted: as by alv_delete, its timers with it, without a command. It happens between so long and
+     * an eighth more, or later when nobody is there; never before commands that were in the log by then.
+     * Commands that change nothing do not count. Entities that were there before the behavior said so count
+     * from their next change. */
+    int64_t expire_after_ms;
 } alv_behavior;
 
 /* ---- a library ------------------------------------------------------------------------------- */

@@ -54,13 +54,13 @@ static void check__lists_what_a_library_offers(void **state)
     json_t *said = json_loads(result.out, 0, NULL);
     json_t *expected = json_pack(
         "{s:s, s:s, s:s, s:i, s:[{s:s, s:i, s:[{s:s, s:[{s:s, s:s, s:b}, {s:s, s:s, s:b}]}, {s:s, s:[]}],"
-        " s:[{s:s, s:s, s:i}]}], s:[{s:s, s:b, s:s}, {s:s, s:b, s:s}]}",
+        " s:[{s:s, s:s, s:i}], s:i}], s:[{s:s, s:b, s:s}, {s:s, s:b, s:s}]}",
         "library", path, "name", "tally", "version", "1.2.3", "abi", (int)ALV_BEHAVIOR_ABI,
         "behaviors", "type", "tally", "stateVersion", 1, "commands", "name", "add", "fields",
         "name", "by", "kind", "positive", "optional", 0, "name", "why", "kind", "text", "optional",
         1, "name", "clear", "fields", "singletons", "id", "all", "command", "clear", "everyMs",
-        86400000, "tests", "name", "adds", "passed", 1, "report", "", "name", "is right", "passed",
-        1, "report", "");
+        86400000, "expireAfterMs", 0, "tests", "name", "adds", "passed", 1, "report", "", "name",
+        "is right", "passed", 1, "report", "");
     assert_non_null(expected);
     if (!json_equal(said, expected)) {
         fail_msg("not as expected:\n%s", result.out);

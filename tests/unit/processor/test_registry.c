@@ -243,6 +243,21 @@ static void registry__wants_a_way_from_older_states(void **unused)
                           "older ones");
 }
 
+static void registry__refuses_a_bad_expiry(void **unused)
+{
+    (void)unused;
+    static const int64_t bad[] = {-1, 1, 999, INT64_C(36525) * 86400000 + 1, INT64_MAX};
+    alv_behavior door = behavior_of("door", good_rows, 2);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char expected[128];
+        door.expire_after_ms = bad[i];
+        (void)snprintf(expected, sizeof expected,
+                       "behavior \"door\" expires after %lld ms: say 1000 ms to 100 years, or 0",
+                       (long long)bad[i]);
+        assert_refused(&door, expected);
+    }
+}
+
 static void registry__takes_a_full_list_of_fields(void **unused)
 {
     (void)unused;
@@ -310,6 +325,7 @@ int main(void)
         cmocka_unit_test(registry__refuses_bad_rows),
         cmocka_unit_test(registry__refuses_bad_singletons),
         cmocka_unit_test(registry__wants_a_way_from_older_states),
+        cmocka_unit_test(registry__refuses_a_bad_expiry),
         cmocka_unit_test(registry__takes_a_full_list_of_fields),
         cmocka_unit_test(registry__refuses_a_second_behavior_of_a_type),
         cmocka_unit_test(registry__is_bounded),

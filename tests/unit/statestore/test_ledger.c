@@ -179,6 +179,34 @@ static void ledger__gives_the_earliest_timer_first(void **state)
     alv_ledger_free(ledger);
 }
 
+static void ledger__knows_what_is_to_be_done(void **state)
+{
+    (void)state;
+    alv_ledger *ledger = alv_ledger_new();
+    assert_int_equal(alv_ledger_due(ledger), ALV_DUE_NEVER);
+    assert_true(alv_ledger_set_expiry(ledger, (alv_expiry){900, 100}));
+    assert_false(alv_ledger_set_expiry(ledger, (alv_expiry){900, 100}));
+    assert_encoded(ledger, "{\"due\":900,\"expires\":900,\"touched\":100}");
+    answer(ledger, "k", 1, true, "{}", &few);
+    alv_ledger_set_forget_due(ledger, 800);
+    assert_true(set(ledger, "t", 700, "{}"));
+    ledger = again(ledger);
+    assert_encoded(ledger, "{\"due\":700,\"expires\":900,\"touched\":100,\"forget\":800,"
+                           "\"timers\":[{\"name\":\"t\",\"due\":700,\"command\":{}}],"
+                           "\"answers\":[{\"key\":\"k\",\"at\":1,\"accepted\":true,"
+                           "\"reply\":{}}]}");
+    assert_int_equal(alv_ledger_timer_due(ledger), 700);
+    assert_true(alv_ledger_cancel_timers(ledger));
+    assert_int_equal(alv_ledger_due(ledger), 800);
+    alv_ledger_forget_answers(ledger);
+    assert_int_equal(alv_ledger_due(ledger), 900);
+    ledger = again(ledger);
+    assert_int_equal(alv_ledger_expiry(ledger).touched_ms, 100);
+    assert_true(alv_ledger_set_expiry(ledger, ALV_EXPIRY_NEVER));
+    assert_encoded(ledger, "");
+    alv_ledger_free(ledger);
+}
+
 static void ledger__refuses_what_it_did_not_write(void **state)
 {
     (void)state;
@@ -191,6 +219,7 @@ static void ledger__refuses_what_it_did_not_write(void **state)
         "{\"timers\":[{\"name\":\"a\",\"due\":\"1\",\"command\":{}}]}",
         "{\"answers\":[{\"key\":\"\",\"at\":1,\"accepted\":true}]}",
         "{\"answers\":[{\"key\":\"a\",\"at\":1,\"accepted\":1}]}",
+        "{\"expires\":\"1\"}",
         "{\"answers\":[{\"key\":\"a\",\"at\":1,\"accepted\":true,\"reply\":1}]}",
     };
     for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
@@ -239,6 +268,7 @@ int main(void)
         cmocka_unit_test(ledger__keeps_the_last_answers_for_a_time),
         cmocka_unit_test(ledger__stays_small_enough_for_a_record),
         cmocka_unit_test(ledger__gives_the_earliest_timer_first),
+        cmocka_unit_test(ledger__knows_what_is_to_be_done),
         cmocka_unit_test(ledger__refuses_what_it_did_not_write),
         cmocka_unit_test(index__is_ordered_by_time),
     };
