@@ -104,6 +104,17 @@ static alv_status api_start_scan(alv_api *api, alv_error *err)
     return alv_scan_start(&scan, &api->scan, err);
 }
 
+static alv_status api_start_letters(alv_api *api, alv_error *err)
+{
+    const alv_api_options *options = &api->options;
+    const alv_letters_options letters = {
+        .log = api->log != NULL ? api->log : options->log,
+        .clock = options->clock,
+        .shard_count = alv_directory_shard_count(options->directory),
+    };
+    return alv_letters_start(&letters, &api->letters, err);
+}
+
 /* Requests that were passed on to a node that is not heard are free to look for the next owner, and
  * none follows them. */
 static void api_peer_changed(void *payload, const alv_peer_view *peer, alv_peer_state from)
@@ -204,6 +215,9 @@ static alv_status api_start_all(alv_api *api, alv_error *err)
         status = api_start_scan(api, err);
     }
     if (status == ALV_OK) {
+        status = api_start_letters(api, err);
+    }
+    if (status == ALV_OK) {
         status = api_start_monitor(api, err);
     }
     if (status == ALV_OK) {
@@ -292,6 +306,9 @@ void alv_api_stop(alv_api *api)
     if (api->scan != NULL) {
         alv_scan_stop(api->scan);
     }
+    if (api->letters != NULL) {
+        alv_letters_stop(api->letters);
+    }
     if (api->monitor != NULL) {
         alv_peer_monitor_stop(api->monitor);
     }
@@ -302,6 +319,7 @@ void alv_api_stop(alv_api *api)
     alv_ask_free(api->ask);
     alv_gather_free(api->gather);
     alv_scan_free(api->scan);
+    alv_letters_free(api->letters);
     alv_http_client_free(api->client);
     alv_desk_free(api->desk);
     if (api->log != NULL) {

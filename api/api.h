@@ -6,6 +6,7 @@
  *     POST /v1/entities/{key}/commands   a command, answered once it is committed
  *     GET /v1/quarantine       entities that are, of all shards; /v1/local/quarantine: for the other nodes
  *     POST /v1/quarantine/{key}/release   lets the commands of one be executed again
+ *     GET /v1/dead-letters     the newest, from the topic
  *     POST /v1/replies         for the other nodes: see desk.h
  *     GET /v1/watch            committed changes as they come, of all shards
  *     GET /v1/shards           every shard of the cluster
@@ -22,8 +23,8 @@
  *     GET /                    the dashboard
  *
  * Why:    programs and peers ask a node over HTTP; a request may come to any node.
- * Thread: start, stop: main. The rest as each says. It runs nine threads: the server's, http-ask,
- *         http-scan,
+ * Thread: start, stop: main. The rest as each says. It runs ten threads: the server's, http-ask,
+ *         http-scan, http-letters,
  *         http-patience, http-desk, http-client, peers, watch and (with failover.evict) peer-monitor.
  * Owns:   its threads and sockets. What it is given is borrowed and must outlive it.
  * Fails:  ALV_REJECT: http.listen cannot be used; ALV_FATAL.

@@ -13,6 +13,7 @@
 #include "api/gather.h"
 #include "api/http_client.h"
 #include "api/http_server.h"
+#include "api/letters.h"
 #include "api/peer_monitor.h"
 #include "api/peers.h"
 #include "api/read_floor.h"
@@ -32,6 +33,7 @@ struct alv_api {
     alv_desk *desk;
     alv_ask *ask;
     alv_scan *scan;
+    alv_letters *letters;
     alv_peer_monitor *monitor; /* NULL without failover.evict */
     alv_watch_hub *watch;
     alv_gather *gather;

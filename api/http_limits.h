@@ -176,4 +176,8 @@ static_assert(ALV_PEERS_REMEMBER_MS > ALV_HTTP_COMMAND_WAIT_MS, "who waits is re
 #define ALV_HTTP_DRAIN_MS 1000
 static_assert(ALV_HTTP_DRAIN_MS < ALV_STOP_TIMEOUT_MS, "the API is a small part of a stop");
 
+/* Lists of dead letters: how many requests wait for their turn, and letters in one answer. */
+#define ALV_HTTP_LETTERS_WAITING_MAX 16
+#define ALV_HTTP_LETTERS_LIMIT_MAX 500
+
 #endif

@@ -62,6 +62,12 @@ static void route_release(alv_api *api, alv_exchange *exchange, alv_view key)
     alv_desk_release(api->desk, exchange, key);
 }
 
+static void route_dead_letters(alv_api *api, alv_exchange *exchange, alv_view none)
+{
+    (void)none;
+    alv_letters_list(api->letters, exchange);
+}
+
 static void route_replies(alv_api *api, alv_exchange *exchange, alv_view none)
 {
     (void)none;
@@ -196,6 +202,7 @@ static const alv_route routes_table[] = {
     {"GET", "/v1/quarantine", route_quarantine, 0},
     {"GET", "/v1/local/quarantine", route_local_quarantine, 0},
     {"POST", "/v1/quarantine/{key}/release", route_release, 0},
+    {"GET", "/v1/dead-letters", route_dead_letters, 0},
     {"POST", "/v1/replies", route_replies, ALV_HTTP_REPLIES_BYTES_MAX},
     {"GET", "/v1/watch", route_watch, 0},
     {"GET", "/v1/shards", route_shards, 0},

@@ -11,24 +11,12 @@
 #include "cli/cli_common.h"
 #include "cli/cli_progress.h"
 #include "cli/cli_shards.h"
+#include "processor/letter_view.h"
 #include "topics/kafka.h"
 
 #define ALV_CLI_LETTERS_MAX 100000 /* rows in memory; a retry of more is done in several runs */
 
-typedef struct letter_row {
-    int32_t shard;
-    int64_t offset;
-    int64_t at_ms;
-    int64_t retried_at_ms; /* 0 = never */
-    int64_t origin_offset; /* in the command topic; -1 = it was a timer */
-    bool answered;         /* whoever emitted the command was told that it failed */
-    bool has_key;
-    char *key; /* NUL-terminated, fit for a terminal; all texts are owned */
-    char *reason;
-    char *detail;
-    char *action;
-    char *origin; /* "topic/partition/offset" */
-} letter_row;
+typedef alv_letter_view letter_row;
 
 typedef struct letter_rows {
     letter_row *items; /* by shard and offset */
@@ -76,9 +64,6 @@ bool alv_cli_letter_parse(const char *id, int32_t *out_shard, int64_t *out_offse
 alv_status alv_cli_letters_load(letter_run *run, bool newest, size_t limit, letter_rows *out,
                                 alv_error *err);
 void alv_cli_letters_done(letter_rows *rows);
-
-/* The value of a header of a record; absent when there is none. */
-alv_view alv_cli_letter_header(const letter_run *run, const alv_record *record, const char *name);
 
 /* Visits what is committed of a shard's dead letters from `start` (-1 = the first) on. */
 alv_status alv_cli_letters_visit(letter_run *run, int32_t shard, int64_t start,

@@ -8,10 +8,7 @@
 #include "changelog/log_scan.h"
 #include "cli/cli_dead_letters_internal.h"
 #include "processor/command.h"
-#include "processor/text.h"
 #include "topics/partitioner.h"
-
-#define LETTER_TEXT_BYTES 2048
 
 bool alv_cli_letter_parse(const char *id, int32_t *out_shard, int64_t *out_offset)
 {
@@ -27,50 +24,10 @@ bool alv_cli_letter_parse(const char *id, int32_t *out_shard, int64_t *out_offse
     return end != from && *end == '\0' && offset >= 0;
 }
 
-alv_view alv_cli_letter_header(const letter_run *run, const alv_record *record, const char *name)
-{
-    alv_header headers[ALV_HEADERS_MAX + 16];
-    size_t capacity = sizeof headers / sizeof headers[0];
-    size_t count = run->log->ops->headers(record, headers, capacity);
-    alv_view found = ALV_VIEW_NONE;
-    for (size_t i = 0; i < count && i < capacity; i++) {
-        found = strcmp(headers[i].name, name) == 0 ? headers[i].value : found; /* the last counts */
-    }
-    return found;
-}
-
-static char *letter_text(alv_view view)
-{
-    char text[LETTER_TEXT_BYTES];
-    (void)alv_text_copy(view.data != NULL ? view : ALV_VIEW(""), text, sizeof text);
-    return alv_strdup(text);
-}
-
-static int64_t letter_number(alv_view view)
-{
-    char text[24] = "";
-    (void)alv_text_copy(view.data != NULL ? view : ALV_VIEW(""), text, sizeof text);
-    return strtoll(text, NULL, 10);
-}
-
-static char *letter_header_text(const letter_run *run, const alv_record *record, const char *name)
-{
-    return letter_text(alv_cli_letter_header(run, record, name));
-}
-
-static void letter_row_done(letter_row *row)
-{
-    alv_free(row->key);
-    alv_free(row->reason);
-    alv_free(row->detail);
-    alv_free(row->action);
-    alv_free(row->origin);
-}
-
 void alv_cli_letters_done(letter_rows *rows)
 {
     for (size_t i = 0; i < rows->count; i++) {
-        letter_row_done(&rows->items[i]);
+        alv_letter_view_done(&rows->items[i]);
     }
     alv_free(rows->items);
     *rows = (letter_rows){.items = NULL};
@@ -85,30 +42,6 @@ typedef struct letter_load {
     size_t limit;
     bool newest;
 } letter_load;
-
-static letter_row letter_row_of(const letter_run *run, const alv_record *record)
-{
-    char *topic = letter_header_text(run, record, ALV_HEADER_TOPIC);
-    char *partition = letter_header_text(run, record, ALV_HEADER_PARTITION);
-    char *offset = letter_header_text(run, record, ALV_HEADER_OFFSET);
-    letter_row row = {
-        .shard = record->shard,
-        .offset = record->offset,
-        .at_ms = record->timestamp_ms,
-        .answered = alv_cli_letter_header(run, record, ALV_HEADER_ANSWERED).data != NULL,
-        .has_key = record->key.data != NULL && record->key.size > 0,
-        .key = letter_text(record->key),
-        .reason = letter_header_text(run, record, ALV_HEADER_REASON),
-        .detail = letter_header_text(run, record, ALV_HEADER_DETAIL),
-        .action = letter_header_text(run, record, ALV_HEADER_ACTION),
-        .origin = alv_format("%s/%s/%s", topic, partition, offset),
-        .origin_offset = strtoll(offset, NULL, 10),
-    };
-    alv_free(topic);
-    alv_free(partition);
-    alv_free(offset);
-    return row;
-}
 
 /* What a release puts back: commands that waited, and those that led to the quarantine. Timers are waiting where
  * they were, but for those that failed themselves, which are nobody's commands. */
@@ -147,7 +80,7 @@ static void letter_forget_oldest(letter_load *load)
     }
     size_t drop = count - load->limit;
     for (size_t i = 0; i < drop; i++) {
-        letter_row_done(&rows->items[load->begin + i]);
+        alv_letter_view_done(&rows->items[load->begin + i]);
     }
     memmove(rows->items + load->begin, rows->items + load->begin + drop,
             load->limit * sizeof *rows->items);
@@ -160,7 +93,7 @@ static void letter_add(letter_load *load, letter_row *row)
     letter_rows *rows = load->rows;
     if (!load->newest && rows->count - load->begin == load->limit) {
         rows->more = true;
-        letter_row_done(row);
+        alv_letter_view_done(row);
         return;
     }
     if (rows->count == rows->capacity) {
@@ -188,16 +121,16 @@ static void letter_mark(letter_load *load, int64_t offset, int64_t at_ms)
 static void letter_take(void *payload, const alv_record *record)
 {
     letter_load *load = payload;
-    alv_view retried = alv_cli_letter_header(load->run, record, ALV_HEADER_RETRIED);
-    if (retried.data != NULL) {
-        letter_mark(load, letter_number(retried), record->timestamp_ms);
+    int64_t retried = 0;
+    if (alv_letter_is_mark(load->run->log, record, &retried)) {
+        letter_mark(load, retried, record->timestamp_ms);
         return;
     }
-    letter_row row = letter_row_of(load->run, record);
+    letter_row row = alv_letter_view_of(load->run->log, record);
     if (letter_is_chosen(load->run, &row)) {
         letter_add(load, &row);
     } else {
-        letter_row_done(&row);
+        alv_letter_view_done(&row);
     }
     alv_cli_progress_update(&load->run->progress, (uint64_t)load->rows->count, -1);
 }

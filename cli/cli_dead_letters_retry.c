@@ -84,8 +84,8 @@ static alv_status retry_produce_command(letter_retry *retry, const alv_record *r
     size_t capacity = sizeof headers / sizeof headers[0];
     size_t count = run->log->ops->headers(record, headers, capacity - 1);
     count = count < capacity - 1 ? count : capacity - 1;
-    bool node_waited = alv_view_starts_with(alv_cli_letter_header(run, record, ALV_HEADER_REPLY_TO),
-                                            ALV_VIEW(ALV_REPLY_TO_NODE));
+    bool node_waited = alv_view_starts_with(
+        alv_letter_header(run->log, record, ALV_HEADER_REPLY_TO), ALV_VIEW(ALV_REPLY_TO_NODE));
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
         if (!retry_drops(&headers[i], node_waited)) {

@@ -380,6 +380,54 @@ function showDeadLetters(answers) {
   $("dead-none").hidden = rows.length > 0;
 }
 
+/* ---- dead letters themselves ----------------------------------------------------------------- */
+
+const LETTERS_SHOWN = 50;
+const LETTERS_EVERY_MS = 5000;
+let lettersAt = 0; // when they were asked for
+let lettersFor = -1; // how many there had been by then
+
+function letterRow(letter) {
+  const key = element("td");
+  if (letter.key) {
+    const open = element("button", { type: "button", text: letter.key });
+    open.addEventListener("click", () => openEntity(letter.key));
+    key.append(open);
+  }
+  const at = letter.at ? `${letter.at.slice(0, 10)} ${clock(letter.at)}` : "";
+  const headers = Object.entries(letter.headers).map(([name, value]) => `${name}: ${value}`).join("\n");
+  const state = letter.retried ? "retried" : letter.answered ? "answered" : "";
+  return element("tr", { title: `${letter.action}\nfrom ${letter.origin}${headers ? "\n" + headers : ""}` },
+                 element("td", { text: at }), element("td", { text: letter.reason }), key,
+                 element("td", { text: letter.detail }),
+                 element("td", {}, letter.id, ...(state ? [" ", element("span", { class: "chip", text: state })] : [])));
+}
+
+// Asked for when there are new ones, and now and then because somebody may have put some back.
+async function askLetters(answers) {
+  const count = [...answers.values()].reduce((total, node) => total + sum(node.metrics, "alluvium_dead_letters_total"), 0);
+  const due = Date.now() - lettersAt > (count === lettersFor ? 6 * LETTERS_EVERY_MS : LETTERS_EVERY_MS);
+  if (!due && lettersFor >= 0) return;
+  lettersAt = Date.now();
+  lettersFor = count;
+  try {
+    const { letters, more } = await askJson("/v1/dead-letters?limit=" + LETTERS_SHOWN);
+    $("letters").tBodies[0].replaceChildren(...letters.map(letterRow));
+    $("letters-note").textContent = (more ? `The newest ${letters.length}. ` : "") +
+      "alluvium dead-letters show NAME tells more, alluvium dead-letters retry NAME puts one back.";
+    $("letters-card").hidden = !letters.length;
+  } catch (error) {
+    $("letters-note").textContent = `The list cannot be read: ${error.message}`;
+  }
+}
+
+function showQuarantine() {
+  const held = shards.reduce((total, shard) => total + (shard.quarantined || 0), 0);
+  $("quarantine").hidden = !held;
+  $("quarantine").textContent = held === 1 ? "1 entity is quarantined: alluvium quarantine list tells why."
+    : `${held} entities are quarantined: alluvium quarantine list tells why.`;
+}
+
 function takePoint(answers) {
   const point = { rate: NaN, p50: NaN, p99: NaN, lag: 0, checkpoint: NaN };
   const buckets = new Map();
@@ -418,6 +466,8 @@ async function look() {
   showCluster(cluster);
   showTiles(cluster, answers, point);
   showDeadLetters(answers);
+  showQuarantine();
+  askLetters(answers);
   charts.forEach(drawChart);
 }
 

@@ -22,7 +22,7 @@
 
 #define WAIT_MS 60000
 #define USERS 60
-#define TEST_COUNT 10
+#define TEST_COUNT 11
 
 static const char *const settings[] = {"shards=24", "lanes=1", "node.roles=seed,shard", NULL};
 
@@ -265,6 +265,35 @@ static void dead_letters__are_counted_by_reason(void **state)
     job.passed++;
 }
 
+/* Newest first, as text, with the entity to open. */
+static void dead_letters__are_listed(void **state)
+{
+    (void)state;
+    until("return document.querySelectorAll('#letters tbody tr').length === 2");
+    assert_true(alv_browser_is(&job.browser,
+                               "const text = document.querySelector('#letters tbody tr').innerText;"
+                               "return text.includes('not-json') && text.includes('mall-1:2')"));
+    send_value("mall-1:<i>", "{\"type\":\"fly\"}");
+    until("return document.querySelectorAll('#letters tbody tr').length === 3");
+    assert_true(alv_browser_is(&job.browser,
+                               "return document.querySelector('#letters tbody button')"
+                               ".textContent === 'mall-1:<i>'"));
+    json_decref(
+        alv_browser_run(&job.browser, "document.querySelector('#letters tbody button').focus()"));
+    alv_browser_type(&job.browser, "\n");
+    until("return document.getElementById('found-key').textContent === 'mall-1:<i>'");
+    alv_cluster_result result =
+        alv_cluster_run(&job.cluster, NULL,
+                        (const char *const[]){"dead-letters", "retry", "--all", "--key",
+                                              "mall-1:<i>", "-c", job.cluster.config_path, NULL});
+    assert_int_equal(result.exit_status, 0);
+    alv_cluster_result_done(&result);
+    until(
+        "return document.querySelectorAll('#letters tbody tr').length === 4"); /* it failed again */
+    until("return document.querySelectorAll('#letters tbody .chip').length === 1");
+    job.passed++;
+}
+
 static void page__is_silent_on_the_console(void **state)
 {
     (void)state;
@@ -367,6 +396,7 @@ int main(void)
         cmocka_unit_test(entity__is_looked_up_commanded_and_watched),
         cmocka_unit_test(feed__follows_a_pattern),
         cmocka_unit_test(dead_letters__are_counted_by_reason),
+        cmocka_unit_test(dead_letters__are_listed),
         cmocka_unit_test(page__is_silent_on_the_console),
         cmocka_unit_test(page__fits_light_dark_and_phones),
         cmocka_unit_test(page__is_walked_with_tab),

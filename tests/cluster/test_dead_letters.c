@@ -210,6 +210,84 @@ static void dead_letters__every_bad_record_is_kept_with_its_reason(void **state)
     assert_good_users(1);
 }
 
+/* The letters that a node lists; *out_more as it says. The caller releases them. */
+static json_t *list(const char *query, bool *out_more)
+{
+    int status = 0;
+    char *path = alv_format("/v1/dead-letters%s", query);
+    json_t *answer = alv_cluster_http(fixture.node, path, &status);
+    assert_int_equal(status, 200);
+    *out_more = json_is_true(json_object_get(answer, "more"));
+    json_t *letters = json_incref(json_object_get(answer, "letters"));
+    json_decref(answer);
+    alv_free(path);
+    return letters;
+}
+
+static const char *text_of(const json_t *letter, const char *name)
+{
+    return json_string_value(json_object_get(letter, name));
+}
+
+/* All letters of a shard, page by page: each offset below the one before. */
+static size_t count_pages(int shard)
+{
+    json_int_t after = INT64_MAX;
+    size_t count = 0;
+    bool more = true;
+    while (more) {
+        char query[96];
+        (void)snprintf(query, sizeof query, "?limit=4&shard=%d&after=%lld", shard,
+                       (long long)after);
+        json_t *letters = list(query, &more);
+        size_t i;
+        json_t *letter;
+        json_array_foreach(letters, i, letter)
+        {
+            assert_int_equal(json_integer_value(json_object_get(letter, "shard")), shard);
+            json_int_t offset = json_integer_value(json_object_get(letter, "offset"));
+            assert_true(offset < after);
+            after = offset;
+            count++;
+        }
+        assert_true(json_array_size(letters) > 0 || !more);
+        json_decref(letters);
+    }
+    return count;
+}
+
+static void dead_letters__are_listed_over_http(void **state)
+{
+    (void)state;
+    size_t total = BAD_RECORD_COUNT;
+    for (size_t i = 0; i < BAD_RECORD_COUNT; i++) {
+        total += bad_records[i].any_shard;
+    }
+    bool more = true;
+    json_t *letters = list("?limit=500", &more);
+    assert_int_equal(json_array_size(letters), total);
+    assert_false(more);
+    for (size_t i = 0; i < total; i++) {
+        const json_t *letter = json_array_get(letters, i);
+        assert_non_null(text_of(json_object_get(letter, "headers"), "test"));
+        assert_true(strlen(text_of(letter, "detail")) > 0 && strlen(text_of(letter, "action")) > 0);
+        assert_true(json_is_null(json_object_get(letter, "retried")));
+        assert_true(i == 0 || strcmp(text_of(json_array_get(letters, i - 1), "at"),
+                                     text_of(letter, "at")) >= 0);
+    }
+    json_decref(letters);
+
+    letters = list("?limit=3", &more);
+    assert_int_equal(json_array_size(letters), 3);
+    assert_true(more);
+    json_decref(letters);
+    letters = list("?reason=bad-field&key=m:1", &more);
+    assert_int_equal(json_array_size(letters), 3);
+    assert_string_equal(text_of(json_array_get(letters, 0), "reason"), "bad-field");
+    json_decref(letters);
+    assert_int_equal(count_pages(0) + count_pages(1), total);
+}
+
 /* A producer with another partitioner puts half of the keys into the wrong one of two shards; their
  * entities live in the other one. */
 static void dead_letters__commands_in_the_wrong_shard_are_refused(void **state)
@@ -290,6 +368,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dead_letters__every_bad_record_is_kept_with_its_reason),
+        cmocka_unit_test(dead_letters__are_listed_over_http),
         cmocka_unit_test(dead_letters__commands_in_the_wrong_shard_are_refused),
         cmocka_unit_test(dead_letters__rejected_commands_are_none),
     };

@@ -212,6 +212,10 @@ static void answers__of_quarantined_entities(void **state)
     expect("GET", "/v1/local/quarantine", "/v1/local/quarantine?shards=f&limit=1", 200);
     expect("POST", "/v1/quarantine/{key}/release", "/v1/quarantine/7:42/release", 503);
     expect("GET", "/v1/shards", "/v1/shards", 200);
+    expect("GET", "/v1/dead-letters", "/v1/dead-letters?limit=5", 503); /* no Kafka here */
+    expect("GET", "/v1/dead-letters", "/v1/dead-letters?limit=501", 400);
+    expect("GET", "/v1/dead-letters", "/v1/dead-letters?shard=4", 400);
+    expect("GET", "/v1/dead-letters", "/v1/dead-letters?after=4", 400);
 }
 
 static void answers__of_a_stopped_shard(void **state)
