@@ -136,12 +136,12 @@ void alv_wire_close(alv_wire *wire)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static rd_kafka_t *wire_consumer(const char *brokers, const char *group)
+static rd_kafka_t *wire_consumer_of(const char *brokers, const char *group, const char *isolation)
 {
     const char *const settings[] = {"group.id",
                                     group,
                                     "isolation.level",
-                                    "read_committed",
+                                    isolation,
                                     "enable.auto.commit",
                                     "false",
                                     "enable.partition.eof",
@@ -154,6 +154,19 @@ static rd_kafka_t *wire_consumer(const char *brokers, const char *group)
     rd_kafka_t *client = wire_client(RD_KAFKA_CONSUMER, wire_conf(brokers, settings));
     assert_int_equal(rd_kafka_poll_set_consumer(client), RD_KAFKA_RESP_ERR_NO_ERROR);
     return client;
+}
+
+static rd_kafka_t *wire_consumer(const char *brokers, const char *group)
+{
+    return wire_consumer_of(brokers, group, "read_committed");
+}
+
+/* To one that reads committed records only, a topic ends where the first open transaction begins. One that
+ * is committed stays open until its marker has come, which may be after the marker of the offsets that were
+ * committed with it: whoever has seen these must ask for the real end. */
+static rd_kafka_t *wire_end_asker(const char *brokers)
+{
+    return wire_consumer_of(brokers, "wire-reader", "read_uncommitted");
 }
 
 /* All partitions of a topic; fails the test when there is no such topic. */
@@ -210,13 +223,13 @@ static void wire_visit(const rd_kafka_message_t *message, alv_wire_visit visit, 
 }
 
 /* Sets each partition to its beginning and remembers its end in `ends`; how many have anything. */
-static int wire_prepare_read(rd_kafka_t *client, rd_kafka_topic_partition_list_t *list,
+static int wire_prepare_read(rd_kafka_t *asker, rd_kafka_topic_partition_list_t *list,
                              int64_t *ends)
 {
     int open_count = 0;
     for (int i = 0; i < list->cnt; i++) {
         int64_t low = 0;
-        wire_watermarks(client, &list->elems[i], &low, &ends[i]);
+        wire_watermarks(asker, &list->elems[i], &low, &ends[i]);
         list->elems[i].offset = low;
         open_count += ends[i] > low;
         if (ends[i] == low) {
@@ -231,7 +244,9 @@ void alv_wire_read(const char *brokers, const char *topic, alv_wire_visit visit,
     rd_kafka_t *client = wire_consumer(brokers, "wire-reader");
     rd_kafka_topic_partition_list_t *list = wire_partitions(client, topic);
     int64_t *ends = alv_alloc_array((size_t)list->cnt, sizeof(*ends));
-    int open_count = wire_prepare_read(client, list, ends);
+    rd_kafka_t *asker = wire_end_asker(brokers);
+    int open_count = wire_prepare_read(asker, list, ends);
+    rd_kafka_destroy(asker);
     assert_int_equal(rd_kafka_assign(client, list), RD_KAFKA_RESP_ERR_NO_ERROR);
     int64_t deadline = alv_wait_deadline(WIRE_TIMEOUT_MS);
     while (open_count > 0) {
@@ -304,7 +319,7 @@ int64_t alv_wire_committed(const char *brokers, const char *group, const char *t
 
 int64_t alv_wire_end(const char *brokers, const char *topic)
 {
-    rd_kafka_t *client = wire_consumer(brokers, "wire-reader");
+    rd_kafka_t *client = wire_end_asker(brokers);
     rd_kafka_topic_partition_list_t *list = wire_partitions(client, topic);
     int64_t sum = 0;
     for (int i = 0; i < list->cnt; i++) {
