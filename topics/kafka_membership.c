@@ -51,13 +51,10 @@ static bool membership_is_now(const alv_kafka_membership *membership, rd_kafka_t
 
 /* Cooperative rebalances bump the generation without any callback, so it is asked for each time. A broker
  * takes offsets without member and generation from anybody while the group is empty, and those of a member
- * for any shard. So the id is looked at before and after; once it has changed it never comes back. */
+ * for any shard. So the id is looked at afterwards: why that is enough, the header says. */
 rd_kafka_consumer_group_metadata_t *alv_kafka_membership_group(
     const alv_kafka_membership *membership, rd_kafka_t *rk)
 {
-    if (!membership_is_now(membership, rk)) {
-        return NULL;
-    }
     rd_kafka_consumer_group_metadata_t *group = rd_kafka_consumer_group_metadata(rk);
     if (group != NULL && !membership_is_now(membership, rk)) {
         rd_kafka_consumer_group_metadata_destroy(group);

@@ -5,6 +5,11 @@
  *         are lost. It even claims them and may get them confirmed, although others have executed them
  *         meanwhile: its generation is right, and what the lane knows of the shards is old. So a membership
  *         is what has the same member id, and what was given to another one is lost (I3).
+ *         Each look is a round trip to librdkafka's main thread, so a commit takes one: after the metadata. The
+ *         coordinator gives every member that joins without an id a new one, so an id that was given up never
+ *         comes back; if the id is the one of the shards after the metadata was taken, it was that when it was
+ *         taken, and so was the generation beside it. What changes later is fenced by the broker, which knows
+ *         member and generation by then.
  * Thread: the consumer's.
  * Owns:   the id.
  */
