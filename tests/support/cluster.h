@@ -116,13 +116,14 @@ void alv_cluster_result_done(alv_cluster_result *result);
 /* ---- servers of its own ---------------------------------------------------------------------- */
 
 /* Makes and starts a stack (dev/stack start) for this cluster alone and sets brokers and
- * postgres_url. It ends with the cluster, or with the test program. */
+ * postgres_url (NULL with --no-postgres). It ends with the cluster, or with the test program. */
 void alv_cluster_start_stack(alv_cluster *cluster);
 
 /* The same with further options of dev/stack start, a NULL-terminated list. */
 void alv_cluster_start_stack_with(alv_cluster *cluster, const char *const *options);
 
-/* What dev/stack printed as NAME=value when it started; the caller frees it with alv_free. */
+/* What dev/stack printed as NAME=value when it started, NULL when it did not; the caller frees it with
+ * alv_free. */
 char *alv_cluster_stack_setting(const alv_cluster *cluster, const char *name);
 
 /* Any other command of dev/stack: "stop-postgres", "start-broker", "1". `argument` may be NULL. */
