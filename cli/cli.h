@@ -17,6 +17,7 @@ int alv_cli_get_run(int argc, char **argv);
 int alv_cli_watch_run(int argc, char **argv);
 int alv_cli_topics_run(int argc, char **argv);
 int alv_cli_global_table_run(int argc, char **argv);
+int alv_cli_acls_run(int argc, char **argv);
 int alv_cli_dead_letters_run(int argc, char **argv);
 int alv_cli_quarantine_run(int argc, char **argv);
 int alv_cli_verify_run(int argc, char **argv);

@@ -16,9 +16,6 @@
 
 #define LETTERS_LIMIT_USUAL 100
 
-/* Not a node's: whoever retries takes the place of who did it before, and fences no lane. */
-#define LETTERS_NODE_ID "node.id=alluvium-dead-letters"
-
 /* ---- options --------------------------------------------------------------------------------- */
 
 enum {
@@ -312,7 +309,7 @@ int alv_cli_letters_run(const letter_options *options, alv_config *config, uint6
     letter_run run = {.options = options, .config = config};
     alv_error err = ALV_ERROR_NONE;
     alv_topic_info topics[ALV_TOPICS_MAX];
-    if (alv_config_set(config, LETTERS_NODE_ID, &err) != ALV_OK ||
+    if (alv_config_set(config, "node.id=" ALV_RETRY_NODE_ID, &err) != ALV_OK ||
         alv_kafka_describe_topics(config, topics, &err) != ALV_OK) {
         return alv_cli_fail_error(&options->common, &err, NULL);
     }

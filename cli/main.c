@@ -19,6 +19,7 @@ static const struct subcommand {
     {"watch", alv_cli_watch_run, "print changes as they come"},
     {"topics", alv_cli_topics_run, "create, check or describe an application's topics"},
     {"table", alv_cli_global_table_run, "show or change rows of global tables"},
+    {"acls", alv_cli_acls_run, "print what clients must be allowed in Kafka"},
     {"dead-letters", alv_cli_dead_letters_run, "list, show or retry commands that failed"},
     {"quarantine", alv_cli_quarantine_run, "list or release entities that keep failing"},
     {"verify", alv_cli_verify_run, "compare store and PostgreSQL with the changelog"},

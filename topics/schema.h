@@ -82,6 +82,10 @@
 #define ALV_HEADER_RETRIED "alluvium-retried"
 #define ALV_HEADER_RETRY_OF "alluvium-retry-of"
 
+/* The node.id under which dead letters are put back. Not a node's: whoever does it takes the place of who did it
+ * before, and fences no lane. */
+#define ALV_RETRY_NODE_ID "alluvium-dead-letters"
+
 /* "commands", "changelog", "ledger", "events", "replies", "dead-letters". Static. */
 const char *alv_schema_suffix(alv_topic topic);
 

@@ -88,6 +88,7 @@ static void cli__wrong_usage_is_status_2_and_says_what_is_right(void **state)
     expect(RUN("watch", "m:1", "--prefix", "m:"), 2, NULL, "exclude each other");
     expect(RUN("watch", "--count", "0"), 2, NULL, "a number from 1 on");
     expect(RUN("watch", "-X", "http.listen=none"), 2, NULL, "no HTTP API");
+    expect(RUN("acls", "nod"), 2, NULL, "did you mean \"node\"?");
     expect(RUN("topics"), 2, NULL, "create, check or describe");
     expect(RUN("topics", "crate"), 2, NULL, "did you mean \"create\"?");
     fixture.tests_passed++;
@@ -102,6 +103,21 @@ static void cli__help_is_printed_on_request(void **state)
     expect(RUN("get", "--help"), 0, "--node", NULL);
     expect(RUN("watch", "--help"), 0, "--last-event-id", NULL);
     expect(RUN("node", "--help-config"), 0, "bootstrap.servers", NULL);
+    fixture.tests_passed++;
+}
+
+static void cli__acls_prints_calls_of_kafka_acls(void **state)
+{
+    (void)state;
+    expect(RUN("acls"), 0, "# rebuild: ", NULL);
+    expect(RUN("acls", "sender", "--principal", "User:shop", "-X", "application.id=mall"), 0,
+           "--allow-principal User:shop --topic mall.commands --operation Write", NULL);
+    alv_cluster_result result = RUN("acls", "sender", "reader", "--json");
+    json_t *roles = parse(result.out);
+    assert_int_equal(json_object_size(roles), 2);
+    assert_int_equal(json_array_size(json_object_get(roles, "sender")), 2);
+    json_decref(roles);
+    alv_cluster_result_done(&result);
     fixture.tests_passed++;
 }
 
@@ -495,7 +511,7 @@ static void cli__a_node_logs_start_ready_and_stop(void **state)
     assert_true(alv_cluster_log_has(fixture.node, "event=ready "));
     alv_cluster_stop_node(fixture.node);
     assert_true(alv_cluster_log_has(fixture.node, "event=stopped "));
-    fixture.cluster.passed = fixture.tests_passed == 16; /* the tests before this one */
+    fixture.cluster.passed = fixture.tests_passed == 17; /* the tests before this one */
 }
 
 /* ---- set-up ---------------------------------------------------------------------------------- */
@@ -525,6 +541,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cli__wrong_usage_is_status_2_and_says_what_is_right),
         cmocka_unit_test(cli__help_is_printed_on_request),
+        cmocka_unit_test(cli__acls_prints_calls_of_kafka_acls),
         cmocka_unit_test(cli__version_names_the_libraries),
         cmocka_unit_test(cli__completion_knows_what_the_program_knows),
         cmocka_unit_test(cli__configuration_errors_name_the_place_and_the_cure),
