@@ -45,13 +45,16 @@ static alv_status scan_to(alv_reader *reader, alv_topic topic, int32_t shard, in
         if (status != ALV_OK && status != ALV_RETRY) {
             return alv_fail_from(err, status, poll_err.source, poll_err.code, "%s", poll_err.text);
         }
-        trouble = poll_err;
+        if (poll_err.status != ALV_OK) {
+            trouble = poll_err; /* it is not said at every poll */
+        }
         scan_visit(batch, end, visit, payload);
         int64_t now_us = alv_monotonic_us(clock);
         int64_t next = reader->ops->position(reader, topic, shard);
         ALV_ASSERT(next >= at);
         if (next > at) {
             moved_at_us = now_us;
+            alv_error_clear(&trouble);
         } else if (now_us - moved_at_us > SCAN_PATIENCE_US) {
             return scan_give_up(topic, shard, at, end, &trouble, err);
         }

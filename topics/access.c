@@ -74,6 +74,11 @@ static const access_rule access_every_topic[] = {
     {NODE | TOPICS | OPERATOR | REBUILD, ALV_ACCESS_DESCRIBE_CONFIGS, "check its settings"},
 };
 
+static const access_rule access_table[] = {
+    {NODE, ALV_ACCESS_READ, "copy the global table"},
+    {OPERATOR, ALV_ACCESS_WRITE, "change its rows"},
+};
+
 static const access_rule access_group[] = {
     {NODE, ALV_ACCESS_READ, "be a member, take the seats of dead lanes, commit"},
     {REBUILD, ALV_ACCESS_DELETE, "forget what was consumed"},
@@ -132,10 +137,15 @@ size_t alv_access_list(alv_access_role role, const alv_settings *settings,
                        alv_access out[ALV_ACCESS_MAX])
 {
     access_sink sink = {.role = role, .out = out};
-    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
+    size_t topic_count = alv_schema_topic_count(settings);
+    for (size_t topic = 0; topic < topic_count; topic++) {
         alv_access like = {.kind = ALV_ACCESS_TOPIC, .topic = (alv_topic)topic};
-        alv_schema_name(settings->application_id, like.topic, like.name, sizeof(like.name));
-        access_add(&sink, access_topics[topic], RULES_MAX, &like);
+        alv_schema_topic_name(settings, like.topic, like.name, sizeof(like.name));
+        if (topic < ALV_TOPIC_COUNT) {
+            access_add(&sink, access_topics[topic], RULES_MAX, &like);
+        } else {
+            access_add(&sink, access_table, COUNT(access_table), &like);
+        }
         access_add(&sink, access_every_topic, COUNT(access_every_topic), &like);
     }
     alv_access group = {.kind = ALV_ACCESS_GROUP};
@@ -167,7 +177,7 @@ const char *alv_access_role_meaning(alv_access_role role)
         "creates the topics: `alluvium topics create`, or nodes with topics.create=true",
         "any program that produces commands: `alluvium send`",
         "any program that reads states or events from Kafka; with a group of its own, Read on that",
-        "`alluvium topics check`, `dead-letters`, `verify`",
+        "`alluvium topics check`, `dead-letters`, `verify`, `table put|delete`",
         "`alluvium rebuild`, which may delete",
     };
     ALV_ASSERT(role < ALV_ACCESS_ROLE_COUNT);

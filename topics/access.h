@@ -48,7 +48,7 @@ typedef struct alv_access {
     const char *purpose;             /* static: what it is for */
 } alv_access;
 
-#define ALV_ACCESS_MAX 24
+#define ALV_ACCESS_MAX (24 + 4 * ALV_TABLES_MAX)
 
 /* What `role` needs in the application; the number of rights. Those on one resource stand together. */
 size_t alv_access_list(alv_access_role role, const alv_settings *settings,

@@ -71,8 +71,9 @@ alv_status alv_kafka_describe_topics(const alv_config *config, alv_topic_info ou
 alv_status alv_kafka_create_topics(const alv_config *config, size_t *out_created, alv_error *err);
 
 /* Creates what is missing when topics.create allows it, checks everything, and says what is there; all
- * topics of the application have the same number of shards. ALV_RETRY: brokers away; ALV_REJECT: something is wrong that a
- * person must decide, `err` names the topic, what is there, what is needed and the next step. */
+ * topics of the application have the same number of shards, and the client may do on all of them what a node
+ * does (access.h). ALV_RETRY: brokers away; ALV_REJECT: something is wrong that a person must decide, `err` names
+ * the topic, what is there, what is needed and the next step. */
 alv_status alv_kafka_prepare_topics(const alv_config *config, alv_topic_info out[ALV_TOPICS_MAX],
                                     alv_error *err);
 

@@ -361,13 +361,15 @@ static void consumer_note(kafka_consumer *consumer, const rd_kafka_message_t *me
     if (consumer->notice.status != ALV_OK || message->err == RD_KAFKA_RESP_ERR__FATAL) {
         return;
     }
+    const alv_kafka_need need =
+        alv_kafka_need_to_read(consumer->log->config, message->err, consumer_topic(consumer));
     if (number >= 0) {
-        (void)alv_kafka_fail(&consumer->notice, ALV_RETRY, message->err, "%s shard %d: %s",
-                             consumer_topic(consumer), (int)number,
-                             rd_kafka_message_errstr(message));
+        (void)alv_kafka_fail_needing(&consumer->notice, ALV_RETRY, message->err, need,
+                                     "%s shard %d: %s", consumer_topic(consumer), (int)number,
+                                     rd_kafka_message_errstr(message));
     } else {
-        (void)alv_kafka_fail(&consumer->notice, ALV_RETRY, message->err, "%s",
-                             rd_kafka_message_errstr(message));
+        (void)alv_kafka_fail_needing(&consumer->notice, ALV_RETRY, message->err, need, "%s",
+                                     rd_kafka_message_errstr(message));
     }
 }
 

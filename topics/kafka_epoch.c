@@ -58,6 +58,7 @@ static void epoch_on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message,
     }
     epoch->failed++;
     epoch->failed_code = message->err;
+    epoch->failed_topic = alv_kafka_targets_topic(message);
     /* Also after a definite refusal: librdkafka then drains and bumps epochs in the background, and
      * a purge that comes late can hit the next transaction. Purged in the queue: never sent. */
     if (message->err != RD_KAFKA_RESP_ERR__PURGE_QUEUE) {

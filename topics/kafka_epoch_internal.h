@@ -52,8 +52,9 @@ typedef struct alv_kafka_epoch {
 
     /* Of the open transaction. */
     alv_kafka_written written[ALV_TOPIC_COUNT];
-    int64_t failed; /* records that were not delivered */
-    rd_kafka_resp_err_t failed_code;
+    int64_t failed;                  /* records that were not delivered */
+    rd_kafka_resp_err_t failed_code; /* of the last of them, and ... */
+    alv_topic failed_topic;          /* ... where it was to go */
 } alv_kafka_epoch;
 
 /* How a call ended. `has_returned` false: the epoch must be closed, and nothing else done with it. */

@@ -8,9 +8,13 @@
  * Failing to connect, as to a broker that is down for days, is neither. librdkafka's statistics
  * (req_timeouts, txretries) would add only retries after a definite answer, and late. Closing an idle connection is logged below the level asked for, and is no reason
  * either. Second, trouble that the owner of the handle should know: alv_kafka_client_trouble.
+ *
+ * And third, to which topic a transaction may not write: the records come back as purged, whatever the reason
+ * was, and only the line ADDPARTS names the topic.
  */
 #include <pthread.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <syslog.h>
 
@@ -90,11 +94,28 @@ static bool events_is_indefinite(const char *facility, const char *text)
            strstr(text, "in state REAUTH") != NULL;
 }
 
+/* The topic whose name, in quotes, is in the text; -1 when there is none. */
+static int events_topic(const char *text)
+{
+    char end[ALV_TOPIC_NAME_BYTES];
+    for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
+        (void)snprintf(end, sizeof(end), ".%s\"", alv_schema_suffix((alv_topic)topic));
+        if (strstr(text, end) != NULL) {
+            return topic;
+        }
+    }
+    return -1;
+}
+
 void alv_kafka_events_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
     alv_kafka_client *client = rd_kafka_opaque(rk);
     if (client != NULL && events_is_indefinite(facility, text)) {
         atomic_store(&client->indefinite, true);
+    }
+    if (client != NULL && strcmp(facility, "ADDPARTS") == 0 &&
+        strstr(text, "authorization failed") != NULL) {
+        atomic_store(&client->forbidden, events_topic(text));
     }
 
     /* A setting of kafka.* that concerns the other kind of handle only. */
@@ -125,9 +146,14 @@ void alv_kafka_events_error(rd_kafka_t *rk, int code, const char *reason, void *
     }
 
     /* One broker that cannot be reached is an everyday thing; librdkafka uses the others. */
-    if (code == RD_KAFKA_RESP_ERR__TRANSPORT) {
+    bool is_refusal = alv_kafka_refusal_note(client, (rd_kafka_resp_err_t)code, reason);
+    if (code == RD_KAFKA_RESP_ERR__TRANSPORT && !is_refusal) {
         return;
     }
     alv_error_clear(&client->trouble);
+    if (is_refusal) {
+        (void)alv_kafka_fail(&client->trouble, ALV_RETRY, code, "%s", client->refusal.text);
+        return;
+    }
     (void)alv_kafka_fail(&client->trouble, ALV_RETRY, code, "%s", reason);
 }

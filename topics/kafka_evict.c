@@ -200,6 +200,19 @@ static alv_status fence_open(evict_job *job, evict_lane *lane, alv_error *err)
     return alv_kafka_client_open(&lane->producer, ALV_KAFKA_PRODUCER, conf, err);
 }
 
+static alv_status fence_failed(const evict_job *job, const evict_lane *lane,
+                               const rd_kafka_error_t *error, alv_error *err)
+{
+    char *id = alv_format("%s-%s-%d", alv_config_settings(job->config)->application_id,
+                          lane->seat.node_id, (int)lane->seat.lane);
+    const alv_kafka_need need = {ALV_ACCESS_WRITE, ALV_ACCESS_TRANSACTIONAL_ID, id};
+    (void)alv_kafka_fail_needing(err, ALV_FATAL, rd_kafka_error_code(error), need,
+                                 "fence %s-%d: %s", lane->seat.node_id, (int)lane->seat.lane,
+                                 rd_kafka_error_string(error));
+    alv_free(id);
+    return ALV_FATAL;
+}
+
 /* One short turn; the first one sets it going. */
 static alv_status fence_serve(const evict_job *job, evict_lane *lane, alv_error *err)
 {
@@ -215,8 +228,7 @@ static alv_status fence_serve(const evict_job *job, evict_lane *lane, alv_error 
     alv_status status = ALV_OK;
     rd_kafka_resp_err_t code = rd_kafka_error_code(error);
     if (!rd_kafka_error_is_retriable(error)) {
-        status = alv_kafka_fail(err, ALV_FATAL, code, "fence %s-%d: %s", lane->seat.node_id,
-                                (int)lane->seat.lane, rd_kafka_error_string(error));
+        status = fence_failed(job, lane, error, err);
     } else if (code != RD_KAFKA_RESP_ERR__TIMED_OUT) {
         lane_note(lane, code, rd_kafka_error_string(error));
     }

@@ -7,6 +7,7 @@
  *           kafka_events.c   librdkafka's own log and error messages
  *           kafka_batch.c    messages -> records
  *           kafka_targets.c  records -> messages
+ *           kafka_refusal.c  what a client that is not let in, or not allowed to, needs
  *           kafka_stats.c    librdkafka's own counters
  *           kafka_log.c      the log and its four openers
  *           kafka_admin.c    admin sessions (kafka_admin_internal.h)
@@ -18,6 +19,7 @@
 #include <librdkafka/rdkafka.h>
 #include <stdatomic.h>
 
+#include "topics/access.h"
 #include "topics/kafka.h"
 
 /* ---- client: one librdkafka handle, whatever it is for --------------------------------------- */
@@ -39,7 +41,10 @@ typedef struct alv_kafka_client {
     void *owner;                            /* the consumer, producer, ... */
     char name[ALV_KAFKA_CLIENT_NAME_BYTES]; /* client.id */
     _Atomic bool indefinite;                /* a request may have been lost or delayed (I10) */
-    alv_error trouble;                      /* last word of the error callback; ALV_OK = none */
+    _Atomic int forbidden;  /* alv_topic that a transaction may not write to; -1 = none was met */
+    alv_error trouble;      /* last word of the error callback; ALV_OK = none */
+    alv_error refusal;      /* why a broker did not let it in; ALV_OK = none */
+    int64_t refused_at_ms;  /* the last time, monotonic */
     const char *stats_kind; /* NULL = it has no statistics; this and below: stats_lock */
     char *stats;            /* librdkafka's last ones, JSON; NULL = none yet */
     struct alv_kafka_client *stats_next;
@@ -77,6 +82,44 @@ void alv_kafka_conf_set_number(rd_kafka_conf_t *conf, const char *key, int64_t v
 /* Callbacks for every handle; their opaque is the alv_kafka_client. */
 void alv_kafka_events_log(const rd_kafka_t *rk, int level, const char *facility, const char *text);
 void alv_kafka_events_error(rd_kafka_t *rk, int code, const char *reason, void *opaque);
+
+/* ---- refusals: kafka_refusal.c --------------------------------------------------------------- */
+
+/* Notes that a broker does not let the client in, if that is what librdkafka's error says: certificates,
+ * user, password. From the error callback. True when nothing else can be meant. */
+bool alv_kafka_refusal_note(alv_kafka_client *client, rd_kafka_resp_err_t code, const char *reason);
+
+/* Why nobody answers, when a broker has refused the client in the last seconds, with the next step; else NULL.
+ * Its status is ALV_REJECT when nothing else can be meant, else ALV_RETRY. As new as the last poll of the
+ * handle. Borrowed until then. */
+const alv_error *alv_kafka_refusal(const alv_kafka_client *client);
+
+/* What to say of a call of the handle that ended with `code`: the refusal, when that is why nobody answered,
+ * or what librdkafka says. Polls a producer. Borrowed until the next poll. */
+const char *alv_kafka_reason(alv_kafka_client *client, rd_kafka_resp_err_t code);
+
+/* The right that a request needs. `name`: of the topic, group, transactional id. */
+typedef struct alv_kafka_need {
+    alv_access_operation operation;
+    alv_access_kind kind;
+    const char *name;
+} alv_kafka_need;
+
+/* What whoever reads the topic lacks when it is refused with `code`: Read on the group, or on the topic.
+ * Borrows from both. */
+alv_kafka_need alv_kafka_need_to_read(const alv_config *config, rd_kafka_resp_err_t code,
+                                      const char *topic);
+
+/* Whether the code says that a principal lacks a right. */
+bool alv_kafka_is_forbidden(rd_kafka_resp_err_t code);
+
+/* As alv_kafka_fail; when `code` says that a right is missing, the message goes on with which and with the
+ * next step. */
+#define alv_kafka_fail_needing(err, status, code, need, ...) \
+    alv_kafka_needing((err), (status), (code), (need), __FILE__, __LINE__, __VA_ARGS__)
+alv_status alv_kafka_needing(alv_error *err, alv_status status, rd_kafka_resp_err_t code,
+                             alv_kafka_need need, const char *file, int line, const char *format,
+                             ...) __attribute__((format(printf, 7, 8)));
 
 /* ---- statistics ------------------------------------------------------------------------------ */
 

@@ -31,6 +31,7 @@ alv_status alv_kafka_client_open(alv_kafka_client *client, alv_kafka_kind kind,
     bool consumes = (kind & (ALV_KAFKA_CONSUMER | ALV_KAFKA_READER | ALV_KAFKA_PROBE)) != 0;
     ALV_ASSERT(client->rk == NULL);
     atomic_store(&client->indefinite, false);
+    atomic_store(&client->forbidden, -1);
     alv_error_clear(&client->trouble);
     rd_kafka_conf_set_opaque(conf, client);
     client->rk =
@@ -126,8 +127,10 @@ alv_status alv_kafka_range(rd_kafka_t *rk, const char *topic, int32_t shard, int
         code = kafka_query_range(rk, topic, shard, &start, &end);
     }
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return alv_kafka_fail(err, ALV_RETRY, code, "offsets of %s shard %d: %s", topic, (int)shard,
-                              rd_kafka_err2str(code));
+        const alv_kafka_need need = {ALV_ACCESS_DESCRIBE, ALV_ACCESS_TOPIC, topic};
+        return alv_kafka_fail_needing(err, ALV_RETRY, code, need, "offsets of %s shard %d: %s",
+                                      topic, (int)shard,
+                                      alv_kafka_reason(rd_kafka_opaque(rk), code));
     }
     *out_start = start;
     *out_end = end;
@@ -160,8 +163,9 @@ alv_status alv_kafka_ends(rd_kafka_t *rk, const char *topic, alv_shard_offset *i
         kafka_refresh_leaders(rk, topic); /* for the next attempt */
     }
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return alv_kafka_fail(err, ALV_RETRY, code, "ends of %s: %s", topic,
-                              rd_kafka_err2str(code));
+        const alv_kafka_need need = {ALV_ACCESS_DESCRIBE, ALV_ACCESS_TOPIC, topic};
+        return alv_kafka_fail_needing(err, ALV_RETRY, code, need, "ends of %s: %s", topic,
+                                      alv_kafka_reason(rd_kafka_opaque(rk), code));
     }
     return ALV_OK;
 }
@@ -182,8 +186,12 @@ alv_status alv_kafka_committed(rd_kafka_t *rk, const char *topic, alv_shard_offs
         code = list->elems[i].err;
     }
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        status = alv_kafka_fail(err, ALV_RETRY, code, "committed offsets of %s: %s", topic,
-                                rd_kafka_err2str(code));
+        char group[ALV_TOPIC_NAME_BYTES] = "";
+        size_t size = sizeof(group);
+        (void)rd_kafka_conf_get(rd_kafka_conf(rk), "group.id", group, &size); /* it has one */
+        const alv_kafka_need need = {ALV_ACCESS_DESCRIBE, ALV_ACCESS_GROUP, group};
+        status = alv_kafka_fail_needing(err, ALV_RETRY, code, need, "committed offsets of %s: %s",
+                                        topic, alv_kafka_reason(rd_kafka_opaque(rk), code));
     }
     for (size_t i = 0; i < count && status == ALV_OK; i++) {
         /* the list may have been put in another order */

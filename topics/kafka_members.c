@@ -217,8 +217,10 @@ static alv_status members_read(alv_group_view *view, const struct rd_kafka_group
 {
     const struct rd_kafka_group_info *group = list->group_cnt > 0 ? &list->groups[0] : NULL;
     if (group != NULL && group->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return alv_kafka_fail(err, ALV_RETRY, group->err, "describe group %s: %s",
-                              view->settings->application_id, rd_kafka_err2str(group->err));
+        const alv_kafka_need need = {ALV_ACCESS_DESCRIBE, ALV_ACCESS_GROUP,
+                                     view->settings->application_id};
+        return alv_kafka_fail_needing(err, ALV_RETRY, group->err, need, "describe group %s: %s",
+                                      view->settings->application_id, rd_kafka_err2str(group->err));
     }
     alv_status status = members_believe(view, group != NULL && group->member_cnt > 0, err);
     if (status == ALV_OK && group != NULL) {
@@ -237,7 +239,8 @@ static alv_status members_ask(alv_group_view *view, int timeout_ms, alv_members 
         rd_kafka_list_groups(view->client.rk, view->settings->application_id, &list, timeout_ms);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR__PARTIAL) {
         return alv_kafka_fail(err, ALV_RETRY, code, "describe group %s: %s",
-                              view->settings->application_id, rd_kafka_err2str(code));
+                              view->settings->application_id,
+                              alv_kafka_reason(&view->client, code));
     }
     alv_status status = members_read(view, list, out, err);
     rd_kafka_group_list_destroy(list);

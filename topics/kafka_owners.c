@@ -87,8 +87,10 @@ static alv_status owners_ask_names(const alv_kafka_owners *owners, alv_owner *it
     }
     rd_kafka_topic_partition_list_destroy(list);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return alv_kafka_fail(err, ALV_RETRY, code, "committed offsets: %s",
-                              rd_kafka_err2str(code));
+        const alv_kafka_need need = {ALV_ACCESS_DESCRIBE, ALV_ACCESS_GROUP,
+                                     alv_config_settings(owners->config)->application_id};
+        return alv_kafka_fail_needing(err, ALV_RETRY, code, need, "committed offsets: %s",
+                                      rd_kafka_err2str(code));
     }
     return ALV_OK;
 }

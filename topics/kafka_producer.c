@@ -86,6 +86,26 @@ static alv_status producer_fatal_status(const kafka_producer *producer, rd_kafka
     return is_fenced && !is_late ? ALV_FENCED : ALV_RETRY;
 }
 
+static alv_kafka_need producer_need_to_write(const char *topic)
+{
+    return (alv_kafka_need){ALV_ACCESS_WRITE, ALV_ACCESS_TOPIC, topic};
+}
+
+/* What a refused request of the transaction itself was about. */
+static alv_kafka_need producer_need(const kafka_producer *producer, rd_kafka_resp_err_t code)
+{
+    if (code == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED) {
+        const char *group = producer->log->settings->application_id;
+        return (alv_kafka_need){ALV_ACCESS_READ, ALV_ACCESS_GROUP, group};
+    }
+    if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) { /* consumed offsets are sent */
+        const char *topic = producer->log->names[ALV_TOPIC_COMMANDS];
+        return (alv_kafka_need){ALV_ACCESS_READ, ALV_ACCESS_TOPIC, topic};
+    }
+    return (alv_kafka_need){ALV_ACCESS_WRITE, ALV_ACCESS_TRANSACTIONAL_ID,
+                            producer->transactional_id};
+}
+
 /* ALV_OK while the handle has not failed for good. */
 static alv_status producer_fatal(kafka_producer *producer, alv_error *err)
 {
@@ -99,15 +119,18 @@ static alv_status producer_fatal(kafka_producer *producer, alv_error *err)
         return ALV_OK;
     }
     producer_taint(producer);
-    return alv_kafka_fail(err, producer_fatal_status(producer, code), code, "%s: %s",
-                          producer->transactional_id, text);
+    return alv_kafka_fail_needing(err, producer_fatal_status(producer, code), code,
+                                  producer_need(producer, code), "%s: %s",
+                                  producer->transactional_id, text);
 }
 
 /* Says what librdkafka's error object says. Takes `error`. */
-static alv_status producer_fail(alv_status status, rd_kafka_error_t *error, alv_error *err)
+static alv_status producer_fail(const kafka_producer *producer, alv_status status,
+                                rd_kafka_error_t *error, alv_error *err)
 {
-    (void)alv_kafka_fail(err, status, rd_kafka_error_code(error), "%s",
-                         rd_kafka_error_string(error));
+    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+    (void)alv_kafka_fail_needing(err, status, code, producer_need(producer, code), "%s",
+                                 rd_kafka_error_string(error));
     rd_kafka_error_destroy(error);
     return status;
 }
@@ -144,9 +167,10 @@ static alv_status producer_begin(alv_producer *base, alv_error *err)
     rd_kafka_error_t *error = rd_kafka_begin_transaction(producer_rk(producer));
     if (error != NULL) {
         status = producer_status(producer, error);
-        return producer_fail(status == ALV_ABORT ? ALV_RETRY : status, error, err);
+        return producer_fail(producer, status == ALV_ABORT ? ALV_RETRY : status, error, err);
     }
     alv_kafka_epoch_reset(producer->epoch);
+    atomic_store(&producer->epoch->client.forbidden, -1);
     producer->is_open = true;
     producer->begun_at_ms = producer_now_ms();
     return ALV_OK;
@@ -164,7 +188,8 @@ static alv_status producer_produce_failed(kafka_producer *producer, const alv_pr
     if (status != ALV_OK) {
         return status == ALV_FENCED ? ALV_FENCED : ALV_ABORT;
     }
-    return alv_kafka_fail(err, ALV_ABORT, code, "produce to %s: %s", topic, rd_kafka_err2str(code));
+    return alv_kafka_fail_needing(err, ALV_ABORT, code, producer_need_to_write(topic),
+                                  "produce to %s: %s", topic, rd_kafka_err2str(code));
 }
 
 static alv_status producer_produce(alv_producer *base, const alv_produce *record, alv_error *err)
@@ -189,6 +214,20 @@ static alv_status producer_produce(alv_producer *base, const alv_produce *record
     }
 }
 
+/* Records of a transaction that may not write to a topic come back as purged. */
+static alv_status producer_undelivered(const kafka_producer *producer, alv_error *err)
+{
+    const alv_kafka_epoch *epoch = producer->epoch;
+    int forbidden = atomic_load(&epoch->client.forbidden);
+    rd_kafka_resp_err_t code =
+        forbidden >= 0 ? RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED : epoch->failed_code;
+    alv_topic topic = forbidden >= 0 ? (alv_topic)forbidden : epoch->failed_topic;
+    const char *name = producer->log->names[topic];
+    return alv_kafka_fail_needing(err, ALV_ABORT, code, producer_need_to_write(name),
+                                  "%lld records were not delivered: %s: %s",
+                                  (long long)epoch->failed, name, rd_kafka_err2str(code));
+}
+
 static alv_status producer_flush(alv_producer *base, alv_error *err)
 {
     kafka_producer *producer = (kafka_producer *)base;
@@ -203,12 +242,7 @@ static alv_status producer_flush(alv_producer *base, alv_error *err)
         return alv_kafka_fail(err, ALV_ABORT, code, "records are not acknowledged: %s",
                               rd_kafka_err2str(code));
     }
-    if (producer->epoch->failed > 0) {
-        return alv_kafka_fail(
-            err, ALV_ABORT, producer->epoch->failed_code, "%lld records were not delivered: %s",
-            (long long)producer->epoch->failed, rd_kafka_err2str(producer->epoch->failed_code));
-    }
-    return ALV_OK;
+    return producer->epoch->failed > 0 ? producer_undelivered(producer, err) : ALV_OK;
 }
 
 /* ---- commit ---------------------------------------------------------------------------------- */
@@ -254,16 +288,16 @@ static alv_commit_outcome producer_outcome(kafka_producer *producer, alv_kafka_e
         return ALV_COMMIT_DONE;
     }
     if (!ended.may_have_ended) {
-        (void)producer_fail(producer_status(producer, ended.error), ended.error, err);
+        (void)producer_fail(producer, producer_status(producer, ended.error), ended.error, err);
         return ALV_COMMIT_ABORTED;
     }
     if (rd_kafka_error_txn_requires_abort(ended.error) &&
         rd_kafka_error_code(ended.error) == RD_KAFKA_RESP_ERR__INCONSISTENT) {
-        (void)producer_fail(ALV_ABORT, ended.error, err);
+        (void)producer_fail(producer, ALV_ABORT, ended.error, err);
         return ALV_COMMIT_ABORTED;
     }
     producer_taint(producer);
-    (void)producer_fail(ALV_RETRY, ended.error, err);
+    (void)producer_fail(producer, ALV_RETRY, ended.error, err);
     return ALV_COMMIT_UNKNOWN;
 }
 
@@ -311,7 +345,7 @@ static alv_status producer_abort_within(kafka_producer *producer, int timeout_ms
     status = rd_kafka_error_is_fatal(ended.error)
                  ? producer_fatal_status(producer, rd_kafka_error_code(ended.error))
                  : ALV_RETRY;
-    return producer_fail(status, ended.error, err);
+    return producer_fail(producer, status, ended.error, err);
 }
 
 static alv_status producer_abort(alv_producer *base, alv_error *err)
@@ -350,7 +384,7 @@ static alv_status producer_init(kafka_producer *producer, alv_error *err)
                     code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ||
                     code == RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT ||
                     code == RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE;
-    return producer_fail(is_final ? ALV_FATAL : ALV_RETRY, ended.error, err);
+    return producer_fail(producer, is_final ? ALV_FATAL : ALV_RETRY, ended.error, err);
 }
 
 static alv_status producer_renew(alv_producer *base, alv_error *err)

@@ -168,8 +168,12 @@ static void reader_note(kafka_reader *reader, reader_slot *slot, const rd_kafka_
         return;
     }
     if (reader->notice.status == ALV_OK) {
-        (void)alv_kafka_fail(&reader->notice, ALV_RETRY, message->err, "%s",
-                             rd_kafka_message_errstr(message));
+        const char *topic = message->rkt != NULL ? rd_kafka_topic_name(message->rkt) : "read";
+        const alv_kafka_need need =
+            alv_kafka_need_to_read(reader->log->config, message->err, topic);
+        alv_status status = alv_kafka_is_forbidden(message->err) ? ALV_FATAL : ALV_RETRY;
+        (void)alv_kafka_fail_needing(&reader->notice, status, message->err, need, "%s",
+                                     rd_kafka_message_errstr(message));
     }
 }
 

@@ -22,9 +22,11 @@ static alv_status repair_read_deleted(rd_kafka_event_t *event, size_t *out_delet
         if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
             (*out_deleted)++;
         } else if (code != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
-            return alv_kafka_fail(err, alv_kafka_admin_status(code), code, "delete topic %s: %s",
-                                  rd_kafka_topic_result_name(results[i]),
-                                  rd_kafka_topic_result_error_string(results[i]));
+            const char *name = rd_kafka_topic_result_name(results[i]);
+            const alv_kafka_need need = {ALV_ACCESS_DELETE, ALV_ACCESS_TOPIC, name};
+            return alv_kafka_fail_needing(err, alv_kafka_admin_status(code), code, need,
+                                          "delete topic %s: %s", name,
+                                          rd_kafka_topic_result_error_string(results[i]));
         }
     }
     return ALV_OK;
@@ -124,9 +126,11 @@ static alv_status repair_read_forgotten(rd_kafka_event_t *event, alv_error *err)
     const rd_kafka_error_t *error = rd_kafka_group_result_error(results[0]);
     rd_kafka_resp_err_t code = rd_kafka_error_code(error);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return alv_kafka_fail(err, alv_kafka_admin_status(code), code,
-                              "forget offsets of group %s: %s",
-                              rd_kafka_group_result_name(results[0]), rd_kafka_error_string(error));
+        const char *name = rd_kafka_group_result_name(results[0]);
+        const alv_kafka_need need = {ALV_ACCESS_DELETE, ALV_ACCESS_GROUP, name};
+        return alv_kafka_fail_needing(err, alv_kafka_admin_status(code), code, need,
+                                      "forget offsets of group %s: %s", name,
+                                      rd_kafka_error_string(error));
     }
     return repair_read_partitions(rd_kafka_group_result_partitions(results[0]), err);
 }

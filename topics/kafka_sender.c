@@ -43,10 +43,16 @@ static alv_status sender_status(rd_kafka_resp_err_t code)
     }
 }
 
+static alv_status sender_fail(alv_error *err, alv_status status, rd_kafka_resp_err_t code,
+                              const char *topic, const char *reason)
+{
+    const alv_kafka_need need = {ALV_ACCESS_WRITE, ALV_ACCESS_TOPIC, topic};
+    return alv_kafka_fail_needing(err, status, code, need, "send to %s: %s", topic, reason);
+}
+
 static void sender_on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 {
     (void)rk;
-    (void)opaque;
     sender_ticket *ticket = message->_private;
     if (ticket == NULL) {
         return;
@@ -56,9 +62,16 @@ static void sender_on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message
         rd_kafka_message_status(message) != RD_KAFKA_MSG_STATUS_NOT_PERSISTED) {
         status = ALV_ABORT;
     }
+    alv_error why = ALV_ERROR_NONE;
+    if (status != ALV_OK) {
+        const kafka_sender *sender = ((alv_kafka_client *)opaque)->owner;
+        (void)sender_fail(&why, status, message->err,
+                          sender->log->names[alv_kafka_targets_topic(message)],
+                          rd_kafka_err2str(message->err));
+    }
     ticket->sent(ticket->payload, status, message->partition,
                  status == ALV_OK && message->offset >= 0 ? message->offset : ALV_OFFSET_NONE,
-                 status == ALV_OK ? NULL : rd_kafka_err2str(message->err));
+                 status == ALV_OK ? NULL : why.text);
     alv_free(ticket);
 }
 
@@ -91,8 +104,8 @@ static alv_status sender_send(alv_sender *base, const alv_produce *record, alv_s
         return ALV_OK;
     }
     alv_free(ticket); /* no report will come */
-    return alv_kafka_fail(err, sender_status(code), code, "send to %s: %s",
-                          sender->log->names[record->topic], rd_kafka_err2str(code));
+    return sender_fail(err, sender_status(code), code, sender->log->names[record->topic],
+                       alv_kafka_reason(&sender->client, code));
 }
 
 static void sender_serve(alv_sender *base, int timeout_ms)

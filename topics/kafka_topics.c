@@ -21,6 +21,8 @@
 typedef struct topics_seen {
     bool has_leaders;
     int64_t max_message_bytes; /* 0 = not told */
+    bool is_hidden;            /* may not even be looked at, so that nothing is known of it */
+    unsigned allowed;          /* bits of alv_access_operation */
 } topics_seen;
 
 /* With those of global tables. */
@@ -32,6 +34,81 @@ static int topics_count(const alv_kafka_admin *admin)
 static int64_t topics_now_ms(void)
 {
     return alv_monotonic_us(alv_clock_system()) / 1000;
+}
+
+/* ---- describe: rights ------------------------------------------------------------------------ */
+
+static unsigned topics_right(rd_kafka_AclOperation_t operation)
+{
+    switch (operation) {
+    case RD_KAFKA_ACL_OPERATION_READ:
+        return 1u << ALV_ACCESS_READ;
+    case RD_KAFKA_ACL_OPERATION_WRITE:
+        return 1u << ALV_ACCESS_WRITE;
+    case RD_KAFKA_ACL_OPERATION_CREATE:
+        return 1u << ALV_ACCESS_CREATE;
+    case RD_KAFKA_ACL_OPERATION_DELETE:
+        return 1u << ALV_ACCESS_DELETE;
+    case RD_KAFKA_ACL_OPERATION_DESCRIBE:
+        return 1u << ALV_ACCESS_DESCRIBE;
+    case RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS:
+        return 1u << ALV_ACCESS_DESCRIBE_CONFIGS;
+    default:
+        return 0;
+    }
+}
+
+/* A broker that does not tell may allow everything. */
+static void topics_note_rights(const rd_kafka_TopicDescription_t *topic, topics_seen *seen)
+{
+    size_t count = 0;
+    const rd_kafka_AclOperation_t *operations =
+        rd_kafka_TopicDescription_authorized_operations(topic, &count);
+    seen->allowed = operations == NULL ? ~0u : 0;
+    for (size_t i = 0; i < count && operations != NULL; i++) {
+        seen->allowed |= topics_right(operations[i]);
+    }
+}
+
+/* Whether the right is missing. Of a topic that may not be looked at only those are known to be missing that
+ * would have brought Describe with them. */
+static bool topics_lacks(const topics_seen *seen, alv_access_operation operation)
+{
+    bool is_apart = operation == ALV_ACCESS_CREATE || operation == ALV_ACCESS_DESCRIBE_CONFIGS;
+    return seen->is_hidden ? !is_apart : (seen->allowed & (1u << operation)) == 0;
+}
+
+/* Names all that is missing on the topics that are `hidden` or not, so that it can be granted at once. */
+static alv_status topics_check_rights(const alv_kafka_admin *admin, alv_access_role role,
+                                      const topics_seen seen[ALV_TOPICS_MAX], bool hidden,
+                                      alv_error *err)
+{
+    alv_access rights[ALV_ACCESS_MAX];
+    size_t count = alv_access_list(role, admin->settings, rights);
+    alv_bytes missing = ALV_BYTES_EMPTY;
+    for (size_t i = 0; i < count; i++) {
+        const alv_access *right = &rights[i];
+        if (right->kind == ALV_ACCESS_TOPIC && seen[right->topic].is_hidden == hidden &&
+            topics_lacks(&seen[right->topic], right->operation)) {
+            alv_bytes_printf(&missing, "%s%s on topic %s", missing.size > 0 ? ", " : "",
+                             alv_access_operation_name(right->operation), right->name);
+        }
+    }
+    alv_status status = ALV_OK;
+    if (missing.size > 0) {
+        status = alv_kafka_fail(err, ALV_REJECT, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+                                "this client's user lacks %.*s (`alluvium acls %s` prints all that "
+                                "is needed)",
+                                (int)missing.size, missing.data, alv_access_role_name(role));
+    }
+    alv_bytes_done(&missing);
+    return status;
+}
+
+/* What to say when a right to look at or create a topic is missing. */
+static alv_kafka_need topics_need(alv_access_operation operation, const char *name)
+{
+    return (alv_kafka_need){operation, ALV_ACCESS_TOPIC, name};
 }
 
 /* ---- describe: partitions -------------------------------------------------------------------- */
@@ -47,6 +124,7 @@ static void topics_note_partitions(const rd_kafka_TopicDescription_t *topic, alv
     info->exists = true;
     info->shards = (int32_t)partition_count;
     seen->has_leaders = partition_count > 0;
+    topics_note_rights(topic, seen);
     for (size_t i = 0; i < partition_count; i++) {
         size_t replica_count = 0;
         (void)rd_kafka_TopicPartitionInfo_replicas(partitions[i], &replica_count);
@@ -82,8 +160,7 @@ static alv_status topics_read_partitions(const rd_kafka_event_t *event,
         if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
             topics_note_partitions(topics[i], &info[topic], &seen[topic]);
         } else if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
-            return alv_kafka_fail(err, ALV_REJECT, code, "topic %s: %s", name,
-                                  rd_kafka_error_string(error));
+            seen[topic].is_hidden = true;
         } else if (code != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
             return alv_kafka_fail(err, ALV_RETRY, code, "topic %s: %s", name,
                                   rd_kafka_error_string(error));
@@ -104,6 +181,8 @@ static alv_status topics_ask_partitions(alv_kafka_admin *admin, alv_topic_info i
         rd_kafka_TopicCollection_of_topic_names(names, (size_t)count);
     rd_kafka_AdminOptions_t *options =
         alv_kafka_admin_options(admin, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+    rd_kafka_error_t *error = rd_kafka_AdminOptions_set_include_authorized_operations(options, 1);
+    ALV_ASSERT(error == NULL);
     rd_kafka_DescribeTopics(admin->client.rk, collection, options, admin->queue);
     rd_kafka_AdminOptions_destroy(options);
     rd_kafka_TopicCollection_destroy(collection);
@@ -146,8 +225,9 @@ static alv_status topics_read_settings(const rd_kafka_event_t *event,
         const char *name = rd_kafka_ConfigResource_name(resources[i]);
         rd_kafka_resp_err_t code = rd_kafka_ConfigResource_error(resources[i]);
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            return alv_kafka_fail(err, alv_kafka_admin_status(code), code,
-                                  "settings of topic %s: %s", name, rd_kafka_err2str(code));
+            return alv_kafka_fail_needing(err, alv_kafka_admin_status(code), code,
+                                          topics_need(ALV_ACCESS_DESCRIBE_CONFIGS, name),
+                                          "settings of topic %s: %s", name, rd_kafka_err2str(code));
         }
         int topic = 0;
         while (topic < ALV_TOPICS_MAX && strcmp(info[topic].name, name) != 0) {
@@ -264,7 +344,9 @@ static void topics_find_problem(const alv_kafka_admin *admin, alv_topic topic,
     }
 }
 
-static alv_status topics_describe(alv_kafka_admin *admin, alv_topic_info out[ALV_TOPICS_MAX],
+/* For somebody who has `role`. */
+static alv_status topics_describe(alv_kafka_admin *admin, alv_access_role role,
+                                  alv_topic_info out[ALV_TOPICS_MAX],
                                   topics_seen seen[ALV_TOPICS_MAX], alv_error *err)
 {
     memset(out, 0, sizeof(alv_topic_info) * ALV_TOPICS_MAX);
@@ -277,6 +359,9 @@ static alv_status topics_describe(alv_kafka_admin *admin, alv_topic_info out[ALV
     alv_status status = alv_schema_check_tables(admin->settings, err);
     if (status == ALV_OK) {
         status = topics_ask_partitions(admin, out, seen, err);
+    }
+    if (status == ALV_OK) {
+        status = topics_check_rights(admin, role, seen, true, err);
     }
     if (status == ALV_OK) {
         status = topics_ask_settings(admin, out, seen, err);
@@ -324,9 +409,10 @@ static alv_status topics_read_created(const rd_kafka_event_t *event, size_t *out
             return alv_kafka_fail(err, ALV_RETRY, code, "create topic %s: %s",
                                   rd_kafka_topic_result_name(results[i]), rd_kafka_err2str(code));
         } else if (code != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) {
-            return alv_kafka_fail(err, ALV_REJECT, code, "create topic %s: %s",
-                                  rd_kafka_topic_result_name(results[i]),
-                                  rd_kafka_topic_result_error_string(results[i]));
+            const char *name = rd_kafka_topic_result_name(results[i]);
+            return alv_kafka_fail_needing(
+                err, ALV_REJECT, code, topics_need(ALV_ACCESS_CREATE, name), "create topic %s: %s",
+                name, rd_kafka_topic_result_error_string(results[i]));
         }
     }
     return ALV_OK;
@@ -381,13 +467,13 @@ static alv_status topics_create_missing(alv_kafka_admin *admin,
 }
 
 /* A topic exists for its creator before every broker knows it and its leaders are elected. */
-static alv_status topics_wait_for_leaders(alv_kafka_admin *admin,
-                                          alv_topic_info info[ALV_TOPICS_MAX], alv_error *err)
+static alv_status topics_wait_for_leaders(alv_kafka_admin *admin, alv_access_role role,
+                                          alv_topic_info info[ALV_TOPICS_MAX],
+                                          topics_seen seen[ALV_TOPICS_MAX], alv_error *err)
 {
     int64_t deadline_ms = topics_now_ms() + ALV_KAFKA_CALL_MS;
-    topics_seen seen[ALV_TOPICS_MAX];
     for (;;) {
-        alv_status status = topics_describe(admin, info, seen, err);
+        alv_status status = topics_describe(admin, role, info, seen, err);
         int topic = 0;
         while (topic < topics_count(admin) && info[topic].exists && seen[topic].has_leaders) {
             topic++;
@@ -403,16 +489,17 @@ static alv_status topics_wait_for_leaders(alv_kafka_admin *admin,
     }
 }
 
-static alv_status topics_create(alv_kafka_admin *admin, alv_topic_info info[ALV_TOPICS_MAX],
-                                size_t *out_created, alv_error *err)
+static alv_status topics_create(alv_kafka_admin *admin, alv_access_role role,
+                                alv_topic_info info[ALV_TOPICS_MAX],
+                                topics_seen seen[ALV_TOPICS_MAX], size_t *out_created,
+                                alv_error *err)
 {
-    topics_seen seen[ALV_TOPICS_MAX];
-    alv_status status = topics_describe(admin, info, seen, err);
+    alv_status status = topics_describe(admin, role, info, seen, err);
     if (status == ALV_OK) {
         status = topics_create_missing(admin, info, out_created, err);
     }
     if (status == ALV_OK) {
-        status = topics_wait_for_leaders(admin, info, err);
+        status = topics_wait_for_leaders(admin, role, info, seen, err);
     }
     return status;
 }
@@ -426,7 +513,7 @@ alv_status alv_kafka_describe_topics(const alv_config *config, alv_topic_info ou
     topics_seen seen[ALV_TOPICS_MAX];
     alv_status status = alv_kafka_admin_open(&admin, config, "topics", err);
     if (status == ALV_OK) {
-        status = topics_describe(&admin, out, seen, err);
+        status = topics_describe(&admin, ALV_ACCESS_OPERATOR, out, seen, err);
     }
     alv_kafka_admin_close(&admin);
     return status;
@@ -436,10 +523,11 @@ alv_status alv_kafka_create_topics(const alv_config *config, size_t *out_created
 {
     alv_kafka_admin admin;
     alv_topic_info info[ALV_TOPICS_MAX];
+    topics_seen seen[ALV_TOPICS_MAX];
     size_t created = 0;
     alv_status status = alv_kafka_admin_open(&admin, config, "topics", err);
     if (status == ALV_OK) {
-        status = topics_create(&admin, info, &created, err);
+        status = topics_create(&admin, ALV_ACCESS_TOPICS, info, seen, &created, err);
     }
     alv_kafka_admin_close(&admin);
     if (status == ALV_OK && out_created != NULL) {
@@ -466,10 +554,16 @@ alv_status alv_kafka_prepare_topics(const alv_config *config, alv_topic_info out
     size_t created = 0;
     alv_status status = alv_kafka_admin_open(&admin, config, "topics", err);
     if (status == ALV_OK && admin.settings->topics_create) {
-        status = topics_create(&admin, out, &created, err);
+        status = topics_create(&admin, ALV_ACCESS_NODE, out, seen, &created, err);
     } else if (status == ALV_OK) {
-        status = topics_describe(&admin, out, seen, err);
+        status = topics_describe(&admin, ALV_ACCESS_NODE, out, seen, err);
+    }
+    if (status == ALV_OK) {
+        status = topics_check(out, err);
+    }
+    if (status == ALV_OK) {
+        status = topics_check_rights(&admin, ALV_ACCESS_NODE, seen, false, err);
     }
     alv_kafka_admin_close(&admin);
-    return status == ALV_OK ? topics_check(out, err) : status;
+    return status;
 }

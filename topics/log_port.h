@@ -176,7 +176,8 @@ typedef struct alv_reader_ops {
 
     /* Waits up to `timeout_ms` for committed records (read_committed) and returns what is there.
      * ALV_RETRY: the log is away; ALV_REJECT: an assigned offset is no longer (or not yet) in the
-     * log, `err` says which topic and shard: unassign it. */
+     * log, `err` says which topic and shard: unassign it; ALV_FATAL: it may not read, until somebody grants
+     * the right that `err` names: polling on is right. */
     alv_status (*poll)(alv_reader *reader, int timeout_ms, alv_batch *out, alv_error *err);
 
     /* Ends a poll that waits. Any thread. */

@@ -59,6 +59,24 @@ static void access__senders_and_readers_write_and_read_no_more_than_their_topics
     assert_true(has(ALV_ACCESS_READER, ALV_ACCESS_TOPIC, "mall.changelog", ALV_ACCESS_READ));
 }
 
+static void access__global_tables_are_read_by_nodes(void **state)
+{
+    (void)state;
+    const alv_settings with_table = {.application_id = "mall",
+                                     .global_tables = "prices=shop.prices"};
+    alv_access rights[ALV_ACCESS_MAX];
+    size_t count = alv_access_list(ALV_ACCESS_NODE, &with_table, rights);
+    size_t on_it = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(rights[i].name, "shop.prices") == 0) {
+            assert_int_not_equal(rights[i].operation, ALV_ACCESS_WRITE);
+            assert_int_equal(rights[i].topic, ALV_TOPIC_OF_TABLE(0));
+            on_it++;
+        }
+    }
+    assert_int_equal(on_it, 2);
+}
+
 /* Read, Write and Delete bring Describe; to grant it as well says nothing. */
 static void access__nothing_is_listed_twice_or_implied(void **state)
 {
@@ -86,6 +104,7 @@ int main(void)
         cmocka_unit_test(access__nodes_may_not_create_or_delete),
         cmocka_unit_test(access__operators_have_a_transactional_id_of_their_own),
         cmocka_unit_test(access__senders_and_readers_write_and_read_no_more_than_their_topics),
+        cmocka_unit_test(access__global_tables_are_read_by_nodes),
         cmocka_unit_test(access__nothing_is_listed_twice_or_implied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
