@@ -32,11 +32,14 @@ const char *alv_config_origin_text(const alv_config_origin *origin)
     return origin->rank == ALV_CONFIG_COMPUTED ? "computed" : "default";
 }
 
-static void config_set_origin(alv_config_origin *origin, alv_config_rank rank, const char *place)
+static void config_set_origin(alv_config_origin *origin, alv_config_rank rank, const char *place,
+                              const char *reference)
 {
     alv_free(origin->place);
+    alv_free(origin->reference);
     origin->rank = rank;
     origin->place = alv_strdup(place);
+    origin->reference = reference != NULL ? alv_strdup(reference) : NULL;
 }
 
 static bool config_is_blank(char c)
@@ -80,22 +83,29 @@ static size_t config_kafka_add(alv_config *config, const char *name)
     return index;
 }
 
-static void config_kafka_take(alv_config *config, const alv_property *given, alv_config_rank rank,
-                              const char *place)
+static alv_status config_kafka_take(alv_config *config, const alv_property *given,
+                                    alv_config_rank rank, const char *place, alv_error *err)
 {
     const char *name = given->key + strlen(CONFIG_KAFKA_PREFIX);
     size_t index = config_kafka_find(config, name);
+    if (index < config->kafka_count && rank < config->kafka_origins[index].rank) {
+        return ALV_OK;
+    }
+    char *value = NULL;
+    alv_status status = alv_config_dereference(place, given->key, given->value, true, &value, err);
+    if (status != ALV_OK) {
+        return status;
+    }
     if (index == config->kafka_count) {
         index = config_kafka_add(config, name);
     }
-    if (rank < config->kafka_origins[index].rank) {
-        return;
-    }
     alv_property *property = &config->kafka[index];
+    config_set_origin(&config->kafka_origins[index], rank, place,
+                      value != NULL ? given->value : NULL);
     alv_free(property->value);
-    property->value = alv_strdup(given->value);
+    property->value = value != NULL ? value : alv_strdup(given->value);
     property->line = given->line;
-    config_set_origin(&config->kafka_origins[index], rank, place);
+    return ALV_OK;
 }
 
 /* ---- settings of ours ------------------------------------------------------------------------ */
@@ -119,8 +129,7 @@ static alv_status config_take(alv_config *config, const alv_property *given, alv
     alv_view key = alv_view_of(given->key);
     if (alv_view_starts_with(key, ALV_VIEW(CONFIG_KAFKA_PREFIX)) &&
         key.size > strlen(CONFIG_KAFKA_PREFIX)) {
-        config_kafka_take(config, given, rank, place);
-        return ALV_OK;
+        return config_kafka_take(config, given, rank, place, err);
     }
     size_t index = alv_config_key_find(given->key);
     if (index == alv_config_key_count) {
@@ -129,10 +138,19 @@ static alv_status config_take(alv_config *config, const alv_property *given, alv
     if (rank < config->origins[index].rank) {
         return ALV_OK;
     }
-    alv_status status = alv_config_value_set(config, index, given->value, place, err);
+    const alv_config_key *row = &alv_config_keys[index];
+    char *value = NULL;
+    alv_status status = alv_config_dereference(place, given->key, given->value,
+                                               row->secret || row->hidden, &value, err);
     if (status == ALV_OK) {
-        config_set_origin(&config->origins[index], rank, place);
+        const char *text = value != NULL ? value : given->value;
+        status = alv_config_value_set(config, index, text, place, err);
     }
+    if (status == ALV_OK) {
+        config_set_origin(&config->origins[index], rank, place,
+                          value != NULL ? given->value : NULL);
+    }
+    alv_free(value);
     return status;
 }
 
@@ -198,11 +216,13 @@ void alv_config_free(alv_config *config)
     for (size_t i = 0; i < alv_config_key_count; i++) {
         alv_free(config->texts[i]);
         alv_free(config->origins[i].place);
+        alv_free(config->origins[i].reference);
     }
     for (size_t i = 0; i < config->kafka_count; i++) {
         alv_free(config->kafka[i].key);
         alv_free(config->kafka[i].value);
         alv_free(config->kafka_origins[i].place);
+        alv_free(config->kafka_origins[i].reference);
     }
     alv_free(config->texts);
     alv_free(config->origins);

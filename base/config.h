@@ -74,6 +74,9 @@ typedef struct alv_config alv_config;
 /* Defaults only. Never NULL; the caller frees it. */
 alv_config *alv_config_new(void);
 
+/* A value that is "${file:PATH}" or "${env:NAME}" stands for what is there; for kafka.*, postgres.url and
+ * http.auth.token alone. The reference is printed, never the value. */
+
 /* Takes the keys of a parsed .properties file; `origin` names it in messages and --print-config. An
  * unknown key is refused with the nearest known one; `kafka.*` is collected for librdkafka. */
 alv_status alv_config_apply(alv_config *config, const alv_properties *properties,
@@ -92,10 +95,17 @@ const alv_settings *alv_config_settings(const alv_config *config);
 /* Whether somebody set the key, as opposed to its default. The key must be one of the table. */
 bool alv_config_is_set(const alv_config *config, const char *key);
 
+/* A secret that was written on the command line, where everybody on this host can see it, without the leading
+ * "kafka."; NULL = none. */
+const char *alv_config_exposed(const alv_config *config);
+
 /* The pass-through settings, without the leading "kafka."; each once, in the order in which they
  * were first given, with the value that was given last (-X wins over files). Borrowed until the
  * next call that changes the configuration. */
 const alv_property *alv_config_kafka(const alv_config *config, size_t *out_count);
+
+/* Whether the value of the pass-through setting number `index` must not be printed. */
+bool alv_config_kafka_is_secret(const alv_config *config, size_t index);
 
 /* Appends one line per key, "key=value  # origin" (secrets such as a password in postgres.url or a
  * kafka.*password* are shown as "***"). With `json`, one object

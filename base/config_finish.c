@@ -30,6 +30,7 @@ static void config_compute(alv_config *config, const char *name, const char *tex
     alv_status status = alv_config_value_set(config, index, text, NULL, NULL);
     ALV_ASSERT(status == ALV_OK);
     alv_free(config->origins[index].place); /* an empty value is as good as none */
+    alv_free(config->origins[index].reference);
     config->origins[index] = (alv_config_origin){.rank = ALV_CONFIG_COMPUTED};
 }
 

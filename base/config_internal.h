@@ -63,6 +63,8 @@ typedef enum alv_config_rank {
 typedef struct alv_config_origin {
     alv_config_rank rank;
     char *place; /* "FILE:LINE" or "-X"; owned; NULL for the first two */
+    char *
+        reference; /* "${file:...}" or "${env:...}", where the value came from; owned; NULL = none */
 } alv_config_origin;
 
 struct alv_config {
@@ -81,6 +83,17 @@ const char *alv_config_origin_text(const alv_config_origin *origin);
  * settings. `place` is where it was written; NULL for the defaults. ALV_REJECT. */
 alv_status alv_config_value_set(alv_config *config, size_t index, const char *text,
                                 const char *place, alv_error *err);
+
+/* config_secret.c: whether a setting of librdkafka's is a secret, by its name. */
+bool alv_config_is_secret_name(const char *name);
+
+/* config_print.c: appends a connection string without the passwords in it. */
+void alv_config_hide_passwords(const char *url, alv_bytes *out);
+
+/* The value that "${file:PATH}" or "${env:NAME}" stands for, without line ends behind it; the caller frees it.
+ * NULL when the text is no reference. ALV_REJECT: it cannot be read, or may not be one. */
+alv_status alv_config_dereference(const char *place, const char *key, const char *text,
+                                  bool is_allowed, char **out, alv_error *err);
 
 /* config_token.c: reads http.auth.token.file, if it is set, and checks the token. ALV_REJECT. */
 alv_status alv_config_load_token(alv_config *config, alv_error *err);

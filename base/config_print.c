@@ -11,18 +11,6 @@
 
 /* ---- secrets --------------------------------------------------------------------------------- */
 
-static bool config_is_secret_name(const char *name)
-{
-    static const char *const parts[] = {"password", "passphrase", "secret",
-                                        "key.pem",  "jaas",       "oauthbearer.config"};
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        if (strcasestr(name, parts[i]) != NULL) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Length of a value in a libpq connection string: 'quoted with \ escapes', or up to a blank. */
 static size_t config_keyword_value_size(const char *value)
 {
@@ -63,7 +51,7 @@ static void config_hide_parameters(const char *text, bool is_url, alv_bytes *out
 /* The value of postgres.url without its passwords. In "scheme://user:password@host" everything from
  * the first ':' to the last '@' goes, so that a password which is not encoded as it should be stays
  * hidden too. */
-static void config_hide_passwords(const char *url, alv_bytes *out)
+void alv_config_hide_passwords(const char *url, alv_bytes *out)
 {
     const char *scheme = strstr(url, "://");
     if (scheme == NULL) {
@@ -95,10 +83,12 @@ static void config_each(const alv_config *config, config_show show, void *payloa
         alv_config_value_text(config, i, &value);
         alv_bytes_append(&value, "", 1);
         alv_bytes_clear(&shown);
-        if (alv_config_keys[i].hidden && *value.data != '\0') {
+        if (config->origins[i].reference != NULL) {
+            alv_bytes_append_text(&shown, config->origins[i].reference);
+        } else if (alv_config_keys[i].hidden && *value.data != '\0') {
             alv_bytes_append_text(&shown, CONFIG_HIDDEN);
         } else if (alv_config_keys[i].secret) {
-            config_hide_passwords(value.data, &shown);
+            alv_config_hide_passwords(value.data, &shown);
         } else {
             alv_bytes_append_text(&shown, value.data);
         }
@@ -107,9 +97,11 @@ static void config_each(const alv_config *config, config_show show, void *payloa
     }
     for (size_t i = 0; i < config->kafka_count; i++) {
         const alv_property *kafka = &config->kafka[i];
+        const char *reference = config->kafka_origins[i].reference;
         char *key = alv_format("kafka.%s", kafka->key);
-        show(payload, key, config_is_secret_name(key) ? CONFIG_HIDDEN : kafka->value,
-             alv_config_key_count, &config->kafka_origins[i]);
+        const char *plain = alv_config_is_secret_name(key) ? CONFIG_HIDDEN : kafka->value;
+        show(payload, key, reference != NULL ? reference : plain, alv_config_key_count,
+             &config->kafka_origins[i]);
         alv_free(key);
     }
     alv_bytes_done(&shown);

@@ -178,6 +178,17 @@ static void run_log_start(const node_run *run)
             settings->state_dir);
 }
 
+static void run_warn_of_exposed(const node_run *run)
+{
+    const char *key = alv_config_exposed(run->config);
+    if (key != NULL) {
+        alv_log(ALV_LOG_WARN, "secret-exposed",
+                "setting=%s msg=\"everybody on this host can see what -X says: write "
+                "${file:PATH} or ${env:NAME} there\"",
+                key);
+    }
+}
+
 static alv_status run_make_registry(node_run *run, alv_error *err)
 {
     run->registry = alv_registry_new();
@@ -379,6 +390,7 @@ static int run_node(const alv_cli_options *common, alv_config *config)
     alv_log_set_thread("main");
     catch_signals();
     run_log_start(&run);
+    run_warn_of_exposed(&run);
     const char *fault = getenv("ALLUVIUM_FAULT"); /* of tests: see base/fault.h */
     alv_error err = ALV_ERROR_NONE;
     if (alv_fault_arm(fault, &err) != ALV_OK) {

@@ -213,7 +213,11 @@ static alv_status conf_apply_passed_through(rd_kafka_conf_t *conf, const alv_con
         }
         if (rd_kafka_conf_set(conf, items[i].key, items[i].value, text, sizeof(text)) !=
             RD_KAFKA_CONF_OK) {
-            return alv_fail_from(err, ALV_REJECT, "rdkafka", 0, "kafka.%s: %s", items[i].key, text);
+            bool quotes_it = *items[i].value != '\0' && strstr(text, items[i].value) != NULL;
+            return alv_fail_from(err, ALV_REJECT, "rdkafka", 0, "kafka.%s: %s", items[i].key,
+                                 quotes_it && alv_config_kafka_is_secret(config, i)
+                                     ? "librdkafka does not take this value"
+                                     : text);
         }
     }
     return ALV_OK;
