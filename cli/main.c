@@ -2,6 +2,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/nearest.h"
@@ -119,6 +120,7 @@ static int run_help(int argc, char **argv)
 int main(int argc, char **argv)
 {
     alv_cli_completion_main = &completion;
+    (void)umask(077);    /* states are written for this user alone */
     json_object_seed(0); /* before there are threads, which would do it at the same time */
     if (argc < 2) {
         print_help(stderr);

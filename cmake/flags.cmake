@@ -26,6 +26,16 @@ target_compile_definitions(alv_flags INTERFACE _GNU_SOURCE ALV_VERSION="${PROJEC
 target_compile_options(alv_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
   -Werror -fno-common -fstack-protector-strong -fvisibility=hidden)
+# Against an overwritten stack and forged jumps; what the machine has of it. docs/security.md lists all that
+# hardens the program, cluster/program looks for it in what was built.
+include(CheckCCompilerFlag)
+foreach(flag -fstack-clash-protection -fcf-protection)
+  string(MAKE_C_IDENTIFIER alv_has${flag} has)
+  check_c_compiler_flag(${flag} ${has})
+  if(${has})
+    target_compile_options(alv_flags INTERFACE ${flag})
+  endif()
+endforeach()
 if(alv_is_clang)
   # The first for librdkafka's RD_KAFKA_V_ macros, the second for ALV_ASSERT(!"a reason").
   target_compile_options(alv_flags INTERFACE -Wno-gnu-statement-expression
@@ -34,7 +44,7 @@ else()
   # gcc warns of a result ignored on purpose in spite of the cast to void; clang looks after those.
   target_compile_options(alv_flags INTERFACE -Wno-unused-result)
 endif()
-target_link_options(alv_flags INTERFACE LINKER:-z,relro,-z,now LINKER:--as-needed)
+target_link_options(alv_flags INTERFACE LINKER:-z,relro,-z,now,-z,noexecstack LINKER:--as-needed)
 
 if(ALLUVIUM_SANITIZE STREQUAL "address")
   set(sanitize -fsanitize=address,undefined -fno-sanitize-recover=all)

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/logger.h"
 
 #define STAMP_NAME "alluvium-state "
 #define STAMP_VERSION ALV_STORE_DIRECTORY_FORMAT
@@ -40,6 +41,27 @@ static alv_status directory_make(const char *directory, alv_error *err)
                              directory);
     }
     return directory_fail(err, "make state.dir", directory);
+}
+
+/* Whoever can write there decides what the node takes for its state. Others may be meant to look, and a group
+ * to write: a volume of a container often is like that. */
+static alv_status directory_check_mode(const char *directory, alv_error *err)
+{
+    struct stat it;
+    if (stat(directory, &it) != 0) {
+        return directory_fail(err, "look at state.dir", directory);
+    }
+    if ((it.st_mode & S_IWOTH) != 0) {
+        return alv_fail(err, ALV_REJECT,
+                        "state.dir %s: everybody on this host may write there: chmod o-w %s",
+                        directory, directory);
+    }
+    if ((it.st_mode & (S_IWGRP | S_IRWXO)) != 0) {
+        alv_log(ALV_LOG_WARN, "state-dir-open",
+                "state_dir=%s mode=%03o msg=\"others may look in or write there: chmod 700\"",
+                directory, (unsigned)(it.st_mode & 0777));
+    }
+    return ALV_OK;
 }
 
 /* Reads a file of ours into `text`, NUL-terminated, without characters that would break a line of
@@ -272,6 +294,9 @@ alv_status alv_store_directory_open(const char *directory, const char *applicati
 {
     int lock = -1;
     alv_status status = directory_make(directory, err);
+    if (status == ALV_OK) {
+        status = directory_check_mode(directory, err);
+    }
     if (status == ALV_OK) {
         status = lock_take(directory, application_id, &lock, err);
     }
