@@ -26,6 +26,7 @@ static struct {
     alv_cluster cluster;
     alv_cluster_node *nodes[NODES];
     int running; /* from nodes[0] on */
+    int balance; /* of every user */
     int tests_passed;
 } fixture;
 
@@ -115,18 +116,24 @@ static void secured__nodes_hear_each_other_and_forward(void **state)
     assert_true(alv_wait_until(all_are_known, NULL, SETTLE_MS));
     send_to_all_users();
     alv_cluster_wait_consumed(&fixture.cluster, SETTLE_MS);
-    assert_balances(1);
+    assert_balances(++fixture.balance);
     fixture.tests_passed++;
+}
+
+static long ask_for(const char *path, const char *ca, const char *certificate, const char *key,
+                    const char *header)
+{
+    const alv_http_identity shown = {ca, certificate, key};
+    alv_http_result result =
+        alv_http_call_as(&shown, "GET", fixture.nodes[0]->address, path, header);
+    long status = result.status;
+    alv_http_result_done(&result);
+    return status;
 }
 
 static long ask_as(const char *ca, const char *certificate, const char *key, const char *header)
 {
-    const alv_http_identity shown = {ca, certificate, key};
-    alv_http_result result =
-        alv_http_call_as(&shown, "GET", fixture.nodes[0]->address, "/v1/entities/m:1", header);
-    long status = result.status;
-    alv_http_result_done(&result);
-    return status;
+    return ask_for("/v1/entities/m:1", ca, certificate, key, header);
 }
 
 static void secured__strangers_are_refused(void **state)
@@ -147,6 +154,12 @@ static void secured__strangers_are_refused(void **state)
     assert_int_equal(ask_as(ca, NULL, NULL, token), 403);
     assert_int_equal(ask_as(ca, foreign, foreign_key, token), 403);
     assert_int_equal(ask_as(NULL, NULL, NULL, token), 0); /* plain HTTP */
+    static const char *const streams[] = {"/v1/watch?key=m:1", "/v1/peers/stream"};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(ask_for(streams[i], ca, certificate, key, NULL), 401);
+        assert_int_equal(ask_for(streams[i], ca, NULL, NULL, token), 403);
+        assert_int_equal(ask_for(streams[i], ca, foreign, foreign_key, token), 403);
+    }
     alv_free(ca);
     alv_free(certificate);
     alv_free(key);
@@ -188,6 +201,43 @@ static void secured__the_command_line_shows_what_its_settings_say(void **state)
     fixture.tests_passed++;
 }
 
+/* A stream of events over TLS, for a client that shows certificate and token; changes are sent until it has
+ * seen some. */
+static void secured__changes_are_watched_over_tls(void **state)
+{
+    (void)state;
+    char *out = alv_cluster_path(&fixture.cluster, "watched");
+    const char *const argv[] = {fixture.cluster.binary,
+                                "watch",
+                                "-c",
+                                fixture.cluster.config_path,
+                                "--node",
+                                fixture.nodes[1]->address,
+                                "--count",
+                                "2",
+                                "--prefix",
+                                "m:",
+                                NULL};
+    alv_process watch = {0};
+    alv_process_start(&watch, argv, (alv_process_files){.out = out, .err = out});
+    int64_t deadline = alv_wait_deadline(SETTLE_MS);
+    while (!alv_process_wait(&watch, 500)) {
+        assert_false(alv_wait_expired(deadline));
+        send_to_all_users();
+        fixture.balance++;
+    }
+    assert_int_equal(watch.exit_status, 0);
+    alv_process_done(&watch);
+    char line[512] = "";
+    FILE *file = fopen(out, "re");
+    assert_non_null(file);
+    assert_non_null(fgets(line, sizeof line, file));
+    assert_non_null(strstr(line, "\"balance\""));
+    (void)fclose(file);
+    alv_free(out);
+    fixture.tests_passed++;
+}
+
 /* The verdict comes over the peers' streams; without it the session would have to end first, in 10 s. */
 static void secured__a_killed_node_is_taken_over(void **state)
 {
@@ -197,8 +247,8 @@ static void secured__a_killed_node_is_taken_over(void **state)
     alv_cluster_wait_log(fixture.nodes[0], "event=node-dead", SETTLE_MS);
     send_to_all_users();
     alv_cluster_wait_consumed(&fixture.cluster, SETTLE_MS);
-    assert_balances(2);
-    fixture.cluster.passed = ++fixture.tests_passed == 4;
+    assert_balances(++fixture.balance);
+    fixture.cluster.passed = ++fixture.tests_passed == 5;
 }
 
 static int start_fixture(void **state)
@@ -231,6 +281,7 @@ int main(void)
         cmocka_unit_test(secured__nodes_hear_each_other_and_forward),
         cmocka_unit_test(secured__strangers_are_refused),
         cmocka_unit_test(secured__the_command_line_shows_what_its_settings_say),
+        cmocka_unit_test(secured__changes_are_watched_over_tls),
         cmocka_unit_test(secured__a_killed_node_is_taken_over),
     };
     return cmocka_run_group_tests(tests, start_fixture, end_fixture);
