@@ -261,22 +261,24 @@ alv_status alv_group_view_members(alv_group_view *view, int timeout_ms, alv_memb
                                   alv_error *err)
 {
     alv_status status = ALV_RETRY;
+    alv_error why = ALV_ERROR_NONE; /* of the last try: that of a former one must not stay */
     int64_t until_ms = members_now_ms() + timeout_ms;
     int64_t slice_ms = MEMBERS_SLICE_MS;
     *out = (alv_members){0};
     /* left_ms is never below 1: to librdkafka -1 is for ever. */
     for (int64_t left_ms = timeout_ms; left_ms > 0; left_ms = until_ms - members_now_ms()) {
         int64_t again_ms = members_now_ms() + MEMBERS_SLICE_MS;
-        status = members_ask(view, (int)(slice_ms < left_ms ? slice_ms : left_ms), out, err);
+        alv_error_clear(&why);
+        status = members_ask(view, (int)(slice_ms < left_ms ? slice_ms : left_ms), out, &why);
         if (status == ALV_OK) {
-            break;
+            return ALV_OK;
         }
         members_refresh_brokers(view, MEMBERS_SLICE_MS);
         int64_t rest_ms = again_ms - members_now_ms();
         (void)rd_kafka_poll(view->client.rk, rest_ms > 0 ? (int)rest_ms : 0);
         slice_ms *= 2;
     }
-    return status;
+    return alv_kafka_fail(err, status, why.code, "%s", why.text);
 }
 
 void alv_members_done(alv_members *members)
