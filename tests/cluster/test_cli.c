@@ -40,7 +40,21 @@ static void assert_has(const char *text, const char *part)
     }
 }
 
-/* Checks status and one part of each stream (NULL = it must be empty), and frees the result. */
+/* A broker that is slow is worth a warning of librdkafka's, on whatever machine that happens. All other lines
+ * are the command's own. */
+static void assert_says_nothing(const char *err)
+{
+    while (*err != '\0') {
+        size_t size = strcspn(err, "\n");
+        if (memmem(err, size, " level=warn ", 12) == NULL ||
+            memmem(err, size, " event=rdkafka ", 15) == NULL) {
+            fail_msg("it said: %s", err);
+        }
+        err += size + (err[size] == '\n');
+    }
+}
+
+/* Checks status and one part of each stream (NULL = nothing is said there), and frees the result. */
 static void expect(alv_cluster_result result, int status, const char *out, const char *err)
 {
     if (result.exit_status != status) {
@@ -53,7 +67,7 @@ static void expect(alv_cluster_result result, int status, const char *out, const
         assert_string_equal(result.out, "");
     }
     if (err == NULL) {
-        assert_string_equal(result.err, "");
+        assert_says_nothing(result.err);
     }
     alv_cluster_result_done(&result);
 }
@@ -451,7 +465,7 @@ static void cli__bench_measures_and_counts_right(void **state)
     const char *address = fixture.node->address;
     alv_cluster_result result = RUN_CONFIGURED("bench", "--node", address, "--seconds", "2",
                                                "--users", "5", "--in-flight", "70", "--json");
-    assert_string_equal(result.err, "");
+    assert_says_nothing(result.err);
     assert_int_equal(result.exit_status, 0);
     json_t *answer = parse(result.out);
     json_int_t done = member(answer, "done");
