@@ -2,9 +2,31 @@
 
 #include "base/alloc.h"
 
-static bool faulty_fails(alv_store *base, alv_store_call call, alv_status *out, alv_error *err)
+/* Whether it is this call's turn among all. */
+static bool faulty_is_hit(alv_store *base, const char *name, alv_status *out, alv_error *err)
 {
     alv_faulty_store *store = (alv_faulty_store *)base;
+    if (!alv_io_faults_hit(store->io, name)) {
+        return false;
+    }
+    *out = alv_fail(err, store->io->flavour == 1 ? ALV_REJECT : ALV_RETRY,
+                    "%s fails, as the test wants it", name);
+    return true;
+}
+
+static bool faulty_fails(alv_store *base, alv_store_call call, alv_status *out, alv_error *err)
+{
+    static const char *const names[ALV_STORE_CALL_COUNT] = {
+        [ALV_STORE_OPEN_SHARD] = "store.open_shard",
+        [ALV_STORE_APPLY] = "store.apply",
+        [ALV_STORE_BULK_APPLY] = "store.bulk_apply",
+        [ALV_STORE_BULK_END] = "store.bulk_end",
+        [ALV_STORE_GET] = "store.get",
+    };
+    alv_faulty_store *store = (alv_faulty_store *)base;
+    if (faulty_is_hit(base, names[call], out, err)) {
+        return true;
+    }
     if (store->failures[call] == 0) {
         return false;
     }
@@ -30,6 +52,10 @@ static alv_status faulty_open_shard(alv_store *base, int32_t shard, alv_position
 
 static alv_status faulty_wipe_shard(alv_store *base, int32_t shard, alv_error *err)
 {
+    alv_status status = ALV_OK;
+    if (faulty_is_hit(base, "store.wipe_shard", &status, err)) {
+        return status;
+    }
     ((alv_faulty_store *)base)->wipes++;
     alv_position position;
     (void)faulty_inner(base)->ops->open_shard(faulty_inner(base), shard, &position, NULL);
@@ -48,6 +74,10 @@ static alv_status faulty_apply(alv_store *base, int32_t shard, const alv_store_w
 
 static alv_status faulty_bulk_begin(alv_store *base, int32_t shard, alv_error *err)
 {
+    alv_status status = ALV_OK;
+    if (faulty_is_hit(base, "store.bulk_begin", &status, err)) {
+        return status;
+    }
     return faulty_inner(base)->ops->bulk_begin(faulty_inner(base), shard, err);
 }
 
@@ -101,12 +131,20 @@ static alv_status faulty_position(alv_store *base, int32_t shard, alv_position *
 static alv_status faulty_scan(alv_store *base, int32_t shard, alv_store_kind kind, alv_view prefix,
                               alv_view after, alv_store_visit visit, void *payload, alv_error *err)
 {
+    alv_status status = ALV_OK;
+    if (faulty_is_hit(base, "store.scan", &status, err)) {
+        return status;
+    }
     return faulty_inner(base)->ops->scan(faulty_inner(base), shard, kind, prefix, after, visit,
                                          payload, err);
 }
 
 static alv_status faulty_flush(alv_store *base, alv_error *err)
 {
+    alv_status status = ALV_OK;
+    if (faulty_is_hit(base, "store.flush", &status, err)) {
+        return status;
+    }
     return faulty_inner(base)->ops->flush(faulty_inner(base), err);
 }
 

@@ -8,6 +8,7 @@
 #define ALV_TESTS_SUPPORT_FAULTY_STORE_H
 
 #include "statestore/store.h"
+#include "tests/support/io_faults.h"
 
 typedef enum alv_store_call {
     ALV_STORE_OPEN_SHARD,
@@ -25,6 +26,8 @@ typedef struct alv_faulty_store {
     alv_status status;                  /* with what */
     int wipes;                          /* how often a shard was wiped */
     int gets;                           /* how often something was read */
+    alv_io_faults *
+        io; /* fails one of all calls; borrowed, may be NULL. Flavour 1: ALV_REJECT; others ALV_RETRY */
 } alv_faulty_store;
 
 /* Takes `inner`. */

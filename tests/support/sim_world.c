@@ -60,7 +60,7 @@ static void world_replica_progress(void *payload, const alv_replica_view *view)
 static void world_start(alv_sim_world *world)
 {
     const alv_settings *settings = alv_config_settings(world->config);
-    const alv_replicator_options replicator = {.log = alv_sim_log_port(world->log),
+    const alv_replicator_options replicator = {.log = world->port,
                                                .store = world->store,
                                                .clock = &world->clock.clock,
                                                .settings = settings,
@@ -69,6 +69,10 @@ static void world_start(alv_sim_world *world)
                                                .progress = world_replica_progress,
                                                .payload = world};
     alv_status status = alv_replicator_new(&replicator, &world->replicator, NULL);
+    if (status != ALV_OK) { /* the process ends, and whoever looks after it starts it again */
+        ALV_ASSERT(world->faulty_log != NULL);
+        status = alv_replicator_new(&replicator, &world->replicator, NULL);
+    }
     ALV_ASSERT(status == ALV_OK);
     alv_table_list list;
     status = alv_table_list_parse(settings->global_tables, &list, NULL);
@@ -81,7 +85,7 @@ static void world_start(alv_sim_world *world)
                                    .settings = settings,
                                    .registry = world->registry,
                                    .clock = &world->clock.clock,
-                                   .log = alv_sim_log_port(world->log),
+                                   .log = world->port,
                                    .store = world->store,
                                    .directory = world->directory,
                                    .replicator = world->replicator,
@@ -104,13 +108,9 @@ static void world_stop(alv_sim_world *world)
     alv_meter_free(world->meter);
 }
 
-void alv_sim_world_init(alv_sim_world *world, const char *const *assignments)
-{
-    alv_sim_world_init_with(world, assignments, NULL, NULL);
-}
-
-void alv_sim_world_init_with(alv_sim_world *world, const char *const *assignments,
-                             const alv_behavior *behavior, alv_crash_mark *crash_mark)
+/* All but what runs. */
+static void world_init(alv_sim_world *world, const char *const *assignments,
+                       const alv_behavior *behavior, alv_crash_mark *crash_mark)
 {
     alv_log_set_level(ALV_LOG_ERROR);
     memset(world, 0, sizeof *world);
@@ -126,6 +126,7 @@ void alv_sim_world_init_with(alv_sim_world *world, const char *const *assignment
     ALV_ASSERT(status == ALV_OK);
     alv_manual_clock_init(&world->clock, 1700000000000);
     world->log = alv_sim_log_new(ALV_SIM_SHARDS);
+    world->port = alv_sim_log_port(world->log);
     alv_sim_log_set_time(world->log, alv_now_ms(&world->clock.clock));
     world->memory = alv_store_memory_new();
     world->faults = alv_faulty_store_new(world->memory);
@@ -139,6 +140,27 @@ void alv_sim_world_init_with(alv_sim_world *world, const char *const *assignment
     }
     status = alv_registry_set_default(world->registry, "user", NULL);
     ALV_ASSERT(status == ALV_OK);
+}
+
+void alv_sim_world_init(alv_sim_world *world, const char *const *assignments)
+{
+    alv_sim_world_init_with(world, assignments, NULL, NULL);
+}
+
+void alv_sim_world_init_with(alv_sim_world *world, const char *const *assignments,
+                             const alv_behavior *behavior, alv_crash_mark *crash_mark)
+{
+    world_init(world, assignments, behavior, crash_mark);
+    world_start(world);
+}
+
+void alv_sim_world_init_faulty(alv_sim_world *world, const char *const *assignments,
+                               alv_io_faults *io)
+{
+    world_init(world, assignments, NULL, NULL);
+    world->faults->io = io;
+    world->faulty_log = alv_faulty_log_new(world->port, io, ALV_SIM_SHARDS);
+    world->port = alv_faulty_log_port(world->faulty_log);
     world_start(world);
 }
 
@@ -147,20 +169,26 @@ void alv_sim_world_done(alv_sim_world *world)
     world_stop(world);
     alv_reply_box_done(&world->replies);
     world->store->ops->close(world->store);
+    alv_faulty_log_free(world->faulty_log);
     alv_sim_log_free(world->log);
     alv_registry_free(world->registry);
     alv_config_free(world->config);
 }
 
+alv_status alv_sim_world_turn(alv_sim_world *world, alv_error *err)
+{
+    alv_status status = alv_lane_turn(world->lane, 0, err);
+    alv_replicator_turn(world->replicator, 0);
+    alv_manual_clock_advance(&world->clock, 1);
+    alv_sim_log_set_time(world->log, alv_now_ms(&world->clock.clock));
+    return status;
+}
+
 void alv_sim_world_run(alv_sim_world *world, int turns)
 {
     for (int i = 0; i < turns; i++) {
-        alv_error err = ALV_ERROR_NONE;
-        alv_status status = alv_lane_turn(world->lane, 0, &err);
+        alv_status status = alv_sim_world_turn(world, NULL);
         ALV_ASSERT(status == ALV_OK);
-        alv_replicator_turn(world->replicator, 0);
-        alv_manual_clock_advance(&world->clock, 1);
-        alv_sim_log_set_time(world->log, alv_now_ms(&world->clock.clock));
     }
 }
 
@@ -189,6 +217,12 @@ void alv_sim_world_crash(alv_sim_world *world, size_t applies)
     for (int32_t shard = 0; shard < ALV_SIM_SHARDS; shard++) {
         alv_store_memory_crash(world->memory, shard, applies);
     }
+    world_start(world);
+}
+
+void alv_sim_world_restart(alv_sim_world *world)
+{
+    world_stop(world);
     world_start(world);
 }
 
