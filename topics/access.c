@@ -61,6 +61,7 @@ static const access_rule access_topics[ALV_TOPIC_COUNT][RULES_MAX] = {
         },
     [ALV_TOPIC_DEAD_LETTERS] =
         {
+            {NODE, ALV_ACCESS_READ, "show the newest over HTTP"},
             {NODE, ALV_ACCESS_WRITE, "commands that cannot be executed"},
             {OPERATOR, ALV_ACCESS_READ, "list and show them"},
             {OPERATOR, ALV_ACCESS_WRITE, "note which were put back"},
