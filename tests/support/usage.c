@@ -27,18 +27,32 @@ int64_t alv_usage_cpu_us(pid_t pid)
     return (user + system) * (1000000 / sysconf(_SC_CLK_TCK));
 }
 
-int64_t alv_usage_peak_kib(pid_t pid)
+/* A line "<name>: <number> kB" of the process's status; 0 without it. */
+static int64_t usage_status_kib(pid_t pid, const char *name)
 {
     char path[64];
     char line[256];
-    int64_t peak = 0;
+    int64_t kib = 0;
+    size_t size = strlen(name);
     (void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
     FILE *file = fopen(path, "r");
     while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        (void)sscanf(line, "VmHWM: %" SCNd64, &peak);
+        if (strncmp(line, name, size) == 0 && line[size] == ':') {
+            (void)sscanf(line + size + 1, "%" SCNd64, &kib);
+        }
     }
     if (file != NULL) {
         (void)fclose(file);
     }
-    return peak;
+    return kib;
+}
+
+int64_t alv_usage_resident_kib(pid_t pid)
+{
+    return usage_status_kib(pid, "VmRSS");
+}
+
+int64_t alv_usage_peak_kib(pid_t pid)
+{
+    return usage_status_kib(pid, "VmHWM");
 }

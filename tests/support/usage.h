@@ -12,6 +12,9 @@
 /* CPU time so far, user and system. 0 when there is no such process. */
 int64_t alv_usage_cpu_us(pid_t pid);
 
+/* The memory it has now (resident set). 0 when there is no such process. */
+int64_t alv_usage_resident_kib(pid_t pid);
+
 /* The most memory it had at one time (resident set). */
 int64_t alv_usage_peak_kib(pid_t pid);
 
