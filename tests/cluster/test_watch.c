@@ -165,7 +165,10 @@ static void open_watchers(void)
         alv_watch_kind kind = (alv_watch_kind)(i / 3 % 3);
         (void)snprintf(text, sizeof text, "mall-%d:%d", i % 3, i % 3);
         if (kind == ALV_WATCH_PREFIX) {
-            (void)snprintf(text, sizeof text, i < 9 ? "mall-%d:" : "", i % 3);
+            text[0] = '\0'; /* everything */
+            if (i < 9) {
+                (void)snprintf(text, sizeof text, "mall-%d:", i % 3);
+            }
         } else if (kind == ALV_WATCH_PATTERN) {
             (void)snprintf(text, sizeof text, "%s", patterns[i % 3]);
         }

@@ -555,8 +555,8 @@ static void unknown__foreign_replies_are_ignored(void **state)
         "[]",
         "[1]",
         "[{\"id\":\"x\"}]",
-        "[{\"id\":\"00000000000000000000000000000000-100000000\",\"kind\":\"done\",\"reason\":"
-        "\"none\",\"shard\":0,\"offset\":0,\"position\":{\"commands\":0,\"changelog\":0}}]"};
+        ("[{\"id\":\"00000000000000000000000000000000-100000000\",\"kind\":\"done\",\"reason\":"
+         "\"none\",\"shard\":0,\"offset\":0,\"position\":{\"commands\":0,\"changelog\":0}}]")};
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
         alv_http_result result =
             alv_http_call_post(NULL, alv_api_node_address(&here), "/v1/replies", bodies[i], NULL);
