@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/logger.h"
+#include "base/plant.h"
 #include "changelog/checkpointer_internal.h"
 
 /* ---- how PostgreSQL does --------------------------------------------------------------------- */
@@ -163,11 +164,12 @@ void alv_checkpointer_write(alv_checkpointer *checkpointer)
     alv_status status = ALV_OK;
     alv_error err = ALV_ERROR_NONE;
     if (position_count > 0) {
-        status = durable->ops->write(durable, alv_coalescer_rows(checkpointer->held), row_count,
+        status = durable->ops->write(durable, alv_coalescer_rows(checkpointer->held),
+                                     row_count - (ALV_PLANTED(CHECKPOINT_AHEAD) && row_count > 0),
                                      checkpointer->positions, position_count, &err);
         alv_checkpointer_note_durable(checkpointer, status, &err);
     }
-    if (status == ALV_OK) {
+    if (status == ALV_OK || (status == ALV_FENCED && ALV_PLANTED(CHECKPOINT_UNFENCED))) {
         checkpointer_written(checkpointer, position_count, &err);
     } else if (status == ALV_FENCED) {
         checkpointer_fenced(checkpointer, position_count);

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/fault.h"
 #include "base/logger.h"
+#include "base/plant.h"
 #include "statestore/ledger.h"
 #include "topics/schema.h"
 
@@ -37,6 +38,11 @@ alv_status alv_restorer_survey_replica(alv_reader *reader, int32_t shard, alv_su
     out->committed = ALV_OFFSET_NONE;
     alv_status status = ops->range(reader, ALV_TOPIC_CHANGELOG, shard, &out->changelog_start,
                                    &out->changelog_end, err);
+    alv_shard_offset stable = {.shard = shard};
+    if (status == ALV_OK && ALV_PLANTED(SHORT_RESTORE) &&
+        ops->ends(reader, ALV_TOPIC_CHANGELOG, &stable, 1, 0, err) == ALV_OK) {
+        out->changelog_end = stable.offset;
+    }
     if (status == ALV_OK) {
         status =
             ops->range(reader, ALV_TOPIC_LEDGER, shard, &out->ledger_start, &out->ledger_end, err);
@@ -58,7 +64,8 @@ static bool restorer_can_continue(const alv_position *position, const alv_settin
     if (position->changelog == 0 && position->ledger == 0) {
         return true;
     }
-    if (position->changelog < survey->changelog_start || position->ledger < survey->ledger_start) {
+    if (ALV_PLANTED(ALWAYS_WIPE) || position->changelog < survey->changelog_start ||
+        position->ledger < survey->ledger_start) {
         *why = "the changelog no longer reaches back to it";
         return false;
     }
@@ -192,7 +199,9 @@ static alv_status restorer_take_position(alv_restore *restore, const alv_record 
                         "offset %" PRId64 ": something else writes to this topic",
                         record->shard, record->offset);
     }
-    restore->position.commands = restorer_max(restore->position.commands, commands);
+    if (!ALV_PLANTED(IGNORE_LEDGER)) {
+        restore->position.commands = restorer_max(restore->position.commands, commands);
+    }
     restore->first_start = false;
     return ALV_OK;
 }
@@ -257,7 +266,7 @@ static alv_status restorer_index(const alv_restore *restore, alv_store *store,
     if (before_ms != due_ms && before_ms != ALV_DUE_NEVER) {
         restorer_add_index(writes, before_ms, record->key, false);
     }
-    if (due_ms != ALV_DUE_NEVER) {
+    if (due_ms != ALV_DUE_NEVER && !ALV_PLANTED(NO_INDEX)) {
         restorer_add_index(writes, due_ms, record->key, true);
     }
     return ALV_OK;

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/plant.h"
 #include "base/utf8.h"
 #include "processor/executor_internal.h"
 #include "processor/outbox.h"
@@ -123,6 +124,9 @@ static alv_status executor_bury(execution *run, alv_reason reason, const alv_err
                               executor->commands_topic, reason, why->text);
     executor->counters.buried[reason]++;
     alv_executor_reply_dead(run, reason, why);
+    if (ALV_PLANTED(LOSE_DEAD_LETTER)) {
+        return ALV_OK;
+    }
     alv_status status = run->producer->ops->produce(run->producer, letter, err);
     if (status == ALV_REJECT) {
         alv_error_clear(err);

@@ -13,6 +13,7 @@
 
 #include "base/assert.h"
 #include "base/logger.h"
+#include "base/plant.h"
 #include "processor/executor_internal.h"
 #include "processor/singletons.h"
 
@@ -104,7 +105,9 @@ static alv_status timers_fire_first(execution *run, alv_error *err)
     alv_record record = *run->record;
     record.value = (alv_view){run->timer + name_size + 1, timer.command.size};
     run->record = &record;
-    (void)alv_ledger_cancel_timer(entity->ledger, run->timer);
+    if (!ALV_PLANTED(RING_TWICE)) {
+        (void)alv_ledger_cancel_timer(entity->ledger, run->timer);
+    }
     alv_overlay_note_ledger(&run->shard->overlay, entity);
     executor->counters.timers++;
     return alv_executor_carry_out(run, err);

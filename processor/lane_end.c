@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/logger.h"
+#include "base/plant.h"
 #include "processor/lane_internal.h"
 
 void alv_lane_finished(void *payload, const alv_shard *shard, int64_t commands)
@@ -99,6 +100,9 @@ alv_status alv_lane_fail(alv_error *err, alv_status status, const alv_error *why
 alv_status alv_lane_commit(alv_lane *lane, alv_error *err)
 {
     alv_error why = ALV_ERROR_NONE;
+    if (ALV_PLANTED(REPLY_EARLY)) {
+        lane->options.replied(lane->options.payload, alv_executor_replies(lane->executor));
+    }
     alv_status status = alv_transaction_commit(lane->transaction, lane->consumer, &why);
     return alv_lane_fail(err, alv_lane_react(lane, status, &why), &why);
 }

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "base/plant.h"
 #include "statestore/codec.h"
 #include "topics/schema.h"
 
@@ -55,7 +56,7 @@ alv_status alv_outbox_send(alv_producer *producer, int32_t shard, alv_view from,
     alv_status status = ALV_OK;
     for (size_t i = 0; status == ALV_OK && i < count; i++) {
         alv_output output = alv_effects_output(effects, i);
-        if (output.kind == ALV_OUTPUT_COMMAND) {
+        if (output.kind == ALV_OUTPUT_COMMAND && !ALV_PLANTED(LOSE_EMITTED)) {
             status = outbox_send_command(producer, from, &output, err);
         } else if (output.kind == ALV_OUTPUT_EVENT) {
             status = outbox_send_event(producer, shard, from, &output, err);

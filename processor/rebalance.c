@@ -7,6 +7,7 @@
 #include "base/fault.h"
 #include "base/limits.h"
 #include "base/logger.h"
+#include "base/plant.h"
 #include "processor/lane_internal.h"
 
 static void rebalance_set_state(alv_lane *lane, const alv_shard *shard, alv_shard_state state)
@@ -248,7 +249,9 @@ void alv_rebalance_restored(alv_lane *lane, const lane_message *message)
 
 static void rebalance_leave_active(alv_lane *lane, alv_shard *shard)
 {
-    alv_cache_drop_shard(alv_executor_cache(lane->executor), shard->number);
+    if (!ALV_PLANTED(KEEP_CACHE)) {
+        alv_cache_drop_shard(alv_executor_cache(lane->executor), shard->number);
+    }
     if (lane->options.checkpointer != NULL) {
         alv_checkpointer_unfollow(lane->options.checkpointer, shard->number);
     }

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/fault.h"
 #include "base/logger.h"
+#include "base/plant.h"
 #include "topics/schema.h"
 
 struct alv_transaction {
@@ -127,7 +128,8 @@ alv_status alv_transaction_begin(alv_transaction *transaction, alv_error *err)
     ALV_ASSERT(transaction->state == ALV_TRANSACTION_IDLE);
     ALV_ASSERT(transaction->touched_count == 0 && transaction->command_count == 0);
     alv_producer *producer = transaction->producer;
-    if (transaction->must_renew || producer->ops->tainted(producer)) {
+    if (transaction->must_renew ||
+        (producer->ops->tainted(producer) && !ALV_PLANTED(IGNORE_TAINT))) {
         alv_status status = transaction_renew(transaction, err);
         if (status != ALV_OK) {
             return status;
@@ -227,8 +229,13 @@ static alv_status transaction_prepare(alv_transaction *transaction, alv_error *e
     for (size_t i = 0; i < transaction->touched_count; i++) {
         alv_shard *shard = transaction->touched[i];
         alv_status status = transaction_publish_shard(transaction, shard, err);
-        if (status == ALV_OK) {
+        if (status == ALV_OK && !ALV_PLANTED(DROP_POSITION)) {
             status = transaction_publish_position(transaction, shard, err);
+        }
+        if (ALV_PLANTED(APPLY_BEFORE_COMMIT)) {
+            alv_store *store = transaction->options.store;
+            (void)store->ops->apply(store, shard->number, shard->overlay.writes,
+                                    shard->overlay.write_count, &shard->position, NULL);
         }
         if (status != ALV_OK) {
             return status;
@@ -263,8 +270,10 @@ static void transaction_finish_shard(alv_transaction *transaction, alv_shard *sh
     ALV_ASSERT(alv_position_covers(&position, &shard->position));
     alv_store *store = transaction->options.store;
     alv_error err = ALV_ERROR_NONE;
-    alv_status status = store->ops->apply(store, shard->number, shard->overlay.writes,
-                                          shard->overlay.write_count, &position, &err);
+    alv_status status = store->ops->apply(
+        store, shard->number, shard->overlay.writes,
+        shard->overlay.write_count - (ALV_PLANTED(LOSE_WRITE) && shard->overlay.write_count > 0),
+        &position, &err);
     int64_t commands = shard->commands;
     shard->reached = position;
     shard->committed_offset = shard->next_offset;
@@ -348,7 +357,7 @@ static alv_status transaction_send(alv_transaction *transaction, alv_consumer *c
         transaction_finish(transaction);
         return ALV_OK;
     case ALV_COMMIT_UNKNOWN:
-        transaction->must_renew = true;
+        transaction->must_renew = !ALV_PLANTED(REUSE_EPOCH);
         transaction_set_state(transaction, ALV_TRANSACTION_UNCERTAIN);
         return ALV_RETRY;
     case ALV_COMMIT_ABORTED:
@@ -393,11 +402,13 @@ static alv_status transaction_settle(alv_transaction *transaction, alv_error *er
         ours += has_moved && committed == shard->next_offset;
         foreign += committed > shard->next_offset;
     }
-    if (foreign == 0 && ours == moved && (moved > 0 || transaction->touched_count == 0)) {
+    if ((foreign == 0 && ours == moved && (moved > 0 || transaction->touched_count == 0) &&
+         !ALV_PLANTED(GUESS_ABORTED)) ||
+        ALV_PLANTED(GUESS_COMMITTED)) {
         transaction_finish(transaction);
         return ALV_OK;
     }
-    if (foreign > 0 || ours > 0 || moved == 0) {
+    if ((foreign > 0 || ours > 0 || moved == 0) && !ALV_PLANTED(GUESS_ABORTED)) {
         for (size_t i = 0; i < transaction->touched_count; i++) {
             transaction->touched[i]->failed = true; /* restored before it goes on */
         }

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/limits.h"
+#include "base/plant.h"
 #include "statestore/codec.h"
 
 /* An idle shard keeps no more than this of a large transaction's memory. */
@@ -232,7 +233,9 @@ void alv_overlay_drop(alv_overlay *overlay, alv_cache *cache)
 {
     for (size_t i = 0; i < overlay->count; i++) {
         overlay_clean(overlay->entities[i]);
-        alv_cache_remove(cache, overlay->entities[i]);
+        if (!ALV_PLANTED(KEEP_ABORTED)) {
+            alv_cache_remove(cache, overlay->entities[i]);
+        }
     }
     overlay_reset(overlay);
 }

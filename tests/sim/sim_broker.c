@@ -131,6 +131,13 @@ static void broker_advance_stable_end(sim_broker *broker, int slot)
     }
 }
 
+int64_t sim_broker_stable_end(sim_broker *broker, alv_topic topic, int32_t shard)
+{
+    const sim_partition *partition = sim_broker_partition(broker, topic, shard);
+    broker_advance_stable_end(broker, (int)(partition - broker->partitions));
+    return partition->stable_end;
+}
+
 void sim_broker_deliver(sim_broker *broker, alv_topic topic, int32_t shard, int64_t *next,
                         int64_t count_max, alv_batch *out)
 {

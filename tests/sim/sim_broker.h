@@ -137,6 +137,9 @@ bool sim_record_is_visible(const sim_record *record);
 /* Whether the record is committed, also while markers are under way. */
 bool sim_record_is_committed(const sim_record *record);
 
+/* Up to where a read_committed reader may see. */
+int64_t sim_broker_stable_end(sim_broker *broker, alv_topic topic, int32_t shard);
+
 /* Copies visible records from *next on into `out`, at most `count_max`, and moves *next. */
 void sim_broker_deliver(sim_broker *broker, alv_topic topic, int32_t shard, int64_t *next,
                         int64_t count_max, alv_batch *out);
@@ -151,6 +154,9 @@ int64_t sim_coordinator_init(sim_broker *broker, int producer);
 /* ALV_FENCED. */
 alv_status sim_coordinator_produce(sim_broker *broker, int producer, int64_t epoch,
                                    const alv_produce *record, int64_t *out_offset);
+
+/* Instead of a member id: the group has nothing to say, as when a client sends no group metadata. */
+#define SIM_NO_MEMBER INT64_C(-1)
 
 /* TxnOffsetCommit. ALV_FENCED: of the producer; ALV_ABORT: by the group. */
 alv_status sim_coordinator_offsets(sim_broker *broker, int producer, int64_t epoch,

@@ -158,7 +158,8 @@ alv_status sim_coordinator_offsets(sim_broker *broker, int producer, int64_t epo
     if (epoch != broker->producers[producer].epoch) {
         return ALV_FENCED;
     }
-    if (!sim_group_takes_offsets(&broker->group, member_id, generation)) {
+    if (member_id != SIM_NO_MEMBER &&
+        !sim_group_takes_offsets(&broker->group, member_id, generation)) {
         return ALV_ABORT;
     }
     sim_transaction *transaction = coordinator_open(broker, producer);

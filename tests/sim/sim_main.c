@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/logger.h"
+#include "base/plant.h"
 #include "tests/sim/sim_run.h"
 #include "tests/sim/sim_trace.h"
 
@@ -22,6 +23,7 @@ static const char usage[] =
     "  --trace       prints everything that happens in it\n"
     "  --seeds A..B  these, one after the other\n"
     "  --minutes N   fresh ones for so long [1]\n"
+    "  --plant BUG   with one of the bugs of base/plant.h, by name; \"list\" prints the names\n"
     "  --log LEVEL   what the nodes log [nothing]: error, warn, info, debug\n"
     "  --help        this\n"
     "\n"
@@ -92,6 +94,24 @@ static bool main_read_seed(const char *text, sim_arguments *out)
     return end != text && *end == '\0';
 }
 
+static void main_list_plants(void)
+{
+    for (int plant = ALV_PLANT_NOTHING + 1; plant < ALV_PLANT_COUNT; plant++) {
+        printf("%s\n", alv_plant_name((alv_plant)plant));
+    }
+}
+
+static bool main_read_plant(const char *text)
+{
+    for (int plant = ALV_PLANT_NOTHING; plant < ALV_PLANT_COUNT; plant++) {
+        if (strcmp(text, alv_plant_name((alv_plant)plant)) == 0) {
+            alv_planted = (alv_plant)plant;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool main_read_level(const char *text)
 {
     static const char *const names[] = {"error", "warn", "info", "debug"};
@@ -107,13 +127,10 @@ static bool main_read_level(const char *text)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"seed", required_argument, NULL, 's'},
-        {"seeds", required_argument, NULL, 'r'},
-        {"minutes", required_argument, NULL, 'm'},
-        {"trace", no_argument, NULL, 't'},
-        {"log", required_argument, NULL, 'l'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},    {"seeds", required_argument, NULL, 'r'},
+        {"minutes", required_argument, NULL, 'm'}, {"trace", no_argument, NULL, 't'},
+        {"log", required_argument, NULL, 'l'},     {"plant", required_argument, NULL, 'p'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
     };
     sim_arguments arguments = {.minutes = 1};
     arguments.first = (uint64_t)alv_now_ms(alv_clock_system());
@@ -139,6 +156,13 @@ int main(int argc, char **argv)
             break;
         case 'l':
             good = main_read_level(optarg);
+            break;
+        case 'p':
+            if (strcmp(optarg, "list") == 0) {
+                main_list_plants();
+                return 0;
+            }
+            good = main_read_plant(optarg);
             break;
         case 'h':
             printf("%s", usage);

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/limits.h"
+#include "base/plant.h"
 #include "tests/sim/sim_client_internal.h"
 #include "tests/sim/sim_trace.h"
 
@@ -155,14 +156,15 @@ static alv_status producer_send_offsets(sim_producer *producer, const sim_consum
     if (fate == SIM_FATE_DEAD) {
         return alv_fail(err, ALV_ABORT, "dead");
     }
-    if (consumer->is_lost) {
+    if (consumer->is_lost && !ALV_PLANTED(OLD_GENERATION)) {
         return alv_fail(err, ALV_ABORT, "the shards are somebody else's");
     }
     alv_status status = ALV_OK;
+    bool unchecked = ALV_PLANTED(OLD_GENERATION);
     if (fate != SIM_FATE_LOST) {
-        status =
-            sim_coordinator_offsets(producer_broker(producer), producer->index, producer->epoch,
-                                    consumer->member_id, consumer->generation, offsets, count);
+        status = sim_coordinator_offsets(
+            producer_broker(producer), producer->index, producer->epoch,
+            unchecked ? SIM_NO_MEMBER : consumer->member_id, consumer->generation, offsets, count);
     }
     if (fate != SIM_FATE_DONE) {
         producer->is_tainted = true;
@@ -229,7 +231,9 @@ static alv_status producer_renew(alv_producer *base, alv_error *err)
     sim_fate fate = sim_client_call(producer->client, SIM_CALL_INIT);
     int64_t epoch = -1;
     if (fate == SIM_FATE_DONE || fate == SIM_FATE_UNANSWERED) {
-        epoch = sim_coordinator_init(producer_broker(producer), producer->index);
+        epoch = ALV_PLANTED(NO_FENCE)
+                    ? producer_broker(producer)->producers[producer->index].epoch
+                    : sim_coordinator_init(producer_broker(producer), producer->index);
     }
     if (fate != SIM_FATE_DONE) {
         return sim_client_away(err);

@@ -93,8 +93,7 @@ static alv_status reader_ends(alv_reader *base, alv_topic topic, alv_shard_offse
         return sim_client_away(err);
     }
     for (size_t i = 0; i < count; i++) {
-        items[i].offset =
-            sim_broker_partition(client->options.broker, topic, items[i].shard)->stable_end;
+        items[i].offset = sim_broker_stable_end(client->options.broker, topic, items[i].shard);
     }
     return ALV_OK;
 }

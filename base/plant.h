@@ -1,0 +1,56 @@
+/* plant.h — bugs on purpose, so that it can be shown that the simulator finds them.
+ *
+ * Why:    checks that have never failed prove little. Each bug here is one that somebody could write, at the
+ *         place where it would be written; tests/sim/test_planted.c plants one after the other and wants all of
+ *         them found.
+ * How:    only the simulator's own build defines ALV_PLANT and can choose one. Everywhere else ALV_PLANTED is
+ *         the constant false, and nothing of it is left in the code.
+ * Thread: the simulator's one.
+ */
+#ifndef ALV_BASE_PLANT_H
+#define ALV_BASE_PLANT_H
+
+#include <stdbool.h>
+
+typedef enum alv_plant {
+    ALV_PLANT_NOTHING,
+    ALV_PLANT_APPLY_BEFORE_COMMIT, /* the store gets what is not committed yet */
+    ALV_PLANT_DROP_POSITION,       /* no position record in the ledger */
+    ALV_PLANT_REUSE_EPOCH,         /* after a commit without an answer */
+    ALV_PLANT_IGNORE_TAINT,        /* the epoch is used after a time-out */
+    ALV_PLANT_GUESS_COMMITTED,     /* a commit without an answer was carried out */
+    ALV_PLANT_GUESS_ABORTED,       /* it was not */
+    ALV_PLANT_FORGET_REWIND,       /* after an abort the commands are not delivered again */
+    ALV_PLANT_KEEP_ABORTED,   /* entities stay in the cache as the aborted transaction left them */
+    ALV_PLANT_KEEP_CACHE,     /* of a shard that goes to another lane */
+    ALV_PLANT_LOSE_WRITE,     /* the last write of a transaction does not get into the store */
+    ALV_PLANT_SHORT_RESTORE,  /* a restore ends at the first transaction under way */
+    ALV_PLANT_IGNORE_LEDGER,  /* a restore does not heed the position record */
+    ALV_PLANT_ALWAYS_WIPE,    /* a store that could be continued is thrown away */
+    ALV_PLANT_NO_INDEX,       /* a restore does not index timers */
+    ALV_PLANT_LOSE_TIMERS,    /* a new owner does not look for timers that were set before */
+    ALV_PLANT_RING_TWICE,     /* a timer that fires stays in the ledger */
+    ALV_PLANT_RING_EARLY,     /* timers fire before they are due */
+    ALV_PLANT_FORGET_ANSWERS, /* idempotency keys are not looked up */
+    ALV_PLANT_REPLY_EARLY,    /* who waits is told before the commit */
+    ALV_PLANT_LOSE_EMITTED,   /* emitted commands are not sent */
+    ALV_PLANT_LOSE_DEAD_LETTER, /* what cannot be processed vanishes */
+    ALV_PLANT_CHECKPOINT_AHEAD, /* the position beside the rows is that of what is not written yet */
+    ALV_PLANT_CHECKPOINT_UNFENCED, /* the checkpointer takes another writer's success for its own */
+    ALV_PLANT_OLD_GENERATION, /* offsets are sent with group metadata that the broker does not check */
+    ALV_PLANT_NO_FENCE,       /* a producer does not fence the one before it */
+    ALV_PLANT_COUNT,          /* not a bug */
+} alv_plant;
+
+#ifdef ALV_PLANT
+extern alv_plant alv_planted; /* the one that is planted now */
+
+/* "apply-before-commit", and so on. */
+const char *alv_plant_name(alv_plant plant);
+
+#define ALV_PLANTED(bug) (alv_planted == ALV_PLANT_##bug)
+#else
+#define ALV_PLANTED(bug) false
+#endif
+
+#endif
