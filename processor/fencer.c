@@ -37,6 +37,7 @@ struct alv_fencer {
     bool started;
     alv_inbox *stop; /* carries nothing: closed to end */
     fencer_shard *shards;
+    alv_owner *blocked;   /* scratch, one per shard */
     pthread_mutex_t lock; /* a leaf lock, for `seen` */
     fencer_lane *seen;    /* by shard: who had it last, apart from this node */
 };
@@ -190,19 +191,22 @@ static size_t fencer_collect(alv_fencer *fencer, alv_owner *out)
     return count;
 }
 
+void alv_fencer_turn(alv_fencer *fencer)
+{
+    size_t count = fencer_collect(fencer, fencer->blocked);
+    if (count > 0) {
+        fencer_look(fencer, fencer->blocked, count);
+    }
+}
+
 static void *fencer_run(void *payload)
 {
     alv_fencer *fencer = payload;
-    alv_owner *owners = alv_alloc_array((size_t)fencer->shard_count, sizeof *owners);
     alv_log_set_thread("fencer");
     while (!alv_inbox_is_closed(fencer->stop)) {
-        size_t count = fencer_collect(fencer, owners);
-        if (count > 0) {
-            fencer_look(fencer, owners, count);
-        }
+        alv_fencer_turn(fencer);
         (void)alv_inbox_wait(fencer->stop, FENCER_LOOK_MS); /* nothing comes but its end */
     }
-    alv_free(owners);
     return NULL;
 }
 
@@ -244,17 +248,24 @@ static void fencer_use_kafka(alv_fencer *fencer)
     fencer->options.payload = fencer;
 }
 
-alv_status alv_fencer_start(const alv_fencer_options *options, alv_fencer **out, alv_error *err)
+alv_fencer *alv_fencer_new(const alv_fencer_options *options)
 {
     alv_fencer *fencer = alv_alloc(sizeof *fencer);
     fencer->options = *options;
     fencer->settings = alv_config_settings(options->config);
     fencer->shard_count = alv_directory_shard_count(options->directory);
     fencer->shards = alv_alloc_array((size_t)fencer->shard_count, sizeof *fencer->shards);
+    fencer->blocked = alv_alloc_array((size_t)fencer->shard_count, sizeof *fencer->blocked);
     fencer->seen = alv_alloc_array((size_t)fencer->shard_count, sizeof *fencer->seen);
     fencer->stop = alv_inbox_new(1, NULL);
     ALV_ASSERT(pthread_mutex_init(&fencer->lock, NULL) == 0);
     fencer_use_kafka(fencer);
+    return fencer;
+}
+
+alv_status alv_fencer_start(const alv_fencer_options *options, alv_fencer **out, alv_error *err)
+{
+    alv_fencer *fencer = alv_fencer_new(options);
     int code = pthread_create(&fencer->thread, NULL, fencer_run, fencer);
     fencer->started = code == 0;
     if (code != 0) {
@@ -279,6 +290,7 @@ void alv_fencer_stop(alv_fencer *fencer)
     ALV_ASSERT(pthread_mutex_destroy(&fencer->lock) == 0);
     alv_inbox_free(fencer->stop);
     alv_free(fencer->shards);
+    alv_free(fencer->blocked);
     alv_free(fencer->seen);
     alv_free(fencer);
 }

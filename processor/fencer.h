@@ -3,7 +3,7 @@
  * Why:    nobody evicted the former owner (failover.evict=false, no HTTP, a partition of the network), so its
  *         session timed out, its shards came here, and its open transaction still holds up the restore, for
  *         as long again. An eviction fences by itself; this is for all other cases.
- * Thread: its own, named fencer; it blocks in Kafka. start, stop: main. members_known: any.
+ * Thread: its own, named fencer; it blocks in Kafka. new, start, stop: main. members_known: any.
  * Owns:   its handles to Kafka, opened when a shard waits; config, clock and directory are borrowed.
  * Fails:  what does not work is tried again while shards wait; the transaction time-out remains.
  * Limits: ALV_EVICT_MS per lane that is fenced.
@@ -46,7 +46,14 @@ typedef struct alv_fencer_options {
     void *payload;
 } alv_fencer_options;
 
-/* ALV_REJECT: a kafka.* setting; ALV_FATAL. */
+/* One without a thread. */
+alv_fencer *alv_fencer_new(const alv_fencer_options *options);
+
+/* One look: restores that take too long, and who is in their way. Called by its thread, or by the simulator without
+ * one. */
+void alv_fencer_turn(alv_fencer *fencer);
+
+/* The same as new, and starts the thread that calls turn. ALV_REJECT: a kafka.* setting; ALV_FATAL. */
 alv_status alv_fencer_start(const alv_fencer_options *options, alv_fencer **out, alv_error *err);
 
 /* Who is a member now, and has what. @thread any @blocks no */

@@ -300,19 +300,25 @@ static void takeover_look(alv_takeover *takeover)
     alv_members_done(&members);
 }
 
+void alv_takeover_turn(alv_takeover *takeover, int timeout_ms)
+{
+    int64_t left_ms = takeover_due_ms(takeover) - takeover_now_ms(takeover);
+    if (left_ms > 0) {
+        int wait_ms = left_ms < timeout_ms ? (int)left_ms : timeout_ms;
+        (void)alv_inbox_wait(takeover->news, wait_ms); /* the next turn looks at what is due */
+        takeover_take_news(takeover);
+    } else {
+        takeover_take_news(takeover);
+        takeover_look(takeover);
+    }
+}
+
 static void *takeover_run(void *payload)
 {
     alv_takeover *takeover = payload;
     alv_log_set_thread("takeover");
     while (!atomic_load(&takeover->stopping)) {
-        int64_t left_ms = takeover_due_ms(takeover) - takeover_now_ms(takeover);
-        if (left_ms > 0) {
-            (void)alv_inbox_wait(takeover->news, (int)left_ms); /* the loop looks at what is due */
-            takeover_take_news(takeover);
-        } else {
-            takeover_take_news(takeover);
-            takeover_look(takeover);
-        }
+        alv_takeover_turn(takeover, TAKEOVER_IDLE_MS);
     }
     return NULL;
 }
@@ -353,8 +359,7 @@ static alv_status takeover_start_thread(alv_takeover *takeover, alv_error *err)
     return ALV_OK;
 }
 
-alv_status alv_takeover_start(const alv_takeover_options *options, alv_takeover **out,
-                              alv_error *err)
+alv_status alv_takeover_new(const alv_takeover_options *options, alv_takeover **out, alv_error *err)
 {
     alv_takeover *takeover = alv_alloc(sizeof *takeover);
     takeover->options = *options;
@@ -362,9 +367,23 @@ alv_status alv_takeover_start(const alv_takeover_options *options, alv_takeover 
     takeover->news = alv_inbox_new(TAKEOVER_NEWS_MAX, takeover_free_news);
     takeover_open_case(takeover, takeover->settings->node_id, true);
     alv_status status = takeover_open_group(takeover, err);
-    if (status == ALV_OK) {
-        status = takeover_start_thread(takeover, err);
+    if (status != ALV_OK) {
+        alv_takeover_stop(takeover);
+        return status;
     }
+    *out = takeover;
+    return ALV_OK;
+}
+
+alv_status alv_takeover_start(const alv_takeover_options *options, alv_takeover **out,
+                              alv_error *err)
+{
+    alv_takeover *takeover = NULL;
+    alv_status status = alv_takeover_new(options, &takeover, err);
+    if (status != ALV_OK) {
+        return status;
+    }
+    status = takeover_start_thread(takeover, err);
     if (status != ALV_OK) {
         alv_takeover_stop(takeover);
         return status;

@@ -3,7 +3,7 @@
  * Why:    the group believes in a member until its session times out, which is much longer than a
  *         peer needs to know better. Who is dead, the caller says (api/peer_monitor.h); who acts
  *         and when, is decided here.
- * Thread: its own, named takeover; it blocks in Kafka. start, stop: main. dead, cleared: any.
+ * Thread: its own, named takeover; it blocks in Kafka. new, start, stop: main. dead, cleared: any.
  * Owns:   its handle to the group; config and clock are borrowed.
  * Fails:  everything is tried again, with backoff, while the dead node's lanes are members.
  * Limits: ALV_EVICT_MS per try.
@@ -42,7 +42,15 @@ typedef struct alv_takeover_options {
     void *payload;
 } alv_takeover_options;
 
-/* Looks for own seats first. ALV_REJECT: a kafka.* setting; ALV_FATAL. */
+/* One without a thread; looks for own seats first. ALV_REJECT: a kafka.* setting; ALV_FATAL. */
+alv_status alv_takeover_new(const alv_takeover_options *options, alv_takeover **out,
+                            alv_error *err);
+
+/* One turn of its loop: hears what is said, acts when something is due, and waits up to `timeout_ms` for either.
+ * Called by its thread, or by the simulator without one. */
+void alv_takeover_turn(alv_takeover *takeover, int timeout_ms);
+
+/* The same as new, and starts the thread that calls turn. */
 alv_status alv_takeover_start(const alv_takeover_options *options, alv_takeover **out,
                               alv_error *err);
 
