@@ -6,6 +6,9 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "processor/fencer.h"
+#include "processor/takeover.h"
+#include "tests/sim/sim_peers.h"
 #include "tests/sim/sim_trace.h"
 
 /* Restores of a few records by the usual path, of more in bulk: both happen. */
@@ -149,6 +152,7 @@ void sim_node_start(sim_node *node)
         .shard_count = shard_count};
     status = alv_checkpointer_new(&checkpointer, &node->checkpointer, NULL);
     ALV_ASSERT(status == ALV_OK);
+    sim_peers_start(node);
     node_start_lanes(node);
     node->is_up = true;
     node->die_in_calls = 0;
@@ -163,6 +167,7 @@ static void node_free(sim_node *node)
         alv_lane_free(node->lanes[i]);
         node->lanes[i] = NULL;
     }
+    sim_peers_stop(node);
     alv_checkpointer_stop(node->checkpointer);
     alv_replicator_free(node->replicator);
     alv_directory_free(node->directory);
@@ -245,6 +250,15 @@ bool sim_node_turn(sim_node *node, int part)
         break;
     case SIM_PART_CHECKPOINTER:
         (void)alv_checkpointer_turn(node->checkpointer, 0);
+        break;
+    case SIM_PART_TAKEOVER:
+        alv_takeover_turn(node->takeover, 0);
+        break;
+    case SIM_PART_FENCER:
+        alv_fencer_turn(node->fencer);
+        break;
+    case SIM_PART_LOOK:
+        sim_peers_look(node);
         break;
     default:
         node_turn_lane(node, part);

@@ -1,4 +1,4 @@
-/* sim_node.h — one node: the real lanes, replicator and checkpointer over simulated ports.
+/* sim_node.h — one node: the real lanes, replicator, checkpointer, takeover and fencer over simulated ports.
  *
  * Why:    what runs in threads of its own in a real node takes turns here, and the scheduler says whose it is.
  *         A turn that waits for a broker or for PostgreSQL lets others run inside (`call`), also the other
@@ -21,6 +21,9 @@
 typedef enum sim_part {
     SIM_PART_REPLICATOR = SIM_LANES_MAX,
     SIM_PART_CHECKPOINTER,
+    SIM_PART_TAKEOVER,
+    SIM_PART_FENCER,
+    SIM_PART_LOOK, /* asking who is a member, as api/peer_monitor.c does */
     SIM_PARTS,
 } sim_part;
 
@@ -53,6 +56,12 @@ typedef struct sim_node {
     alv_replicator *replicator;
     alv_checkpointer *checkpointer;
     alv_lane *lanes[SIM_LANES_MAX];
+    struct alv_takeover *takeover; /* these four: sim_peers.c */
+    struct alv_fencer *fencer;
+    struct alv_rivals *rivals;
+    bool holds_dead[SIM_NODES_MAX];
+    bool standbys[SIM_SHARDS_MAX];
+    int64_t evictions; /* of others, since the beginning */
 
     const struct sim_node_options *options;
 } sim_node;

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/logger.h"
 #include "tests/sim/sim_cell.h"
+#include "tests/sim/sim_peers.h"
 #include "tests/sim/sim_run_internal.h"
 #include "tests/sim/sim_trace.h"
 
@@ -18,17 +19,11 @@
 #define RUN_PATIENCE_MS 180000
 
 static const char *const run_settings[] = {
-    "application.id=sim",
-    "behavior.default=cell",
-    "idempotency.keys.max=1000",
-    "standby.replicas=1",
-    "postgres.interval.ms=1000",
-    "commit.interval.max.ms=50",
-    "passivate.after.ms=20000",
-    "passivate.check.ms=5000",
-    "cache.memory.bytes=65536",
-    "commit.commands.max=30",
-    NULL,
+    "application.id=sim",        "behavior.default=cell",
+    "idempotency.keys.max=1000", "standby.replicas=1",
+    "postgres.interval.ms=1000", "commit.interval.max.ms=50",
+    "passivate.after.ms=20000",  "passivate.check.ms=5000",
+    "cache.memory.bytes=65536",  NULL,
 };
 
 /* ---- steps ----------------------------------------------------------------------------------- */
@@ -44,6 +39,7 @@ static void run_pass_time(sim_simulation *run)
     sim_broker_tick(&run->broker, run->now_ms);
 }
 
+/* Placement says where replicas are best; a replica may be anywhere. */
 static void run_set_standbys(sim_simulation *run, sim_node *node)
 {
     bool wanted[SIM_SHARDS_MAX] = {false};
@@ -64,10 +60,12 @@ static void run_upkeep(sim_simulation *run, sim_node *node)
         sim_client_beat(node->client, node->cut_until_ms > 0);
     } else if (choice < 90) {
         sim_node_read(node, (int32_t)sim_random_below(&run->random, run->broker.shard_count));
-    } else if (choice < 95) {
+    } else if (choice < 93) {
         (void)node->disk->base.ops->flush(&node->disk->base, NULL);
-    } else {
+    } else if (choice < 95) {
         run_set_standbys(run, node);
+    } else {
+        sim_trouble_judge(run, node);
     }
 }
 
@@ -125,6 +123,18 @@ static void run_init_registry(sim_simulation *run)
     ALV_ASSERT(status == ALV_OK);
 }
 
+/* Small transactions end in the middle of a batch, large ones when there is nothing more to do. */
+static const char *const *run_choose_settings(sim_simulation *run)
+{
+    static const char *const sizes[] = {"commit.commands.max=2", "commit.commands.max=5",
+                                        "commit.commands.max=30"};
+    size_t count = sizeof run_settings / sizeof run_settings[0];
+    ALV_ASSERT(count + 1 <= RUN_SETTINGS_MAX);
+    memcpy(run->settings, run_settings, sizeof run_settings);
+    run->settings[count - 1] = sizes[sim_random_below(&run->random, 3)];
+    return run->settings;
+}
+
 static void run_init_nodes(sim_simulation *run)
 {
     run->node_count = (int)sim_random_between(&run->random, 1, SIM_NODES_MAX - 1);
@@ -134,7 +144,7 @@ static void run_init_nodes(sim_simulation *run)
                                            .model = run->model,
                                            .registry = run->registry,
                                            .now_ms = &run->now_ms,
-                                           .settings = run_settings,
+                                           .settings = run_choose_settings(run),
                                            .is_dead = run_is_dead,
                                            .call = sim_trouble_call,
                                            .payload = run};
@@ -224,6 +234,9 @@ static void run_done(sim_simulation *run, sim_stats *stats)
     run->stats.repeated = sim_model_repeated(run->model);
     run->stats.late_hits = run->broker.late_hits;
     run->stats.rebalances = run->broker.group.rebalances;
+    for (int i = 0; i < run->node_count; i++) {
+        run->stats.takeovers += run->nodes[i].evictions;
+    }
     run->stats.checkpoints = run->postgres.writes;
     run->stats.checkpoints_fenced = run->postgres.fenced;
     run_add((int64_t *)stats, (const int64_t *)&run->stats);
@@ -275,7 +288,8 @@ void sim_stats_print(const sim_stats *stats, double seconds)
         {"clean stops", stats->stops},
         {"freezes", stats->freezes},
         {"nodes cut off", stats->cuts},
-        {"evictions", stats->evictions},
+        {"evictions by takeover", stats->takeovers},
+        {"evictions by somebody else", stats->evictions},
         {"of these, of live nodes", stats->false_evictions},
         {"clock jumps", stats->clock_jumps},
         {"full disks", stats->full_disks},

@@ -33,6 +33,7 @@ typedef struct sim_stats {
     int64_t stops;
     int64_t freezes;
     int64_t cuts;
+    int64_t takeovers;
     int64_t evictions;
     int64_t false_evictions;
     int64_t clock_jumps;

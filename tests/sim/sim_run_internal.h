@@ -8,6 +8,7 @@
 #include "tests/sim/sim_run.h"
 
 #define RUN_RECENT 16
+#define RUN_SETTINGS_MAX 16
 
 /* A command with an idempotency key, which may be sent again. */
 typedef struct run_sent {
@@ -22,7 +23,9 @@ typedef struct run_troubles {
     int64_t stop;
     int64_t freeze;
     int64_t cut;
-    int64_t evict;       /* somebody dead or frozen */
+    int64_t judge;       /* how soon somebody dead, frozen or cut off is held for dead */
+    int64_t judge_false; /* so is somebody alive */
+    int64_t evict;       /* somebody dead or frozen, by hand */
     int64_t evict_false; /* somebody alive */
     int64_t clock;
     int64_t disk;
@@ -42,6 +45,7 @@ typedef struct sim_simulation {
     sim_broker broker;
     sim_model *model;
     sim_postgres postgres;
+    const char *settings[RUN_SETTINGS_MAX]; /* NULL-terminated */
     sim_node_options node_options;
     sim_node nodes[SIM_NODES_MAX];
     int node_count;
@@ -67,6 +71,9 @@ void sim_load_send(sim_simulation *run);
 
 /* Which troubles this run has. */
 void sim_trouble_choose(sim_simulation *run);
+
+/* What the node thinks of another one. */
+void sim_trouble_judge(sim_simulation *run, sim_node *node);
 
 /* Maybe something goes wrong. */
 void sim_trouble_step(sim_simulation *run);

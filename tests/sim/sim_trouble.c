@@ -1,6 +1,7 @@
 /* sim_trouble.c — what goes wrong in a run, and when it is mended. */
 #include <inttypes.h>
 
+#include "tests/sim/sim_peers.h"
 #include "tests/sim/sim_run_internal.h"
 #include "tests/sim/sim_trace.h"
 
@@ -21,7 +22,9 @@ void sim_trouble_choose(sim_simulation *run)
         .stop = trouble_rate(run, 8),
         .freeze = trouble_rate(run, 15),
         .cut = trouble_rate(run, 15),
-        .evict = trouble_rate(run, 300),
+        .judge = trouble_rate(run, 800),
+        .judge_false = trouble_rate(run, 15),
+        .evict = trouble_rate(run, 100),
         .evict_false = trouble_rate(run, 8),
         .clock = trouble_rate(run, 10),
         .disk = trouble_rate(run, 10),
@@ -132,6 +135,21 @@ static void trouble_stop(sim_simulation *run, sim_node *node)
         node->start_at_ms = trouble_until(run);
         sim_node_stop(node);
         run->stats.stops++;
+    }
+}
+
+/* A verdict of api/peer_monitor.c, which may be wrong. */
+void sim_trouble_judge(sim_simulation *run, sim_node *node)
+{
+    const sim_node *other = trouble_node(run);
+    if (other == node) {
+        return;
+    }
+    bool gone = !trouble_is_alive(other) || other->paused_until_ms > 0 || other->cut_until_ms > 0;
+    bool dead =
+        sim_random_chance(&run->random, gone ? run->troubles.judge : run->troubles.judge_false);
+    if (!run->is_ending || !dead) {
+        sim_peers_judge(node, other->number, dead);
     }
 }
 
