@@ -9,7 +9,8 @@
 #define TROUBLE_LASTS_MAX_MS 12000
 #define TROUBLE_CLOCK_MAX_MS 60000
 
-/* Not every run has every trouble: some failures need that nothing else comes in between. */
+/* Not every run has every trouble: some failures need that nothing else comes in between. Chance is asked line by
+ * line: within an initialiser compilers differ in the order. */
 static int64_t trouble_rate(sim_simulation *run, int64_t most)
 {
     return sim_random_chance(&run->random, 400) ? 0 : sim_random_between(&run->random, 1, most);
@@ -17,25 +18,24 @@ static int64_t trouble_rate(sim_simulation *run, int64_t most)
 
 void sim_trouble_choose(sim_simulation *run)
 {
-    run->troubles = (run_troubles){
-        .crash = trouble_rate(run, 30),
-        .stop = trouble_rate(run, 8),
-        .freeze = trouble_rate(run, 15),
-        .cut = trouble_rate(run, 15),
-        .judge = trouble_rate(run, 800),
-        .judge_false = trouble_rate(run, 15),
-        .evict = trouble_rate(run, 100),
-        .evict_false = trouble_rate(run, 8),
-        .clock = trouble_rate(run, 10),
-        .disk = trouble_rate(run, 10),
-        .postgres = trouble_rate(run, 15),
-        .expire = trouble_rate(run, 5),
-        .compact = trouble_rate(run, 30),
-        .lose_end = trouble_rate(run, 80),
-        .lose_call = trouble_rate(run, 8),
-        .yield = sim_random_between(&run->random, 0, 250),
-        .deep = sim_random_between(&run->random, 0, 12),
-    };
+    run_troubles *troubles = &run->troubles;
+    troubles->crash = trouble_rate(run, 30);
+    troubles->stop = trouble_rate(run, 8);
+    troubles->freeze = trouble_rate(run, 15);
+    troubles->cut = trouble_rate(run, 15);
+    troubles->judge = trouble_rate(run, 800);
+    troubles->judge_false = trouble_rate(run, 15);
+    troubles->evict = trouble_rate(run, 100);
+    troubles->evict_false = trouble_rate(run, 8);
+    troubles->clock = trouble_rate(run, 10);
+    troubles->disk = trouble_rate(run, 10);
+    troubles->postgres = trouble_rate(run, 15);
+    troubles->expire = trouble_rate(run, 5);
+    troubles->compact = trouble_rate(run, 30);
+    troubles->lose_end = trouble_rate(run, 80);
+    troubles->lose_call = trouble_rate(run, 8);
+    troubles->yield = sim_random_between(&run->random, 0, 250);
+    troubles->deep = sim_random_between(&run->random, 0, 12);
     run->broker.marker_delay_per_mille = trouble_rate(run, 500);
     run->broker.unsaid_per_mille = sim_random_chance(&run->random, 150) ? 50 : 0;
 }

@@ -18,8 +18,8 @@
 #include "base/logger.h"
 #include "tests/sim/sim_run.h"
 
-#define FIXED_SEEDS 400
-#define FRESH_SEEDS 400
+#define FIXED_SEEDS 300
+#define FRESH_SEEDS 300
 
 static void schedules_run(uint64_t first, int count)
 {
