@@ -47,5 +47,6 @@ void alv_backoff_succeeded(alv_backoff *backoff)
 
 bool alv_backoff_due(const alv_backoff *backoff, int64_t now_ms)
 {
-    return now_ms >= backoff->next_try_at_ms;
+    int64_t left_ms = backoff->next_try_at_ms - now_ms;
+    return left_ms <= 0 || left_ms > ALV_BACKOFF_MAX_MS; /* the second: the clock was set back */
 }

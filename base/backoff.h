@@ -24,7 +24,8 @@ int64_t alv_backoff_failed(alv_backoff *backoff, int64_t now_ms);
 /* A try succeeded: the next failure starts from the shortest wait again. */
 void alv_backoff_succeeded(alv_backoff *backoff);
 
-/* True when the next try may start. */
+/* True when the next try may start. Nobody waits longer than ALV_BACKOFF_MAX_MS, also when `now_ms` is of a
+ * clock that was set back meanwhile. */
 bool alv_backoff_due(const alv_backoff *backoff, int64_t now_ms);
 
 #endif

@@ -74,6 +74,17 @@ static void due__is_true_from_the_time_of_the_next_try(void **state)
     assert_true(alv_backoff_due(&backoff, at_ms));
 }
 
+static void due__does_not_wait_for_a_clock_that_was_set_back(void **state)
+{
+    (void)state;
+    alv_backoff backoff;
+    alv_backoff_init(&backoff, 7);
+    int64_t at_ms = alv_backoff_failed(&backoff, NOW_MS);
+    assert_false(alv_backoff_due(&backoff, at_ms - ALV_BACKOFF_MAX_MS));
+    assert_true(alv_backoff_due(&backoff, at_ms - ALV_BACKOFF_MAX_MS - 1));
+    assert_true(alv_backoff_due(&backoff, NOW_MS - 3600 * 1000));
+}
+
 static void succeeded__starts_from_the_shortest_wait(void **state)
 {
     (void)state;
@@ -94,6 +105,7 @@ int main(void)
         cmocka_unit_test(failed__differs_between_seeds),
         cmocka_unit_test(failed__is_the_same_for_the_same_seed),
         cmocka_unit_test(due__is_true_from_the_time_of_the_next_try),
+        cmocka_unit_test(due__does_not_wait_for_a_clock_that_was_set_back),
         cmocka_unit_test(succeeded__starts_from_the_shortest_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
