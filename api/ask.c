@@ -81,7 +81,11 @@ static void ask_give_up(ask_request *request)
         alv_answer_set_problem(&answer, 503, "node %s, which owns shard %d, does not answer for it",
                                owner.node_id, shard);
     } else {
-        alv_answer_set_problem(&answer, 503, "no node is known to own shard %d", shard);
+        alv_answer_set_problem(&answer, 503,
+                               "no node is known to own shard %d; Kafka last told who is a member "
+                               "%lld ms ago: %zu lanes",
+                               shard, (long long)alv_peers_age_ms(options->peers),
+                               alv_peers_list(options->peers, NULL, 0));
     }
     ask_finish(request, &answer);
 }

@@ -35,7 +35,8 @@ struct alv_peers {
     pthread_t thread;
     bool started; /* and not yet joined; main only */
     atomic_bool stopping;
-    alv_inbox *wishes; /* capacity 1: ten wishes are one question */
+    _Atomic int64_t answered_ms; /* monotonic; -1 = not yet */
+    alv_inbox *wishes;           /* capacity 1: ten wishes are one question */
     alv_backoff backoff;
     pthread_mutex_t lock; /* leaf; guards what follows */
     peers_picture *picture;
@@ -217,6 +218,7 @@ static int64_t peers_ask(alv_peers *peers)
         alv_log(ALV_LOG_INFO, "peers-known", "after_failures=%u", peers->backoff.failures);
     }
     alv_backoff_succeeded(&peers->backoff);
+    atomic_store(&peers->answered_ms, peers_now_ms(peers));
     peers_show(peers, &members);
     if (peers->options.known != NULL) {
         peers->options.known(peers->options.known_payload, &members);
@@ -259,6 +261,7 @@ alv_status alv_peers_start(const alv_peers_options *options, alv_peers **out, al
 {
     alv_peers *peers = alv_alloc(sizeof *peers);
     peers->options = *options;
+    atomic_init(&peers->answered_ms, -1);
     peers->wishes = alv_inbox_new(1, NULL);
     alv_backoff_init(&peers->backoff, (uint64_t)alv_monotonic_us(options->clock));
     int failed = pthread_mutex_init(&peers->lock, NULL);
@@ -311,6 +314,12 @@ bool alv_peers_owner(alv_peers *peers, int32_t shard, alv_peer *out)
     }
     peers_unlock(peers);
     return owner != PEERS_NOBODY;
+}
+
+int64_t alv_peers_age_ms(const alv_peers *peers)
+{
+    int64_t answered_ms = atomic_load(&peers->answered_ms);
+    return answered_ms < 0 ? -1 : peers_now_ms(peers) - answered_ms;
 }
 
 bool alv_peers_address(alv_peers *peers, alv_view node_id, char out[ALV_PEER_ADDRESS_BYTES])

@@ -53,12 +53,17 @@ alv_status alv_peers_start(const alv_peers_options *options, alv_peers **out, al
 /* The lane that holds `shard`; false when nobody is known to. @thread any @blocks no */
 bool alv_peers_owner(alv_peers *peers, int32_t shard, alv_peer *out);
 
+/* How long ago Kafka last told who is a member, in ms; -1 = never yet. Far above ALV_PEERS_INTERVAL_MS: it does not
+ * answer. @thread any @blocks no */
+int64_t alv_peers_age_ms(const alv_peers *peers);
+
 /* The address of a node that is a member, or was within ALV_PEERS_REMEMBER_MS: one that is stopping has
  * left the group and still waits for answers. False when it has none or is not known; ask for a refresh
  * then. @thread any @blocks no */
 bool alv_peers_address(alv_peers *peers, alv_view node_id, char out[ALV_PEER_ADDRESS_BYTES]);
 
-/* Copies up to `capacity` lanes of the group into `out`; the number there are. @thread any */
+/* Copies up to `capacity` lanes of the group into `out`, which may be NULL with 0; the number there are.
+ * @thread any */
 size_t alv_peers_list(alv_peers *peers, alv_peer *out, size_t capacity);
 
 /* From now on a node is not heard, or is heard again: whoever asks it would wait in vain.

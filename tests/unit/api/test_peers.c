@@ -67,6 +67,7 @@ static void peers__know_owners(void **state)
     alv_peer list[1];
     assert_int_equal(alv_peers_list(peers, list, 1), 2);
     assert_string_equal(list[0].node_id, "node-1");
+    assert_in_range(alv_peers_age_ms(peers), 0, DEADLINE_US / 1000);
     alv_peers_free(peers);
     alv_fake_group_done(&group);
 }
@@ -82,6 +83,7 @@ static void peers__nothing_is_known_at_first(void **state)
     alv_peer peer;
     assert_false(alv_peers_owner(peers, 0, &peer));
     assert_int_equal(alv_peers_list(peers, NULL, 0), 0);
+    assert_int_equal(alv_peers_age_ms(peers), -1);
     alv_peers_free(peers);
     alv_fake_group_done(&group);
 }
