@@ -3,11 +3,12 @@
  *
  * Method: a short run of the chaos suite (tests/support/chaos.h), with servers and nodes of its own: half
  * of the time with a seed that is always the same, half with a new one, which is printed;
- * ALLUVIUM_TEST_SEED repeats it.
+ * ALLUVIUM_TEST_SEED repeats it. Then a shorter one in which the load is transfers.
  *
  * With arguments the program runs for as long as one likes:
  *
  *     build/tests/cluster/chaos --minutes 30 --seed 7
+ *     build/tests/cluster/chaos --minutes 30 --load transfers
  *
  * The same seed, minutes, nodes and brokers do the same things at the same times. Exit status 0: all went
  * well.
@@ -28,6 +29,8 @@
 
 #define FIXED_SEED 55
 #define SHORT_RUN_MS 20000
+#define TRANSFERS_SEED 70
+#define TRANSFERS_RUN_MS 15000
 
 static struct {
     alv_chaos_options options;
@@ -36,7 +39,7 @@ static struct {
     bool list;
     alv_chaos *chaos;
 } program = {
-    .options = {.nodes = 3, .lanes = 2, .brokers = 1, .users = 3000, .rate = 800},
+    .options = {.nodes = 3, .lanes = 2, .brokers = 1},
     .duration_ms = 60000,
     .runs = 1,
 };
@@ -52,6 +55,12 @@ static void chaos__leaves_no_trace_with_a_known_seed(void **state)
 {
     (void)state;
     alv_chaos_run(program.chaos, FIXED_SEED, SHORT_RUN_MS);
+}
+
+static void chaos__leaves_no_money_behind_or_over(void **state)
+{
+    (void)state;
+    alv_chaos_run(program.chaos, TRANSFERS_SEED, TRANSFERS_RUN_MS);
 }
 
 static void chaos__leaves_no_trace_with_a_new_seed(void **state)
@@ -95,7 +104,7 @@ static int end_chaos(void **state)
     return 0;
 }
 
-static int run_short(void)
+static int run_short_users(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chaos__leaves_no_trace_with_a_known_seed),
@@ -104,7 +113,25 @@ static int run_short(void)
     };
     program.options.seed = FIXED_SEED;
     program.options.brokers = 3;
-    return cmocka_run_group_tests(tests, start_chaos, end_chaos);
+    return cmocka_run_group_tests_name("users", tests, start_chaos, end_chaos);
+}
+
+static int run_short_transfers(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(chaos__leaves_no_money_behind_or_over),
+        cmocka_unit_test(chaos__nodes_stop_cleanly),
+    };
+    program.options.seed = TRANSFERS_SEED;
+    program.options.brokers = 1;
+    program.options.load = &alv_chaos_load_transfers;
+    return cmocka_run_group_tests_name("transfers", tests, start_chaos, end_chaos);
+}
+
+static int run_short(void)
+{
+    int failed = run_short_users();
+    return failed + run_short_transfers();
 }
 
 static int run_long(void)
@@ -122,13 +149,16 @@ static const char usage[] =
     "usage: chaos                    the short test\n"
     "       chaos [--minutes N] [--seed S] [--nodes 2|3] [--lanes N] [--brokers 1|3]\n"
     "             [--runs N] [--users N] [--rate N] [--supervise] [--keep] [--list]\n"
+    "             [--load users|transfers]\n"
     "\n"
     "  --minutes    how long, 1 unless given; fractions are fine\n"
     "  --seed       what happens and when; a new one, which is printed, unless given\n"
     "  --runs       so many times, with this seed and those that follow, with rest and checks after each\n"
     "  --lanes      of the first node, 2 unless given; the others have one each\n"
-    "  --users      3000 unless given\n"
-    "  --rate       commands per second, 800 unless given\n"
+    "  --load       users: commands of all kinds to users (unless given)\n"
+    "               transfers: money among users, with timers and idempotency keys\n"
+    "  --users      3000 unless given, 300 with transfers\n"
+    "  --rate       commands per second, 800 unless given; transfers 100, each some commands more\n"
     "  --supervise  restart nodes that end by themselves with an error, instead of failing\n"
     "  --keep       keep the logs also when all goes well, and print where\n"
     "  --list       print what would happen, and do nothing\n";
@@ -154,6 +184,9 @@ static bool take_option(int option, const char *value)
     case 'b':
         program.options.brokers = (int)strtol(value, NULL, 10);
         return program.options.brokers == 1 || program.options.brokers == 3;
+    case 'o':
+        program.options.load = alv_chaos_load_find(value);
+        return program.options.load != NULL;
     case 'u':
         program.options.users = (int)strtol(value, NULL, 10);
         return program.options.users >= 3;
@@ -177,12 +210,19 @@ static bool take_option(int option, const char *value)
 static bool take_options(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"minutes", required_argument, NULL, 'm'}, {"seed", required_argument, NULL, 's'},
-        {"runs", required_argument, NULL, 'x'},    {"nodes", required_argument, NULL, 'n'},
-        {"brokers", required_argument, NULL, 'b'}, {"users", required_argument, NULL, 'u'},
-        {"rate", required_argument, NULL, 'r'},    {"list", no_argument, NULL, 'l'},
-        {"supervise", no_argument, NULL, 'e'},     {"lanes", required_argument, NULL, 'a'},
-        {"keep", no_argument, NULL, 'k'},          {NULL, 0, NULL, 0},
+        {"minutes", required_argument, NULL, 'm'},
+        {"seed", required_argument, NULL, 's'},
+        {"runs", required_argument, NULL, 'x'},
+        {"nodes", required_argument, NULL, 'n'},
+        {"brokers", required_argument, NULL, 'b'},
+        {"users", required_argument, NULL, 'u'},
+        {"rate", required_argument, NULL, 'r'},
+        {"list", no_argument, NULL, 'l'},
+        {"supervise", no_argument, NULL, 'e'},
+        {"lanes", required_argument, NULL, 'a'},
+        {"keep", no_argument, NULL, 'k'},
+        {"load", required_argument, NULL, 'o'},
+        {NULL, 0, NULL, 0},
     };
     bool good = true;
     for (int option; good && (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {

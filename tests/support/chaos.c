@@ -17,6 +17,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "tests/support/chaos_internal.h"
+#include "tests/support/chaos_load_kind.h"
 #include "tests/support/wait.h"
 
 #define CHAOS_TICK_MS 10
@@ -385,6 +386,7 @@ static void chaos_start_nodes(alv_chaos *chaos)
 static void chaos_start_clients(alv_chaos *chaos)
 {
     const alv_chaos_load_options load = {
+        .kind = chaos->options.load,
         .brokers = chaos->cluster.brokers,
         .topic = alv_cluster_topic(&chaos->cluster, "commands"),
         .seed = chaos->options.seed,
@@ -396,7 +398,15 @@ static void chaos_start_clients(alv_chaos *chaos)
     }
     chaos->load = alv_chaos_load_start(&load);
     assert_non_null(chaos->load);
-    chaos->reader = alv_chaos_reader_start(chaos->load, addresses, chaos->options.nodes + 1);
+    chaos->reader = alv_chaos_reader_start(alv_chaos_load_counters(chaos->load), addresses,
+                                           chaos->options.nodes + 1);
+}
+
+static void chaos_choose_load(alv_chaos_options *options)
+{
+    options->load = options->load != NULL ? options->load : &alv_chaos_load_users;
+    options->users = options->users != 0 ? options->users : options->load->users;
+    options->rate = options->rate != 0 ? options->rate : options->load->rate;
 }
 
 alv_chaos *alv_chaos_open(const alv_chaos_options *options)
@@ -407,6 +417,7 @@ alv_chaos *alv_chaos_open(const alv_chaos_options *options)
     alv_chaos *chaos = alv_alloc(sizeof(*chaos));
     memset(chaos, 0, sizeof(*chaos));
     chaos->options = *options;
+    chaos_choose_load(&chaos->options);
     chaos->random = options->seed;
     chaos_start_servers(chaos);
     chaos_start_nodes(chaos);
@@ -435,9 +446,10 @@ void alv_chaos_finish(alv_chaos *chaos)
 
 static void chaos_tell_failure(alv_chaos *chaos)
 {
-    fprintf(stderr, "chaos: seed %" PRIu64 ", %" PRId64 " ms, %d nodes, %d brokers; done so far:\n",
-            chaos->plan.seed, chaos->plan.duration_ms, chaos->options.nodes,
-            chaos->options.brokers);
+    fprintf(stderr,
+            "chaos: %s, seed %" PRIu64 ", %" PRId64 " ms, %d nodes, %d brokers; done so far:\n",
+            chaos->options.load->name, chaos->plan.seed, chaos->plan.duration_ms,
+            chaos->options.nodes, chaos->options.brokers);
     for (size_t i = 0; i < chaos->event_next; i++) {
         alv_chaos_event_print(&chaos->events[i], stderr);
     }

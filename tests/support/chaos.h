@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tests/support/chaos_load.h"
+
 #define ALV_CHAOS_NODES_MAX 3
 
 typedef struct alv_chaos alv_chaos;
@@ -24,8 +26,9 @@ typedef struct alv_chaos_options {
     int nodes;     /* 2 to ALV_CHAOS_NODES_MAX; one more comes and goes */
     int lanes;     /* of the first node; the others have one each */
     int brokers;
-    int users;
-    int rate;       /* commands per second */
+    const alv_chaos_load_kind *load; /* NULL = alv_chaos_load_users */
+    int users;                       /* 0 = as many as the load usually has, as the rate */
+    int rate;                        /* steps of the load per second */
     int session_ms; /* session.timeout.ms of the nodes; 0 = 6000, the least that brokers allow */
     const char *shutdown; /* of the nodes; NULL = leave */
     bool

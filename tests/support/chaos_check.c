@@ -1,4 +1,4 @@
-/* chaos_check.c — when all is quiet: every view of every user, and every dead letter. */
+/* chaos_check.c — when all is quiet: every view of every entity, and every dead letter. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,25 +38,26 @@ static const char *const view_names[VIEWS] = {"model", "changelog", "HTTP", "Pos
 
 /* ---- views ----------------------------------------------------------------------------------- */
 
-/* Each user is asked for at a node that chance chooses. */
-static json_t *check_http_states(alv_chaos *chaos)
+/* Each entity is asked for at a node that chance chooses. */
+static json_t *check_http_states(alv_chaos *chaos, json_t *keys)
 {
-    json_t *keys[ALV_CHAOS_NODES_MAX];
+    json_t *asked[ALV_CHAOS_NODES_MAX];
     json_t *all = json_object();
-    char key[64];
     for (int i = 0; i < chaos->options.nodes; i++) {
-        keys[i] = json_array();
+        asked[i] = json_array();
     }
-    for (int user = 0; user < chaos->options.users; user++) {
+    size_t index;
+    json_t *key;
+    json_array_foreach(keys, index, key)
+    {
         uint64_t node = alv_user_model_random(&chaos->random) % (uint64_t)chaos->options.nodes;
-        alv_chaos_load_key(chaos->load, user, key, sizeof(key));
-        json_array_append_new(keys[node], json_string(key));
+        json_array_append(asked[node], key);
     }
     for (int i = 0; i < chaos->options.nodes; i++) {
-        json_t *states = alv_cluster_http_states(chaos->slots[i].node, keys[i]);
+        json_t *states = alv_cluster_http_states(chaos->slots[i].node, asked[i]);
         (void)json_object_update(all, states);
         json_decref(states);
-        json_decref(keys[i]);
+        json_decref(asked[i]);
     }
     return all;
 }
@@ -93,14 +94,16 @@ static bool check_same(json_t *a, json_t *b)
     return a == NULL || b == NULL ? a == b : json_equal(a, b) != 0;
 }
 
-/* How many users are not the same everywhere; the first ones are shown. */
-static int check_users(alv_chaos *chaos, json_t *const *views)
+/* How many entities are not the same everywhere; the first ones are shown. */
+static int check_entities(json_t *keys, json_t *const *views)
 {
     int different = 0;
-    char key[64];
-    for (int user = 0; user < chaos->options.users; user++) {
+    size_t index;
+    json_t *item;
+    json_array_foreach(keys, index, item)
+    {
         bool same = true;
-        alv_chaos_load_key(chaos->load, user, key, sizeof(key));
+        const char *key = json_string_value(item);
         for (int i = 1; i < VIEWS; i++) {
             same =
                 same && check_same(json_object_get(views[0], key), json_object_get(views[i], key));
@@ -117,8 +120,8 @@ static void check_sizes(json_t *const *views)
 {
     for (int i = 1; i < VIEWS; i++) {
         if (json_object_size(views[i]) != json_object_size(views[MODEL])) {
-            fail_msg("%s has %zu users, the model %zu", view_names[i], json_object_size(views[i]),
-                     json_object_size(views[MODEL]));
+            fail_msg("%s has %zu entities, the model %zu", view_names[i],
+                     json_object_size(views[i]), json_object_size(views[MODEL]));
         }
     }
 }
@@ -157,6 +160,7 @@ static void check_dead_letters(alv_chaos *chaos)
 /* ---- owners ---------------------------------------------------------------------------------- */
 
 typedef struct check_owner {
+    bool has_timers;                /* a transaction need not consume anything */
     int64_t next[CHECK_SHARDS_MAX]; /* input up to which effects are committed */
     int64_t transactions;
 } check_owner;
@@ -173,7 +177,7 @@ static void check_visit_position(void *payload, const alv_wire_message *message)
     }
     assert_in_range(message->partition, 0, CHECK_SHARDS_MAX - 1);
     assert_int_equal(alv_schema_read_position(message->value, &next, &at_ms, NULL), ALV_OK);
-    if (next <= owner->next[message->partition]) {
+    if (next < owner->next[message->partition] + (owner->has_timers ? 0 : 1)) {
         fail_msg("shard %d: commands up to %" PRId64 " were executed, then up to %" PRId64
                  " (ledger offset %" PRId64 ")",
                  message->partition, owner->next[message->partition], next, message->offset);
@@ -182,12 +186,68 @@ static void check_visit_position(void *payload, const alv_wire_message *message)
     owner->transactions++;
 }
 
-static void check_owners(const alv_chaos *chaos)
+static check_owner check_owners(const alv_chaos *chaos)
 {
-    check_owner owner = {0};
+    check_owner owner = {.has_timers = !alv_chaos_load_is_alone(chaos->load)};
     alv_wire_read(chaos->cluster.brokers, alv_cluster_topic(&chaos->cluster, "ledger"),
                   check_visit_position, &owner);
     assert_true(owner.transactions > 0);
+    return owner;
+}
+
+/* ---- rest ------------------------------------------------------------------------------------ */
+
+/* All commands are the load's own: the group has consumed as many as were sent. */
+static void check_rest_of_sent(const alv_chaos *chaos)
+{
+    alv_cluster_wait_consumed(&chaos->cluster, CHECK_DRAIN_TIMEOUT_MS);
+    const char *topic = alv_cluster_topic(&chaos->cluster, "commands");
+    assert_int_equal(alv_wire_committed(chaos->cluster.brokers, chaos->cluster.application, topic),
+                     alv_chaos_load_sent(chaos->load));
+    (void)check_owners(chaos);
+}
+
+static void check_visit_command(void *payload, const alv_wire_message *message)
+{
+    int64_t *ends = payload;
+    assert_in_range(message->partition, 0, CHECK_SHARDS_MAX - 1);
+    ends[message->partition] = message->offset + 1;
+}
+
+/* Whether the last command of every shard is executed. What nodes sent each other is among them, with the
+ * ends of their transactions in between, which nobody consumes: offsets do not count commands then. */
+static bool check_is_consumed(const alv_chaos *chaos, const check_owner *owner)
+{
+    int64_t ends[CHECK_SHARDS_MAX] = {0};
+    alv_wire_read(chaos->cluster.brokers, alv_cluster_topic(&chaos->cluster, "commands"),
+                  check_visit_command, ends);
+    return memcmp(ends, owner->next, sizeof(ends)) == 0;
+}
+
+/* Commands and timers lead to further ones: nothing is pending, and then nothing is left to consume. */
+static void check_rest_of_effects(const alv_chaos *chaos)
+{
+    int64_t deadline = alv_wait_deadline(CHECK_DRAIN_TIMEOUT_MS);
+    for (bool at_rest = false; !at_rest;) {
+        json_t *changelog = alv_cluster_changelog_states(&chaos->cluster);
+        size_t pending = alv_chaos_load_pending(chaos->load, changelog);
+        json_decref(changelog);
+        check_owner owner = check_owners(chaos);
+        at_rest = pending == 0 && check_is_consumed(chaos, &owner);
+        if (!at_rest && alv_wait_expired(deadline)) {
+            fail_msg("%zu are pending after %d ms, or commands are not consumed", pending,
+                     CHECK_DRAIN_TIMEOUT_MS);
+        }
+    }
+}
+
+static void check_rest(const alv_chaos *chaos)
+{
+    if (alv_chaos_load_is_alone(chaos->load)) {
+        check_rest_of_sent(chaos);
+    } else {
+        check_rest_of_effects(chaos);
+    }
 }
 
 /* ---- logs ------------------------------------------------------------------------------------ */
@@ -209,28 +269,33 @@ static void check_logs(const alv_chaos *chaos)
 
 /* ---- all ------------------------------------------------------------------------------------- */
 
-void alv_chaos_check(alv_chaos *chaos)
+static void check_views(alv_chaos *chaos, json_t *changelog)
 {
-    alv_cluster_wait_consumed(&chaos->cluster, CHECK_DRAIN_TIMEOUT_MS);
-    const char *topic = alv_cluster_topic(&chaos->cluster, "commands");
-    assert_int_equal(alv_wire_committed(chaos->cluster.brokers, chaos->cluster.application, topic),
-                     alv_chaos_load_sent(chaos->load));
-
+    json_t *keys = alv_chaos_load_keys(chaos->load);
     json_t *views[VIEWS];
-    views[MODEL] = alv_chaos_load_states(chaos->load);
-    views[CHANGELOG] = alv_cluster_changelog_states(&chaos->cluster);
-    views[HTTP] = check_http_states(chaos);
+    views[MODEL] = alv_chaos_load_states(chaos->load, changelog);
+    views[CHANGELOG] = json_incref(changelog);
+    views[HTTP] = check_http_states(chaos, keys);
     views[POSTGRES] = check_postgres_states(chaos, views[MODEL]);
-    int different = check_users(chaos, views);
+    int different = check_entities(keys, views);
     if (different > 0) {
-        fail_msg("%d users are not the same everywhere", different);
+        fail_msg("%d entities are not the same everywhere", different);
     }
     check_sizes(views);
     for (int i = 0; i < VIEWS; i++) {
         json_decref(views[i]);
     }
+    json_decref(keys);
+}
+
+void alv_chaos_check(alv_chaos *chaos)
+{
+    check_rest(chaos);
+    json_t *changelog = alv_cluster_changelog_states(&chaos->cluster);
+    check_views(chaos, changelog);
+    alv_chaos_load_check(chaos->load, &chaos->cluster, changelog);
+    json_decref(changelog);
     check_dead_letters(chaos);
-    check_owners(chaos);
     check_logs(chaos);
 }
 

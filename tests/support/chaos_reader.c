@@ -27,7 +27,7 @@ typedef struct reader_thread {
 } reader_thread;
 
 struct alv_chaos_reader {
-    alv_chaos_load *load;
+    alv_chaos_counters *counters; /* NULL = nothing to ask for */
     reader_thread threads[READER_THREADS_MAX];
     int count;
     _Atomic bool stopping;
@@ -83,10 +83,10 @@ static void reader_note_seen(_Atomic int64_t *seen, int64_t balance)
 static void reader_judge(reader_thread *thread, const reader_question *reading, const char *body)
 {
     alv_chaos_reader *reader = thread->reader;
-    int64_t produced = alv_chaos_load_produced(reader->load, reading->user);
-    int64_t due = reading->position < 0
-                      ? 0
-                      : alv_chaos_load_adds_below(reader->load, reading->user, reading->position);
+    int64_t produced = alv_chaos_counters_produced(reader->counters, reading->user);
+    int64_t due = reading->position < 0 ? 0
+                                        : alv_chaos_counters_below(reader->counters, reading->user,
+                                                                   reading->position);
     if (reading->balance > produced) {
         reader_fail(thread, reading, "more than was produced, which is", produced, body);
     } else if (reading->balance < due) {
@@ -128,13 +128,15 @@ static void reader_take(reader_thread *thread, reader_question *reading,
 static void reader_ask(reader_thread *thread)
 {
     alv_chaos_reader *reader = thread->reader;
-    int counters = alv_chaos_load_counters(reader->load);
+    int counters = alv_chaos_counters_count(reader->counters);
     reader_question reading = {
         .user = (int)(alv_user_model_random(&thread->random) % (uint64_t)counters)};
     if (alv_user_model_random(&thread->random) % 2 == 0) {
-        reading.user = reading.user % READER_HOT * ALV_CHAOS_LOAD_HOT % counters;
+        reading.user = reading.user % READER_HOT * ALV_CHAOS_COUNTERS_HOT % counters;
     }
-    alv_chaos_load_key(reader->load, reading.user, reading.key, sizeof(reading.key));
+    alv_user_model user;
+    alv_user_model_init(&user, (unsigned)reading.user);
+    alv_user_model_key(&user, reading.key, sizeof(reading.key));
     char path[128];
     int mall = (int)strcspn(reading.key, ":");
     (void)snprintf(path, sizeof(path), "/v1/entities/%.*s%%3A%s", mall, reading.key,
@@ -158,21 +160,21 @@ static void *reader_main(void *payload)
 
 /* ---- for others ------------------------------------------------------------------------------ */
 
-alv_chaos_reader *alv_chaos_reader_start(alv_chaos_load *load, const char *const *addresses,
+alv_chaos_reader *alv_chaos_reader_start(alv_chaos_counters *counters, const char *const *addresses,
                                          int count)
 {
     ALV_ASSERT(count <= READER_THREADS_MAX);
     alv_chaos_reader *reader = alv_alloc(sizeof(*reader));
     memset(reader, 0, sizeof(*reader));
-    reader->load = load;
-    reader->count = count;
-    int counters = alv_chaos_load_counters(load);
-    reader->seen = alv_alloc_array((size_t)counters, sizeof(*reader->seen));
-    for (int i = 0; i < counters; i++) {
+    reader->counters = counters;
+    reader->count = counters != NULL ? count : 0;
+    int seen_count = counters != NULL ? alv_chaos_counters_count(counters) : 0;
+    reader->seen = alv_alloc_array((size_t)seen_count, sizeof(*reader->seen));
+    for (int i = 0; i < seen_count; i++) {
         reader->seen[i] = 0;
     }
     ALV_ASSERT(pthread_mutex_init(&reader->lock, NULL) == 0);
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < reader->count; i++) {
         reader_thread *thread = &reader->threads[i];
         thread->reader = reader;
         thread->address = addresses[i];
