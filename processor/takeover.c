@@ -197,8 +197,8 @@ static void takeover_add_seats(const alv_takeover *takeover, const takeover_case
     for (size_t i = 0; i < members->count && seats->count < ALV_EVICT_LANES_MAX; i++) {
         const alv_member *member = &members->items[i];
         if (takeover_is_seat(takeover, of, member)) {
-            seats->items[seats->count++] =
-                (alv_seat){.node_id = member->node_id, .lane = member->lane};
+            seats->items[seats->count++] = (alv_seat){
+                .node_id = member->node_id, .lane = member->lane, .address = member->address};
         }
     }
 }

@@ -11,6 +11,8 @@
  */
 #include "topics/kafka_evict.h"
 
+#include <stdio.h>
+
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/clock.h"
@@ -107,11 +109,21 @@ static alv_status seat_subscribe(evict_job *job, evict_lane *lane, alv_error *er
     return ALV_OK;
 }
 
-/* Named after this node and without a lane's number, so that nobody takes it for a lane. */
+/* Named as its owner would name it. An owner that takes its seat back while it is held replaces a member of the
+ * group, and the group keeps the client.id that the member joined with (GroupMetadataManager replaces the
+ * member's id alone): under any other name nobody would know that lane, and what it has, until it leaves. */
+static void seat_name(evict_lane *lane)
+{
+    const alv_seat *seat = &lane->seat;
+    (void)snprintf(lane->member.name, sizeof(lane->member.name), "%s@%s/%d", seat->node_id,
+                   seat->address != NULL ? seat->address : "none", (int)seat->lane);
+}
+
 static alv_status seat_open(evict_job *job, evict_lane *lane, alv_error *err)
 {
     rd_kafka_conf_t *conf = NULL;
     alv_kafka_client_init(&lane->member, job->config, "evict", lane);
+    seat_name(lane);
     alv_status status = seat_conf(job, lane, &conf, err);
     if (status == ALV_OK) {
         status = alv_kafka_client_open(&lane->member, ALV_KAFKA_CONSUMER, conf, err);

@@ -31,6 +31,7 @@
 typedef struct alv_seat {
     const char *node_id;
     int32_t lane;
+    const char *address; /* of the node's API, as alv_member has it; NULL = not known */
 } alv_seat;
 
 /* When each step was done, in ms since the call began; -1 = it was not. */

@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "tests/support/evict_stage.h"
 
-static const alv_seat both_lanes[] = {{"n2", 0}, {"n2", 1}};
+static const alv_seat both_lanes[] = {{"n2", 0, NULL}, {"n2", 1, NULL}};
 
 static void evict__moves_shards_in_one_rebalance_and_ends_transactions(void **state)
 {
@@ -107,7 +107,7 @@ static void evict__takes_two_nodes_that_died_together(void **state)
 {
     (void)state;
     char app[64];
-    static const alv_seat seats[] = {{"n2", 0}, {"n3", 0}};
+    static const alv_seat seats[] = {{"n2", 0, NULL}, {"n3", 0, NULL}};
     alv_evict_node node = alv_evict_app_new(app, "6");
     alv_evict_member survivor;
     alv_evict_doomed doomed[2];
@@ -137,7 +137,7 @@ static void evict__takes_lanes_without_shards(void **state)
 {
     (void)state;
     char app[64];
-    static const alv_seat seats[] = {{"n2", 0}, {"n2", 1}, {"n2", 2}};
+    static const alv_seat seats[] = {{"n2", 0, NULL}, {"n2", 1, NULL}, {"n2", 2, NULL}};
     alv_evict_node node = alv_evict_app_new(app, "2");
     alv_evict_member survivor;
     alv_evict_doomed doomed;

@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "tests/support/evict_stage.h"
 
-static const alv_seat both_lanes[] = {{"n2", 0}, {"n2", 1}};
+static const alv_seat both_lanes[] = {{"n2", 0, NULL}, {"n2", 1, NULL}};
 
 /* The eviction was a mistake: the member must find out, commit nothing, and be able to come back. */
 static void evict__is_noticed_by_a_member_that_lives(void **state)
@@ -82,7 +82,7 @@ static void evict__ends_when_a_seat_is_taken_back(void **state)
 {
     (void)state;
     char app[64];
-    static const alv_seat alive = {"n3", 0};
+    static const alv_seat alive = {"n3", 0, NULL};
     alv_evict_node node = alv_evict_app_new(app, "6");
     alv_evict_node others[2] = {alv_evict_node_open(app, "n3"), alv_evict_node_open(app, "n4")};
     alv_evict_member members[3]; /* n1, n3, n4 */
@@ -154,6 +154,71 @@ static void evict__ends_when_a_seat_is_taken_back(void **state)
     alv_evict_node_close(&node);
 }
 
+/* Waits until the group has so many lanes, while it waits for one that is dead. */
+static void wait_for_lanes(alv_group_view *view, size_t count, alv_evict_member *member)
+{
+    size_t seen = 0;
+    int64_t deadline = alv_evict_now_ms() + ALV_EVICT_WAIT_MS;
+    while (seen != count && alv_evict_now_ms() < deadline) {
+        alv_members found = {0};
+        alv_evict_member_poll(member, 5);
+        if (alv_group_view_members(view, 5000, &found, NULL) == ALV_OK) {
+            seen = found.count;
+        }
+        alv_members_done(&found);
+    }
+    assert_int_equal(seen, count);
+}
+
+/* The seat (n3) was free when it was taken, because somebody else had evicted it already, say. Its owner comes
+ * and replaces whoever holds it. Others must see the owner and what it has. */
+static void evict__of_a_free_seat_does_not_hide_its_owner(void **state)
+{
+    (void)state;
+    char app[64];
+    static const alv_seat nobody = {"n3", 0, NULL};
+    alv_evict_node node = alv_evict_app_new(app, "6");
+    alv_evict_node other = alv_evict_node_open(app, "n3");
+    alv_evict_member members[2]; /* n1, n3 */
+    alv_evict_doomed doomed;
+    alv_evict_run eviction;
+    alv_group_view *view = NULL;
+    alv_evict_member_join(&members[0], &node, 0);
+    alv_evict_doomed_start(&doomed, app, "n2", "1", "3");
+    alv_evict_doomed_wait(&doomed, &members[0]);
+    alv_evict_member_wait(&members[0], 3);
+    alv_evict_doomed_kill(&doomed); /* the next rebalance waits for it */
+    assert_int_equal(alv_group_view_open(node.config, &view, NULL), ALV_OK);
+
+    alv_evict_run_start(&eviction, &node, &nobody, 1);
+    wait_for_lanes(view, 3, &members[0]); /* the one in the seat is known as its owner would be */
+    alv_evict_member_join(&members[1], &other, 0);
+    while (!atomic_load(&eviction.is_over)) {
+        alv_evict_member_poll(&members[0], 5);
+        alv_evict_member_poll(&members[1], 5);
+    }
+    alv_evict_run_join(&eviction, ALV_FENCED);
+
+    alv_evict_run_start(&eviction, &node, both_lanes, 1);
+    int64_t deadline = alv_evict_now_ms() + ALV_EVICT_WAIT_MS;
+    while ((members[0].owned != 3 || members[1].owned != 3) && alv_evict_now_ms() < deadline) {
+        alv_evict_member_poll(&members[0], 5);
+        alv_evict_member_poll(&members[1], 5);
+    }
+    alv_evict_run_join(&eviction, ALV_OK);
+    alv_members found = {0};
+    assert_int_equal(alv_group_view_members(view, 5000, &found, NULL), ALV_OK);
+    assert_int_equal(found.count, 2);
+    assert_int_equal(found.items[0].shard_count, 3);
+    assert_int_equal(found.items[1].shard_count, 3);
+    alv_members_done(&found);
+    alv_group_view_close(view);
+    alv_evict_member_close(&members[1], false);
+    alv_evict_member_close(&members[0], false);
+    alv_evict_node_close(&other);
+    alv_evict_node_close(&node);
+}
+
 static void evict__gives_up_when_brokers_are_away(void **state)
 {
     (void)state;
@@ -216,6 +281,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(evict__is_noticed_by_a_member_that_lives),
         cmocka_unit_test(evict__ends_when_a_seat_is_taken_back),
+        cmocka_unit_test(evict__of_a_free_seat_does_not_hide_its_owner),
         cmocka_unit_test(evict__gives_up_when_brokers_are_away),
         cmocka_unit_test(fence__ends_a_transaction_and_leaves_the_seat),
     };
