@@ -1,7 +1,5 @@
 /* cli_bench.c — `alluvium bench`: what a running application takes, and whether it counts right meanwhile. */
-#include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "base/alloc.h"
 #include "cli/cli.h"
@@ -32,19 +30,6 @@ static const struct argp_option bench_argp_options[] = {
     {0},
 };
 
-static double bench_number(struct argp_state *state, const char *option, const char *argument,
-                           double low, double high)
-{
-    char *end = NULL;
-    errno = 0;
-    double number = strtod(argument, &end);
-    if (errno != 0 || end == argument || *end != '\0' || !(number >= low && number <= high)) {
-        argp_error(state, "%s: \"%s\" is not a number from %.9g to %.9g", option, argument, low,
-                   high);
-    }
-    return number;
-}
-
 static error_t bench_parse(int key, char *argument, struct argp_state *state)
 {
     bench_options *options = state->input;
@@ -56,17 +41,17 @@ static error_t bench_parse(int key, char *argument, struct argp_state *state)
         options->node = argument;
         return 0;
     case BENCH_OPTION_SECONDS:
-        options->seconds = bench_number(state, "--seconds", argument, 0.1, 86400);
+        options->seconds = alv_cli_number(state, "--seconds", argument, 0.1, 86400);
         return 0;
     case BENCH_OPTION_RATE:
-        options->rate = bench_number(state, "--rate", argument, 0, 1e6);
+        options->rate = alv_cli_number(state, "--rate", argument, 0, 1e6);
         return 0;
     case BENCH_OPTION_USERS:
-        options->users = (uint64_t)bench_number(state, "--users", argument, 1, 1e6);
+        options->users = (uint64_t)alv_cli_number(state, "--users", argument, 1, 1e6);
         return 0;
     case BENCH_OPTION_IN_FLIGHT:
         options->in_flight =
-            (size_t)bench_number(state, "--in-flight", argument, 1, ALV_CLI_BENCH_IN_FLIGHT_MAX);
+            (size_t)alv_cli_number(state, "--in-flight", argument, 1, ALV_CLI_BENCH_IN_FLIGHT_MAX);
         return 0;
     case BENCH_OPTION_NO_KEYS:
         options->no_keys = true;
@@ -140,10 +125,9 @@ static int bench_with(const bench_options *options, alv_cli_bench_pool *pool)
 
 static int bench_run(const bench_options *options, const alv_config *config)
 {
-    const char *address = alv_cli_node_address(options->node, config);
+    const char *address = alv_cli_node_address(&options->common, options->node, config);
     if (address == NULL) {
-        return alv_cli_fail(&options->common, ALV_EXIT_USAGE, "--node HOST:PORT names another",
-                            "http.listen=none: this node has no HTTP API to ask");
+        return ALV_EXIT_USAGE;
     }
     alv_http_security security;
     alv_cli_bench_pool *pool = NULL;

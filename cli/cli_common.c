@@ -181,13 +181,29 @@ int alv_cli_fail_error(const alv_cli_options *options, const alv_error *err, con
     return alv_cli_fail(options, ALV_EXIT_FAILED, next_step, "%s", err->text);
 }
 
-const char *alv_cli_node_address(const char *given, const alv_config *config)
+double alv_cli_number(struct argp_state *state, const char *option, const char *argument,
+                      double low, double high)
+{
+    char *end = NULL;
+    errno = 0;
+    double number = strtod(argument, &end);
+    if (errno != 0 || end == argument || *end != '\0' || !(number >= low && number <= high)) {
+        argp_error(state, "%s%s\"%s\" is not a number from %.9g to %.9g",
+                   option != NULL ? option : "", option != NULL ? ": " : "", argument, low, high);
+    }
+    return number;
+}
+
+const char *alv_cli_node_address(const alv_cli_options *options, const char *given,
+                                 const alv_config *config)
 {
     const alv_settings *settings = alv_config_settings(config);
     if (given != NULL) {
         return given;
     }
     if (strcmp(settings->http_listen, "none") == 0) {
+        (void)alv_cli_fail(options, ALV_EXIT_USAGE, "--node HOST:PORT names another",
+                           "http.listen=none: this node has no HTTP API to ask");
         return NULL;
     }
     return settings->http_advertise != NULL ? settings->http_advertise : settings->http_listen;

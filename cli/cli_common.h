@@ -37,6 +37,11 @@ extern const struct argp_child alv_cli_argp_children[];
  * handed to the subcommand's parser. */
 void alv_cli_parse(const struct argp *argp, int argc, char **argv, void *input);
 
+/* Reads an option's number; one that is none, or outside of low to high, ends the program with a usage message, which
+ * begins with `option` unless that is NULL. */
+double alv_cli_number(struct argp_state *state, const char *option, const char *argument,
+                      double low, double high);
+
 void alv_cli_options_done(alv_cli_options *options);
 
 /* Builds the configuration from the file and the assignments. NULL when something is wrong with it,
@@ -52,9 +57,10 @@ int alv_cli_fail(const alv_cli_options *options, alv_exit status, const char *ne
  * it was tried. */
 int alv_cli_fail_error(const alv_cli_options *options, const alv_error *err, const char *next_step);
 
-/* The address of the node to ask: `given`, or that of the node that the configuration describes; NULL when
- * it has none. Borrowed. */
-const char *alv_cli_node_address(const char *given, const alv_config *config);
+/* The address of the node to ask: `given`, or that of the node that the configuration describes. NULL when it
+ * has none, which has then been said; ALV_EXIT_USAGE. Borrowed. */
+const char *alv_cli_node_address(const alv_cli_options *options, const char *given,
+                                 const alv_config *config);
 
 /* Flushes stdout; a full disk or a closed pipe makes a successful result a failed one. */
 int alv_cli_finish(const alv_cli_options *options, int status);

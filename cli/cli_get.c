@@ -263,11 +263,8 @@ int alv_cli_get_run(int argc, char **argv)
     int status = ALV_EXIT_USAGE;
     alv_config *config = alv_cli_config(&options.common);
     if (config != NULL) {
-        const char *address = alv_cli_node_address(options.node, config);
-        if (address == NULL) {
-            status = alv_cli_fail(&options.common, ALV_EXIT_USAGE, "--node HOST:PORT names another",
-                                  "http.listen=none: this node has no HTTP API to ask");
-        } else {
+        const char *address = alv_cli_node_address(&options.common, options.node, config);
+        if (address != NULL) {
             const alv_settings *settings = alv_config_settings(config);
             status = options.prefix != NULL ? list_from(&options, settings, address)
                                             : get_from(&options, settings, address);

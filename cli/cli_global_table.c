@@ -117,16 +117,13 @@ static json_t *table_ask(const table_options *options, const alv_config *config,
     alv_error err = ALV_ERROR_NONE;
     int http_status = 0;
     json_t *answer = NULL;
-    const char *address = alv_cli_node_address(options->node, config);
+    const char *address = alv_cli_node_address(&options->common, options->node, config);
     alv_http_security_init_client(alv_config_settings(config), &security);
     alv_bytes_append(path, "", 1);
-    if (address == NULL) {
-        (void)alv_cli_fail(&options->common, ALV_EXIT_USAGE, "--node HOST:PORT names another",
-                           "http.listen=none: this node has no HTTP API to ask");
-    } else if (alv_http_get(&security, address, path->data, TABLE_TIMEOUT_MS, &http_status, &body,
-                            &err) != ALV_OK) {
+    if (address != NULL && alv_http_get(&security, address, path->data, TABLE_TIMEOUT_MS,
+                                        &http_status, &body, &err) != ALV_OK) {
         (void)alv_cli_fail_error(&options->common, &err, "--node HOST:PORT names another node");
-    } else {
+    } else if (address != NULL) {
         answer = json_loadb(body.size > 0 ? body.data : "", body.size, 0, NULL);
         if (http_status != 200 || answer == NULL) {
             const char *detail = json_string_value(json_object_get(answer, "detail"));

@@ -355,10 +355,9 @@ static int quarantine_with(const quarantine_options *options, alv_config *config
 {
     quarantine_run run = {.options = options,
                           .config = config,
-                          .address = alv_cli_node_address(options->node, config)};
+                          .address = alv_cli_node_address(&options->common, options->node, config)};
     if (run.address == NULL) {
-        return alv_cli_fail(&options->common, ALV_EXIT_USAGE, "--node HOST:PORT names another",
-                            "http.listen=none: this node has no HTTP API to ask");
+        return ALV_EXIT_USAGE;
     }
     alv_http_security_init_client(alv_config_settings(config), &run.security);
     if (strcmp(options->verb, "list") == 0) {

@@ -243,7 +243,7 @@ static int wait_finish(wait_run *run, alv_status status, const alv_error *err)
 int alv_cli_send_wait(const send_options *options, const alv_config *config)
 {
     const alv_cli_options *common = &options->common;
-    wait_run run = {.options = options, .address = alv_cli_node_address(options->node, config)};
+    wait_run run = {.options = options};
     for (size_t i = 0; i < options->header_count; i++) {
         if (strcmp(options->headers[i].name, ALV_HEADER_IDEMPOTENCY_KEY) != 0) {
             return alv_cli_fail(common, ALV_EXIT_USAGE, "without --wait every header goes along",
@@ -255,9 +255,9 @@ int alv_cli_send_wait(const send_options *options, const alv_config *config)
         return alv_cli_fail(common, ALV_EXIT_USAGE, NULL,
                             "one idempotency key for all lines would execute the first alone");
     }
+    run.address = alv_cli_node_address(common, options->node, config);
     if (run.address == NULL) {
-        return alv_cli_fail(common, ALV_EXIT_USAGE, "--node HOST:PORT names another",
-                            "http.listen=none: this node has no HTTP API to ask");
+        return ALV_EXIT_USAGE;
     }
     alv_http_security_init_client(alv_config_settings(config), &run.security);
     alv_backoff_init(&run.backoff, (uint64_t)alv_monotonic_us(alv_clock_system()));

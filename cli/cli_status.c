@@ -1,10 +1,7 @@
 /* cli_status.c — `alluvium status`: nodes, shards, lags and progress of the whole cluster. */
-#include <errno.h>
 #include <jansson.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "api/http_get.h"
@@ -39,17 +36,6 @@ static const struct argp_option status_argp_options[] = {
     {0},
 };
 
-static double status_number(struct argp_state *state, const char *argument, double low, double high)
-{
-    char *end = NULL;
-    errno = 0;
-    double number = strtod(argument, &end);
-    if (errno != 0 || end == argument || *end != '\0' || !(number >= low && number <= high)) {
-        argp_error(state, "\"%s\" is not a number from %g to %g", argument, low, high);
-    }
-    return number;
-}
-
 static error_t status_parse(int key, char *argument, struct argp_state *state)
 {
     status_options *options = state->input;
@@ -67,10 +53,10 @@ static error_t status_parse(int key, char *argument, struct argp_state *state)
         options->watch = true;
         return 0;
     case STATUS_OPTION_INTERVAL:
-        options->interval_s = status_number(state, argument, 0.1, STATUS_INTERVAL_MAX_S);
+        options->interval_s = alv_cli_number(state, NULL, argument, 0.1, STATUS_INTERVAL_MAX_S);
         return 0;
     case STATUS_OPTION_COUNT:
-        options->count = (long)status_number(state, argument, 1, 1e9);
+        options->count = (long)alv_cli_number(state, NULL, argument, 1, 1e9);
         return 0;
     case ARGP_KEY_ARG:
         argp_error(state, "\"%s\": status takes no arguments", argument);
@@ -186,19 +172,14 @@ static int status_watch(const status_options *options, const alv_http_security *
     return status;
 }
 
-static int status_run(const status_options *options, const alv_settings *settings)
+static int status_run(const status_options *options, const alv_config *config)
 {
-    const char *address = options->node;
-    alv_http_security security;
-    alv_http_security_init_client(settings, &security);
+    const char *address = alv_cli_node_address(&options->common, options->node, config);
     if (address == NULL) {
-        if (strcmp(settings->http_listen, "none") == 0) {
-            return alv_cli_fail(&options->common, ALV_EXIT_USAGE, "--node HOST:PORT names another",
-                                "http.listen=none: this node has no HTTP API to ask");
-        }
-        address =
-            settings->http_advertise != NULL ? settings->http_advertise : settings->http_listen;
+        return ALV_EXIT_USAGE;
     }
+    alv_http_security security;
+    alv_http_security_init_client(alv_config_settings(config), &security);
     int status = options->watch ? status_watch(options, &security, address)
                                 : status_look(options, &security, address);
     return alv_cli_finish(&options->common, status);
@@ -211,7 +192,7 @@ int alv_cli_status_run(int argc, char **argv)
     int status = ALV_EXIT_USAGE;
     alv_config *config = alv_cli_config(&options.common);
     if (config != NULL) {
-        status = status_run(&options, alv_config_settings(config));
+        status = status_run(&options, config);
     }
     alv_config_free(config);
     alv_cli_options_done(&options.common);
