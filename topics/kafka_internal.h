@@ -189,6 +189,10 @@ alv_status alv_kafka_sender_open(alv_log_port *log, const char *name, alv_sender
  * longer, the member to which its shards were given (I3). */
 rd_kafka_consumer_group_metadata_t *alv_kafka_consumer_group(alv_consumer *consumer);
 
+/* Makes a handle ask for what it takes for known: which brokers there are and, with a `topic` (else NULL), who leads its
+ * shards. Blocks up to `timeout_ms`; what fails shows in the next request. */
+void alv_kafka_refresh(rd_kafka_t *rk, const char *topic, int timeout_ms);
+
 /* First offset and end of a shard as the handle's isolation level sees them. */
 alv_status alv_kafka_range(rd_kafka_t *rk, const char *topic, int32_t shard, int64_t *out_start,
                            int64_t *out_end, alv_error *err);

@@ -93,21 +93,25 @@ static bool kafka_lacks_leader(rd_kafka_resp_err_t code)
            code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
 }
 
+void alv_kafka_refresh(rd_kafka_t *rk, const char *topic, int timeout_ms)
+{
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_topic_t *handle = topic != NULL ? rd_kafka_topic_new(rk, topic, NULL) : NULL;
+    if (rd_kafka_metadata(rk, 0, handle, &metadata, timeout_ms) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        rd_kafka_metadata_destroy(metadata);
+    }
+    if (handle != NULL) {
+        rd_kafka_topic_destroy(handle);
+    }
+}
+
 /* librdkafka takes what it once heard for lasting: with a partition that had no leader then, or one on a broker
  * that is gone, it does not ask again before topic.metadata.refresh.interval.ms (five minutes) is over, unless
  * the handle also reads or writes that topic (rd_kafka_topic_partition_list_get_leaders: "a permanent error").
  * So it is made to ask. */
 static void kafka_refresh_leaders(rd_kafka_t *rk, const char *topic)
 {
-    const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_topic_t *handle = rd_kafka_topic_new(rk, topic, NULL);
-    if (handle == NULL) {
-        return; /* the next attempt comes here again */
-    }
-    if (rd_kafka_metadata(rk, 0, handle, &metadata, METADATA_MS) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        rd_kafka_metadata_destroy(metadata);
-    }
-    rd_kafka_topic_destroy(handle);
+    alv_kafka_refresh(rk, topic, METADATA_MS);
 }
 
 static rd_kafka_resp_err_t kafka_query_range(rd_kafka_t *rk, const char *topic, int32_t shard,

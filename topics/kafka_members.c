@@ -247,16 +247,6 @@ static alv_status members_ask(alv_group_view *view, int timeout_ms, alv_members 
     return status;
 }
 
-/* Learns which brokers there are now; what fails here fails in the next try. */
-static void members_refresh_brokers(alv_group_view *view, int timeout_ms)
-{
-    const struct rd_kafka_metadata *metadata = NULL;
-    if (rd_kafka_metadata(view->client.rk, 0, NULL, &metadata, timeout_ms) ==
-        RD_KAFKA_RESP_ERR_NO_ERROR) {
-        rd_kafka_metadata_destroy(metadata);
-    }
-}
-
 alv_status alv_group_view_members(alv_group_view *view, int timeout_ms, alv_members *out,
                                   alv_error *err)
 {
@@ -273,7 +263,7 @@ alv_status alv_group_view_members(alv_group_view *view, int timeout_ms, alv_memb
         if (status == ALV_OK) {
             return ALV_OK;
         }
-        members_refresh_brokers(view, MEMBERS_SLICE_MS);
+        alv_kafka_refresh(view->client.rk, NULL, MEMBERS_SLICE_MS);
         int64_t rest_ms = again_ms - members_now_ms();
         (void)rd_kafka_poll(view->client.rk, rest_ms > 0 ? (int)rest_ms : 0);
         slice_ms *= 2;
