@@ -188,13 +188,31 @@ static rd_kafka_topic_partition_list_t *wire_partitions(rd_kafka_t *client, cons
     return list;
 }
 
+typedef struct wire_ends {
+    rd_kafka_t *client;
+    const rd_kafka_topic_partition_t *partition;
+    int64_t *low;
+    int64_t *high;
+    rd_kafka_resp_err_t error;
+} wire_ends;
+
+static bool wire_ends_known(void *payload)
+{
+    wire_ends *ends = payload;
+    ends->error =
+        rd_kafka_query_watermark_offsets(ends->client, ends->partition->topic,
+                                         ends->partition->partition, ends->low, ends->high, 1000);
+    return ends->error == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/* Asks until there is an answer: a broker that has just come back takes partitions over meanwhile, and who
+ * was asked then says that it is not their leader. */
 static void wire_watermarks(rd_kafka_t *client, const rd_kafka_topic_partition_t *partition,
                             int64_t *out_low, int64_t *out_high)
 {
-    rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(
-        client, partition->topic, partition->partition, out_low, out_high, WIRE_TIMEOUT_MS);
-    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        fail_msg("no watermarks of %s: %s", partition->topic, rd_kafka_err2str(error));
+    wire_ends ends = {client, partition, out_low, out_high, RD_KAFKA_RESP_ERR_NO_ERROR};
+    if (!alv_wait_until(wire_ends_known, &ends, WIRE_TIMEOUT_MS)) {
+        fail_msg("no watermarks of %s: %s", partition->topic, rd_kafka_err2str(ends.error));
     }
 }
 
