@@ -187,6 +187,12 @@ static void api_handle(void *payload, alv_exchange *exchange)
     alv_routes_handle(payload, exchange);
 }
 
+static bool api_is_vital(void *payload, const alv_exchange *exchange)
+{
+    (void)payload;
+    return alv_routes_is_vital(exchange);
+}
+
 /* The address is bound first, so that one that is taken is told at once; requests are accepted
  * last, when all they need is there. */
 static alv_status api_start_all(alv_api *api, alv_error *err)
@@ -227,7 +233,7 @@ static alv_status api_start_all(alv_api *api, alv_error *err)
         status = alv_gather_start(api, &api->gather, err);
     }
     const alv_http_service service = {
-        .body_max = api_body_max, .handle = api_handle, .payload = api};
+        .body_max = api_body_max, .handle = api_handle, .is_vital = api_is_vital, .payload = api};
     return status == ALV_OK ? alv_http_server_start(api->server, &service, err) : status;
 }
 

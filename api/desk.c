@@ -19,10 +19,10 @@ int64_t alv_desk_now_us(const alv_desk *desk)
     return alv_monotonic_us(desk->options.clock);
 }
 
-void alv_desk_answer(alv_desk *desk, alv_exchange *exchange, alv_answer *answer)
+void alv_desk_answer(alv_desk *desk, int32_t shard, alv_exchange *exchange, alv_answer *answer)
 {
+    alv_desk_share_leave(desk->share, shard); /* before, so that who is answered finds room */
     alv_exchange_answer(exchange, answer);
-    atomic_fetch_sub(&desk->under_way, 1);
 }
 
 /* ---- messages -------------------------------------------------------------------------------- */
@@ -87,6 +87,9 @@ static void desk_give_up(alv_desk *desk, int64_t now_us, bool stopping)
         }
         alv_desk_entry entry;
         (void)alv_desk_waiting_take(desk->waiting, ticket, &entry); /* it is there */
+        if (entry.offset != ALV_OFFSET_NONE) {
+            alv_desk_share_late(desk->share, entry.shard);
+        }
         alv_desk_give_up(desk, &entry, stopping);
     }
 }
@@ -176,6 +179,7 @@ alv_status alv_desk_start(const alv_desk_options *options, alv_desk **out, alv_e
     alv_desk *desk = alv_alloc(sizeof *desk);
     desk->options = *options;
     desk->waiting = alv_desk_waiting_new();
+    desk->share = alv_desk_share_new(options->shard_count);
     desk->inbox =
         alv_inbox_new(ALV_HTTP_COMMANDS_MAX + ALV_INBOX_MESSAGES_MAX, alv_desk_free_message);
     alv_log_port *log = options->log;
@@ -202,7 +206,7 @@ static void desk_drain(alv_desk *desk)
 {
     int64_t until_us = alv_desk_now_us(desk) + ALV_HTTP_COMMANDS_DRAIN_MS * 1000;
     alv_inbox *nothing = alv_inbox_new(1, NULL);
-    while ((atomic_load(&desk->under_way) > 0 || atomic_load(&desk->parcels) > 0) &&
+    while ((alv_desk_share_under_way(desk->share) > 0 || atomic_load(&desk->parcels) > 0) &&
            alv_desk_now_us(desk) < until_us) {
         (void)alv_inbox_wait(nothing, DESK_DRAIN_LOOK_MS);
     }
@@ -239,6 +243,7 @@ void alv_desk_free(alv_desk *desk)
     }
     alv_inbox_free(desk->inbox);
     alv_desk_waiting_free(desk->waiting);
+    alv_desk_share_free(desk->share);
     alv_bytes_done(&desk->scratch);
     alv_free(desk);
 }

@@ -56,12 +56,13 @@ static alv_status command_read_idempotency_key(const alv_exchange *exchange, alv
 }
 
 static alv_status command_read(const alv_exchange *exchange, alv_view encoded_key,
-                               desk_command *command, alv_error *err)
+                               int32_t shard_count, desk_command *command, alv_error *err)
 {
     alv_error why = ALV_ERROR_NONE;
     if (alv_url_decode(encoded_key, ALV_KEY_BYTES_MAX, &command->key, &why) != ALV_OK) {
         return alv_fail(err, ALV_REJECT, "the key in the path cannot be used: %s", why.text);
     }
+    command->shard = alv_partitioner_shard(alv_bytes_view(&command->key), shard_count);
     command->is_async = command_prefers(alv_exchange_header(exchange, "Prefer"), "respond-async");
     return command_read_idempotency_key(exchange, &command->idempotency_key, err);
 }
@@ -81,6 +82,32 @@ static void command_refuse_now(alv_exchange *exchange, int status, const char *w
     alv_exchange_answer(exchange, &answer);
 }
 
+/* Has a place for it, or refuses it. */
+static bool command_enter(const alv_desk *desk, const desk_command *command)
+{
+    alv_answer answer = ALV_ANSWER_NONE;
+    int shard = (int)command->shard;
+    switch (alv_desk_share_enter(desk->share, command->shard, !command->is_async)) {
+    case ALV_DESK_ENTERED:
+        return true;
+    case ALV_DESK_FULL:
+        alv_answer_set_problem(&answer, 429, "too many commands are under way; nothing was sent");
+        break;
+    case ALV_DESK_SHARD_FULL:
+        alv_answer_set_problem(
+            &answer, 429, "too many commands of shard %d are under way; nothing was sent", shard);
+        break;
+    case ALV_DESK_SHARD_LATE:
+        alv_answer_set_problem(&answer, 503,
+                               "shard %d does not execute commands within %d s now; nothing was "
+                               "sent",
+                               shard, ALV_HTTP_COMMAND_WAIT_MS / 1000);
+        break;
+    }
+    alv_exchange_answer(command->exchange, &answer);
+    return false;
+}
+
 static void command_accept(alv_desk *desk, alv_exchange *exchange, desk_command *command)
 {
     desk_message *message = alv_alloc(sizeof *message);
@@ -96,7 +123,7 @@ static void command_accept(alv_desk *desk, alv_exchange *exchange, desk_command 
         alv_answer_set_problem(&answer, 503, "this node is stopping; nothing was sent");
         command_done(&message->command);
         alv_free(message);
-        alv_desk_answer(desk, exchange, &answer);
+        alv_desk_answer(desk, command->shard, exchange, &answer);
     }
 }
 
@@ -105,14 +132,11 @@ static void command_take(alv_desk *desk, alv_exchange *exchange, alv_view encode
 {
     desk_command command = {.exchange = exchange, .is_release = is_release};
     alv_error err = ALV_ERROR_NONE;
-    if (command_read(exchange, encoded_key, &command, &err) != ALV_OK) {
+    if (command_read(exchange, encoded_key, desk->options.shard_count, &command, &err) != ALV_OK) {
         command_refuse_now(exchange, 400, err.text);
     } else if (desk->sender == NULL || atomic_load(&desk->draining)) {
         command_refuse_now(exchange, 503, "this node takes no commands now; nothing was sent");
-    } else if (atomic_fetch_add(&desk->under_way, 1) >= ALV_HTTP_COMMANDS_MAX) {
-        atomic_fetch_sub(&desk->under_way, 1);
-        command_refuse_now(exchange, 429, "too many commands are under way; nothing was sent");
-    } else {
+    } else if (command_enter(desk, &command)) {
         command_accept(desk, exchange, &command);
         return; /* the bytes went along */
     }
@@ -144,13 +168,12 @@ static int command_reason_status(alv_reason reason)
 }
 
 /* By the same code as a lane: what passes here is executed there. */
-static alv_reason command_check(const alv_desk *desk, const desk_command *command, int32_t shard,
-                                alv_error *err)
+static alv_reason command_check(const alv_desk *desk, const desk_command *command, alv_error *err)
 {
     const alv_behavior *behavior = NULL;
     size_t id_at = 0;
     alv_reason reason =
-        alv_command_check_key(desk->options.registry, alv_bytes_view(&command->key), shard,
+        alv_command_check_key(desk->options.registry, alv_bytes_view(&command->key), command->shard,
                               desk->options.shard_count, &behavior, &id_at, err);
     alv_decoded decoded = {.body = NULL};
     if (reason == ALV_REASON_NONE && !command->is_release) {
@@ -174,7 +197,7 @@ static void command_answer_written(alv_desk *desk, const alv_desk_entry *entry, 
     alv_answer_begin_json(&answer, 202);
     alv_bytes_printf(&answer.body, "{\"shard\":%" PRId32 ",\"offset\":%" PRId64 "}", entry->shard,
                      offset);
-    alv_desk_answer(desk, entry->exchange, &answer);
+    alv_desk_answer(desk, entry->shard, entry->exchange, &answer);
 }
 
 static void command_answer_unwritten(alv_desk *desk, const alv_desk_entry *entry, alv_status status,
@@ -190,7 +213,7 @@ static void command_answer_unwritten(alv_desk *desk, const alv_desk_entry *entry
         alv_desk_give_up(desk, entry, false);
         return;
     }
-    alv_desk_answer(desk, entry->exchange, &answer);
+    alv_desk_answer(desk, entry->shard, entry->exchange, &answer);
 }
 
 static void command_sent(void *payload, alv_status status, int32_t shard, int64_t offset,
@@ -253,12 +276,11 @@ static void command_send(alv_desk *desk, const desk_command *command, const alv_
 
 void alv_desk_produce(alv_desk *desk, desk_command *command)
 {
-    int32_t shard = alv_partitioner_shard(alv_bytes_view(&command->key), desk->options.shard_count);
     alv_error err = ALV_ERROR_NONE;
-    alv_reason reason = command_check(desk, command, shard, &err);
+    alv_reason reason = command_check(desk, command, &err);
     if (reason == ALV_REASON_NONE) {
         const alv_desk_entry entry = {.exchange = command->exchange,
-                                      .shard = shard,
+                                      .shard = command->shard,
                                       .offset = ALV_OFFSET_NONE,
                                       .deadline_us =
                                           alv_desk_now_us(desk) + ALV_HTTP_COMMAND_WAIT_MS * 1000,
@@ -270,7 +292,7 @@ void alv_desk_produce(alv_desk *desk, desk_command *command)
         alv_answer_set_problem_with(&answer, command_reason_status(reason),
                                     json_pack("{s:s}", "reason", alv_reason_code(reason)), "%s",
                                     err.text);
-        alv_desk_answer(desk, command->exchange, &answer);
+        alv_desk_answer(desk, command->shard, command->exchange, &answer);
     }
     command_done(command);
 }
@@ -294,5 +316,5 @@ void alv_desk_give_up(alv_desk *desk, const alv_desk_entry *entry, bool stopping
     alv_answer_set_problem_with(&answer, 504, members, "the outcome is unknown: %s, but %s; %s",
                                 what, stopping ? "this node is stopping" : "no reply came in time",
                                 next);
-    alv_desk_answer(desk, entry->exchange, &answer);
+    alv_desk_answer(desk, entry->shard, entry->exchange, &answer);
 }

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "api/desk.h"
+#include "api/desk_share.h"
 #include "api/desk_waiting.h"
 #include "base/inbox.h"
 
@@ -27,6 +28,7 @@ typedef struct desk_parcel {
 /* A command as it came. */
 typedef struct desk_command {
     alv_exchange *exchange;
+    int32_t shard;
     alv_bytes key;
     alv_bytes body;
     alv_bytes idempotency_key; /* empty = none */
@@ -55,9 +57,9 @@ struct alv_desk {
     pthread_t thread;
     bool started; /* and not yet joined; main only */
     atomic_bool draining;
-    alv_inbox *inbox;     /* desk_message */
-    atomic_int under_way; /* commands accepted and not yet answered */
-    atomic_int parcels;   /* not yet delivered or given up */
+    alv_inbox *inbox;      /* desk_message */
+    alv_desk_share *share; /* commands accepted and not yet answered */
+    atomic_int parcels;    /* not yet delivered or given up */
     alv_desk_waiting *waiting;
     desk_parcel *unsent; /* to be sent again */
     alv_bytes scratch;
@@ -67,7 +69,7 @@ struct alv_desk {
 int64_t alv_desk_now_us(const alv_desk *desk);
 
 /* Every accepted command ends here. */
-void alv_desk_answer(alv_desk *desk, alv_exchange *exchange, alv_answer *answer);
+void alv_desk_answer(alv_desk *desk, int32_t shard, alv_exchange *exchange, alv_answer *answer);
 
 /* desk.c: hands a message to the desk's thread; false, and the message is freed, when it has ended or is
  * too far behind. Any thread. */

@@ -86,6 +86,7 @@ static void reply_settle(alv_desk *desk, const alv_result *result)
         !alv_desk_waiting_take(desk->waiting, ticket, &entry)) {
         return;
     }
+    alv_desk_share_replied(desk->share, entry.shard);
     alv_answer answer = ALV_ANSWER_NONE;
     switch (result->kind) {
     case ALV_RESULT_DONE:
@@ -103,7 +104,7 @@ static void reply_settle(alv_desk *desk, const alv_result *result)
             (alv_read_position){result->position.commands, result->position.changelog};
         alv_read_floor_raise(desk->options.floor, result->shard, answer.position);
     }
-    alv_desk_answer(desk, entry.exchange, &answer);
+    alv_desk_answer(desk, entry.shard, entry.exchange, &answer);
 }
 
 /* ---- from a lane of this node ---------------------------------------------------------------- */

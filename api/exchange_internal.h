@@ -20,6 +20,7 @@ struct alv_exchange {
     alv_bytes body;          /* what has come of it */
     size_t body_bytes_max;   /* what may come */
     size_t body_counted;     /* of the server's budget for bodies */
+    size_t answer_counted;   /* of its budget for answers */
     int body_refused;        /* the HTTP status it ends with, once the rest was dropped; else 0 */
     int64_t began_us;        /* monotonic */
     int route;               /* for the meter; 0 = none so far */

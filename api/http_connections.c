@@ -37,6 +37,7 @@ struct alv_http_connection {
 struct alv_http_connections {
     alv_http_patience patience;
     unsigned limit;
+    atomic_bool pressing;
     pthread_mutex_t lock; /* guards the list: who is in it has an open socket */
     alv_http_connection *list;
     unsigned count;
@@ -111,7 +112,7 @@ static bool connection_is_late(const alv_http_connections *connections,
         patience_ms = patience->body_ms;
         break;
     case ALV_HTTP_SENDING:
-        patience_ms = patience->send_ms;
+        patience_ms = atomic_load(&connections->pressing) ? patience->look_ms : patience->send_ms;
         break;
     case ALV_HTTP_WORKING:
         return false;
@@ -219,6 +220,11 @@ void alv_http_connection_set_phase(alv_http_connection *connection, alv_http_pha
 {
     atomic_store_explicit(&connection->phase, (int)phase, memory_order_relaxed);
     atomic_fetch_add_explicit(&connection->changes, 1, memory_order_release);
+}
+
+void alv_http_connections_press(alv_http_connections *connections, bool on)
+{
+    atomic_store_explicit(&connections->pressing, on, memory_order_relaxed);
 }
 
 void alv_http_connections_stop(alv_http_connections *connections)

@@ -8,7 +8,7 @@
  *         server's.
  * Owns:   its list; sockets are borrowed from open to close.
  * Limits: ALV_HTTP_CONNECTIONS_MAX, less when the process may not open as many files; beyond that
- *         ALV_HTTP_SURPLUS_MAX that are only told so.
+ *         ALV_HTTP_SURPLUS_MAX that are only told so, or told how the node is.
  */
 #ifndef ALV_API_HTTP_CONNECTIONS_H
 #define ALV_API_HTTP_CONNECTIONS_H
@@ -57,6 +57,10 @@ bool alv_http_connection_is_surplus(const alv_http_connection *connection);
 
 /* What it does from now on. */
 void alv_http_connection_set_phase(alv_http_connection *connection, alv_http_phase phase);
+
+/* Answers that are not taken have become too much: while `on`, one may take no longer than until the next look.
+ * @thread any */
+void alv_http_connections_press(alv_http_connections *connections, bool on);
 
 /* Ends the thread; connections may still be closed afterwards. */
 void alv_http_connections_stop(alv_http_connections *connections);

@@ -19,6 +19,10 @@ static_assert(ALV_HTTP_CONNECTION_BYTES > 8 * 3 * ALV_KEY_BYTES_MAX, "the longes
 #define ALV_HTTP_BODIES_BYTES_MAX ((size_t)64 * 1024 * 1024)
 static_assert(ALV_HTTP_BODIES_BYTES_MAX > 32 * ALV_COMMAND_BYTES_MAX, "large commands at a time");
 
+/* Answers that clients have not taken yet, all together: 256 of the largest entities. */
+#define ALV_HTTP_ANSWERS_BYTES_MAX ((size_t)256 * 1024 * 1024)
+static_assert(ALV_HTTP_ANSWERS_BYTES_MAX > 128 * ALV_STATE_BYTES_MAX, "large answers at a time");
+
 /* How long a request may take to be whole: its head, its body; and its answer to be taken. More bytes now
  * and then do not help. How often it is looked. */
 #define ALV_HTTP_HEAD_MS 10000
@@ -26,8 +30,10 @@ static_assert(ALV_HTTP_BODIES_BYTES_MAX > 32 * ALV_COMMAND_BYTES_MAX, "large com
 #define ALV_HTTP_SEND_MS 60000
 #define ALV_HTTP_PATIENCE_LOOK_MS 1000
 
-/* Connections beyond the limit that are accepted, only to be told so. */
-#define ALV_HTTP_SURPLUS_MAX 64
+/* Connections beyond the limit that are accepted, only to be told so, or how the node is. They are gone at the
+ * second look at the latest; as many as may wait in the kernel's queue, so that whoever asks how the node is
+ * need not wait for many looks. */
+#define ALV_HTTP_SURPLUS_MAX 1024
 
 /* Lists of entities under way at a time, per node; the largest page, in entities and in bytes (one entity may be
  * larger). */
@@ -153,6 +159,10 @@ static_assert(ALV_HTTP_STREAM_BYTES_MAX > 2 * ALV_PEER_LINE_BYTES_MAX, "a line f
  * may take to be written (so its fate is known by then) and a failover to be over. */
 #define ALV_HTTP_COMMANDS_MAX 1024
 #define ALV_HTTP_COMMAND_WAIT_MS 10000
+
+/* Of a shard whose last commands had no reply in time, so many find out when it replies again. */
+#define ALV_HTTP_COMMANDS_LATE_MAX 16
+static_assert(ALV_HTTP_COMMANDS_LATE_MAX < ALV_HTTP_COMMANDS_MAX / 2, "less than its share");
 static_assert(ALV_HTTP_COMMAND_WAIT_MS > ALV_MESSAGE_TIMEOUT_MS, "written or not: we know");
 
 /* Replies on their way to another node: bytes per request, tries, and what may wait in all. A member is

@@ -25,7 +25,8 @@ struct alv_http_server {
     char address[ALV_LISTENER_ADDRESS_BYTES];
     alv_http_connections *connections;
     alv_http_service service;
-    size_t bodies_bytes;    /* of all exchanges; server's thread */
+    size_t bodies_bytes; /* of all exchanges; server's thread, here and below */
+    size_t answers_bytes;
     atomic_bool refusing;   /* set once, by main */
     atomic_int in_progress; /* exchanges that are not complete */
     alv_http_meter meter;
@@ -145,20 +146,51 @@ static void server_refuse(alv_exchange *exchange, const char *why)
     alv_exchange_answer(exchange, &answer);
 }
 
+/* Hands the answer to the library and counts what it holds until it is taken. */
+static enum MHD_Result server_send(alv_http_server *server, alv_exchange *exchange)
+{
+    exchange->answer_counted = exchange->answer.body.size;
+    server->answers_bytes += exchange->answer_counted;
+    alv_http_connections_press(server->connections,
+                               server->answers_bytes > ALV_HTTP_ANSWERS_BYTES_MAX / 2);
+    return alv_exchange_send(exchange);
+}
+
+/* Why the request is not served now; NULL when it is. */
+static const char *server_objection(const alv_http_server *server, const alv_exchange *exchange)
+{
+    const alv_http_service *service = &server->service;
+    const char *why = NULL;
+    if (alv_http_connection_is_surplus(server_connection_of(exchange->connection))) {
+        why = "this node has too many connections";
+    } else if (server->answers_bytes > ALV_HTTP_ANSWERS_BYTES_MAX) {
+        why = "this node has too many answers that are not taken";
+    }
+    bool vital =
+        why != NULL && service->is_vital != NULL && service->is_vital(service->payload, exchange);
+    return vital ? NULL : why;
+}
+
 /* The request is whole. Once deferred, the exchange may already be in the hands of another thread
  * when the handler returns; it is freed on this thread, so `deferred` can still be read. */
 static enum MHD_Result server_handle(alv_http_server *server, alv_exchange *exchange)
 {
+    const char *why = server_objection(server, exchange);
     if (atomic_load(&server->refusing)) {
         server_refuse(exchange, "this node is stopping");
-    } else if (alv_http_connection_is_surplus(server_connection_of(exchange->connection))) {
-        server_refuse(exchange, "this node has too many connections");
+    } else if (why != NULL) {
+        server_refuse(exchange, why);
     } else if (exchange->body_refused != 0) {
         return server_refuse_body(exchange, exchange->body_refused);
     } else {
         server->service.handle(server->service.payload, exchange);
     }
-    return exchange->deferred ? MHD_YES : alv_exchange_send(exchange);
+    if (exchange->deferred) {
+        return MHD_YES;
+    }
+    exchange->answer.close |=
+        alv_http_connection_is_surplus(server_connection_of(exchange->connection));
+    return server_send(server, exchange);
 }
 
 /* Called by the library at the head of a request, for each piece of its body, when it is whole, and after
@@ -185,7 +217,7 @@ static enum MHD_Result server_access(void *payload, struct MHD_Connection *conne
     server_set_phase(exchange, ALV_HTTP_WORKING);
     bool resumed = exchange->deferred;
     enum MHD_Result result =
-        resumed ? alv_exchange_send(exchange) : server_handle(server, exchange);
+        resumed ? server_send(server, exchange) : server_handle(server, exchange);
     bool waits = exchange->deferred && !resumed;
     if (!waits && !exchange->streams) {
         server_set_phase(exchange, ALV_HTTP_SENDING);
@@ -213,8 +245,12 @@ static void server_completed(void *payload, struct MHD_Connection *connection, v
     if (*slot == NULL) {
         return; /* it was refused by the library before we heard of it */
     }
-    server->bodies_bytes -= ((alv_exchange *)*slot)->body_counted;
-    server_meter(server, *slot);
+    const alv_exchange *exchange = *slot;
+    server->bodies_bytes -= exchange->body_counted;
+    server->answers_bytes -= exchange->answer_counted;
+    alv_http_connections_press(server->connections,
+                               server->answers_bytes > ALV_HTTP_ANSWERS_BYTES_MAX / 2);
+    server_meter(server, exchange);
     server_set_phase(*slot, ALV_HTTP_IDLE);
     alv_exchange_free(*slot);
     *slot = NULL;

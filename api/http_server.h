@@ -8,6 +8,8 @@
  * Owns:   its socket, its thread and the exchanges.
  * Fails:  ALV_REJECT: the address cannot be used, `err` says why.
  * Limits: connections and their time, see http_connections.h;
+ *         ALV_HTTP_ANSWERS_BYTES_MAX of answers that are not taken yet: from then on requests are refused, and
+ *         from half of it on whoever does not take his within a look is cut off;
  *         ALV_HTTP_IDLE_TIMEOUT_S without a byte; ALV_HTTP_CONNECTION_BYTES for a request's head;
  *         for a body what the service allows it, ALV_HTTP_BODIES_BYTES_MAX for all that are held. A body
  *         that is announced as too large is refused before it is read; of one that turns out too
@@ -31,6 +33,10 @@ typedef struct alv_http_service {
 
     /* The request is whole: answers or defers `exchange` before it returns. */
     void (*handle)(void *payload, alv_exchange *exchange);
+
+    /* Whether a request is served also when others are refused because there is too much of everything: those by
+     * which people and supervisors see what is going on. It must be answered at once. NULL = none is. */
+    bool (*is_vital)(void *payload, const alv_exchange *exchange);
     void *payload;
     const alv_http_patience *patience; /* NULL = the usual one */
     unsigned connections_max;          /* 0 = as many as alv_http_connections_limit says */

@@ -329,6 +329,19 @@ static bool route_admits(alv_api *api, alv_exchange *exchange, const alv_route_m
     return admitted;
 }
 
+/* A supervisor that is refused would restart a node that is only busy, and who looks for the cause needs its
+ * numbers. */
+bool alv_routes_is_vital(const alv_exchange *exchange)
+{
+    static const char *const paths[] = {"/healthz", "/readyz", "/metrics"};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        if (strcmp(paths[i], alv_exchange_path(exchange)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Parameters such as charset may follow; JSON is UTF-8 whatever they say. */
 static bool route_is_json(const char *content_type)
 {

@@ -44,6 +44,9 @@ typedef struct alv_route_name {
 
 alv_route_name alv_routes_name(int route);
 
+/* As alv_http_service says. */
+bool alv_routes_is_vital(const alv_exchange *exchange);
+
 /* Answers `exchange` by the table. */
 void alv_routes_handle(alv_api *api, alv_exchange *exchange);
 

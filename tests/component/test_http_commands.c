@@ -458,32 +458,91 @@ static void refused__malformed_requests(void **state)
     assert_int_equal(alv_fake_sender_count(sender), 0);
 }
 
-/* As many as may wait do; the next one is told so, and when one is answered there is room again. */
-static void refused__too_many_at_once(void **state)
+/* A key of that shard, as it stands in a path. */
+static const char *key_of(int32_t shard)
+{
+    static char key[16];
+    for (int i = 0; i < 1000; i++) {
+        (void)snprintf(key, sizeof key, "7:%d", i);
+        if (alv_api_node_shard(key) == shard)
+            return key;
+    }
+    fail_msg("no key of shard %d", (int)shard);
+    return NULL;
+}
+
+/* A command under way: a connection that waits for its answer, and the record. */
+typedef struct waiting {
+    int fd;
+    alv_fake_record record;
+} waiting;
+
+static int connect_and_send(int32_t shard)
+{
+    char text[256];
+    int size = snprintf(text, sizeof text,
+                        "POST /v1/entities/%s/commands HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                        "Content-Type: application/json\r\nContent-Length: 16\r\n\r\n" TOUCH,
+                        key_of(shard));
+    int fd = alv_http_raw_open(alv_api_node_address(&here));
+    alv_http_raw_send(fd, text, (size_t)size);
+    return fd;
+}
+
+static void begin_one(waiting *it, int32_t shard)
+{
+    it->fd = connect_and_send(shard);
+    it->record = alv_fake_sender_take(sender);
+    assert_int_equal(it->record.shard, shard);
+}
+
+static void expect_end(const waiting *it, int status)
+{
+    alv_bytes answer = ALV_BYTES_EMPTY;
+    assert_int_equal(alv_http_raw_read(it->fd, ANSWER_MS, &answer), status);
+    alv_bytes_done(&answer);
+    (void)close(it->fd);
+}
+
+static void end_one(const waiting *it)
+{
+    execute(&here, &it->record, done_with("{}"));
+    expect_end(it, 200);
+}
+
+static void expect_no_room(int32_t shard, int status, const char *part)
+{
+    alv_bytes answer = ALV_BYTES_EMPTY;
+    int fd = connect_and_send(shard);
+    assert_int_equal(alv_http_raw_read(fd, ANSWER_MS, &answer), status);
+    alv_bytes_append(&answer, "", 1);
+    assert_non_null(strstr(answer.data, "Retry-After: 1"));
+    assert_non_null(strstr(answer.data, part));
+    (void)close(fd);
+    alv_bytes_done(&answer);
+}
+
+/* One shard whose commands wait gets half of the places and is then told so; others have room all the time, and
+ * when its commands are answered it has room again. */
+static void refused__too_many_of_one_shard(void **state)
 {
     (void)state;
-    static int fds[ALV_HTTP_COMMANDS_MAX];
-    static alv_fake_record records[ALV_HTTP_COMMANDS_MAX];
-    static const char text[] = HEAD "Content-Length: 16\r\n\r\n" TOUCH;
-    for (int i = 0; i < ALV_HTTP_COMMANDS_MAX; i++) {
-        fds[i] = alv_http_raw_open(alv_api_node_address(&here));
-        alv_http_raw_send(fds[i], text, sizeof text - 1);
-        records[i] = alv_fake_sender_take(sender);
+    static waiting slow[ALV_HTTP_COMMANDS_MAX / 2];
+    for (int i = 0; i < ALV_HTTP_COMMANDS_MAX / 2; i++)
+        begin_one(&slow[i], 1);
+    expect_no_room(1, 429, "too many commands of shard 1");
+    for (int32_t shard = 0; shard < ALV_API_NODE_SHARDS; shard++) {
+        waiting quick;
+        if (shard != 1) {
+            begin_one(&quick, shard);
+            end_one(&quick);
+        }
     }
-    alv_http_result result =
-        alv_http_call_post(NULL, alv_api_node_address(&here), PATH, TOUCH, NULL);
-    assert_int_equal(result.status, 429);
-    assert_int_equal(result.retry_after_s, ALV_HTTP_RETRY_AFTER_S);
-    alv_http_result_done(&result);
-    for (int i = 0; i < ALV_HTTP_COMMANDS_MAX; i++)
-        execute(&here, &records[i], done_with("{}"));
-    for (int i = 0; i < ALV_HTTP_COMMANDS_MAX; i++) {
-        alv_bytes answer = ALV_BYTES_EMPTY;
-        assert_int_equal(alv_http_raw_read(fds[i], ANSWER_MS, &answer), 200);
-        alv_bytes_done(&answer);
-        (void)close(fds[i]);
-    }
-    check_answered_by(&there);
+    for (int i = 0; i < ALV_HTTP_COMMANDS_MAX / 2; i++)
+        end_one(&slow[i]);
+    waiting again;
+    begin_one(&again, 1);
+    end_one(&again);
 }
 
 /* ---- what is not certain --------------------------------------------------------------------- */
@@ -520,6 +579,31 @@ static void unknown__no_reply_in_time_is_504(void **state)
     alv_http_result_done(&post.result);
     execute(&here, &record, done_with("{}")); /* too late: nobody is there, and nothing happens */
     check_answered_by(&here);
+}
+
+/* Commands of a shard that is behind end as 504; from then on only a few are written, to find out when it is not
+ * any more, and the others are refused before anything is written. Other shards do not know of it. */
+static void unknown__shard_that_is_behind_is_503_early(void **state)
+{
+    (void)state;
+    static waiting late[ALV_HTTP_COMMANDS_LATE_MAX + 1];
+    for (int i = 0; i <= ALV_HTTP_COMMANDS_LATE_MAX; i++)
+        begin_one(&late[i], 2); /* nothing is known against it */
+    for (int i = 0; i <= ALV_HTTP_COMMANDS_LATE_MAX; i++)
+        expect_end(&late[i], 504);
+    for (int i = 0; i < ALV_HTTP_COMMANDS_LATE_MAX; i++)
+        begin_one(&late[i], 2);
+    int written = alv_fake_sender_count(sender);
+    expect_no_room(2, 503, "shard 2 does not execute commands within 10 s");
+    assert_int_equal(alv_fake_sender_count(sender), written);
+    waiting other;
+    begin_one(&other, 1);
+    end_one(&other);
+    end_one(&late[0]); /* a reply in time */
+    for (int i = 0; i < 2; i++)
+        begin_one(&late[i == 0 ? 0 : ALV_HTTP_COMMANDS_LATE_MAX], 2);
+    for (int i = 0; i <= ALV_HTTP_COMMANDS_LATE_MAX; i++)
+        end_one(&late[i]);
 }
 
 /* The node that executed it does not know the waiting one yet, or it does not answer for a moment. */
@@ -636,9 +720,10 @@ int main(void)
         NODES_TEST(refused__before_anything_is_written),
         NODES_TEST(refused__too_large),
         NODES_TEST(refused__malformed_requests),
-        NODES_TEST(refused__too_many_at_once),
+        NODES_TEST(refused__too_many_of_one_shard),
         NODES_TEST(unknown__what_kafka_says_of_the_record),
         NODES_TEST(unknown__no_reply_in_time_is_504),
+        NODES_TEST(unknown__shard_that_is_behind_is_503_early),
         NODES_TEST(unknown__reply_waits_for_its_node),
         NODES_TEST(unknown__foreign_replies_are_ignored),
         NODES_TEST(stop__waits_for_replies),

@@ -28,6 +28,7 @@
 #define LARGE_BYTES (32 * 1024 * 1024) /* more than sockets buffer */
 #define CONNECTIONS 8
 #define GET "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+#define VITAL "GET /vital HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 static const alv_settings settings = {.http_listen = "127.0.0.1:0"};
 static const alv_http_patience short_patience = {
@@ -54,10 +55,17 @@ static void handle(void *payload, alv_exchange *exchange)
     alv_exchange_answer(exchange, &answer);
 }
 
+static bool is_vital(void *payload, const alv_exchange *exchange)
+{
+    (void)payload;
+    return strcmp(alv_exchange_path(exchange), "/vital") == 0;
+}
+
 static void open_with(const alv_http_patience *patience, unsigned connections_max)
 {
     const alv_http_service service = {.body_max = body_max,
                                       .handle = handle,
+                                      .is_vital = is_vital,
                                       .patience = patience,
                                       .connections_max = connections_max};
     alv_http_security_init_client(&settings, &security);
@@ -207,6 +215,11 @@ static void many__one_too_many_is_told_so(void **state)
     assert_non_null(memmem(answer.data, answer.size, "too many connections", 20));
     assert_true(alv_http_raw_closed(surplus, ANSWER_MS));
     (void)close(surplus);
+    surplus = connect_here(); /* and asks how the node is */
+    alv_http_raw_send(surplus, VITAL, sizeof VITAL - 1);
+    assert_int_equal(alv_http_raw_read(surplus, ANSWER_MS, &answer), 200);
+    assert_true(alv_http_raw_closed(surplus, ANSWER_MS));
+    (void)close(surplus);
     surplus = connect_here(); /* and says nothing */
     assert_true(alv_http_raw_closed(surplus, ANSWER_MS));
     (void)close(surplus);
@@ -216,6 +229,48 @@ static void many__one_too_many_is_told_so(void **state)
     }
     wait_for_room(); /* once the server has seen them go */
     alv_bytes_done(&answer);
+}
+
+/* ---- answers that nobody takes --------------------------------------------------------------- */
+
+#define READERS 16
+#define RECEIVE_BYTES 4096
+static_assert((READERS - 4) * (size_t)LARGE_BYTES > ALV_HTTP_ANSWERS_BYTES_MAX, "too much");
+
+/* Who reads slowly has a minute, but not when answers become too much to hold: then he is cut off, nobody is
+ * refused for long, and what the node holds was never much more than it may. */
+static void slow__readers_do_not_fill_the_memory(void **state)
+{
+    (void)state;
+    static const char text[] = "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    static const int receive_bytes = RECEIVE_BYTES;
+    static const alv_http_patience patience = {
+        .head_ms = 60000, .body_ms = 60000, .send_ms = 60000, .look_ms = 1000};
+    int fds[READERS];
+    open_with(&patience, 0);
+    for (size_t i = 0; i < READERS; i++) {
+        fds[i] = connect_here();
+        (void)setsockopt(fds[i], SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
+        alv_http_raw_send(fds[i], text, sizeof text - 1);
+    }
+    int vital = connect_here();
+    alv_bytes answer = ALV_BYTES_EMPTY;
+    alv_http_raw_send(vital, VITAL, sizeof VITAL - 1);
+    assert_int_equal(alv_http_raw_read(vital, ANSWER_MS, &answer), 200);
+    wait_for_room();
+    int refused = 0;
+    int cut = 0;
+    for (size_t i = 0; i < READERS; i++) {
+        assert_true(alv_http_raw_read(fds[i], ANSWER_MS, &answer) != 0);
+        refused += memmem(answer.data, answer.size, "too many answers", 16) != NULL;
+        cut += answer.size < LARGE_BYTES;
+        (void)close(fds[i]);
+    }
+    assert_in_range(refused, 1, READERS - 4);
+    assert_true(cut > refused);
+    (void)close(vital);
+    alv_bytes_done(&answer);
+    alv_http_server_stop(server);
 }
 
 /* ---- ten thousand ---------------------------------------------------------------------------- */
@@ -275,6 +330,7 @@ int main(void)
         IMPATIENT_TEST(slow__body_is_cut_off),
         IMPATIENT_TEST(slow__readers_are_cut_off),
         IMPATIENT_TEST(many__one_too_many_is_told_so),
+        cmocka_unit_test(slow__readers_do_not_fill_the_memory),
         cmocka_unit_test(many__are_kept_and_served),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
