@@ -142,6 +142,14 @@ void alv_bench_open(alv_cluster *cluster, const char *name)
     alv_cluster_write_config(cluster);
 }
 
+void alv_bench_start_postgres(alv_cluster *cluster)
+{
+    alv_cluster_stack(cluster, "start-postgres", NULL);
+    cluster->postgres_url = alv_cluster_stack_setting(cluster, "POSTGRES");
+    assert_non_null(cluster->postgres_url);
+    alv_cluster_write_config(cluster);
+}
+
 const char *alv_bench_machine(void)
 {
     static char text[128];

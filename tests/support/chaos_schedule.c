@@ -227,7 +227,8 @@ alv_chaos_event *alv_chaos_schedule(const alv_chaos_plan *plan, size_t *out_coun
     int64_t at_ms = SCHEDULE_START_MS;
     while (at_ms < plan->duration_ms - SCHEDULE_LAST_MS) {
         schedule_try(&schedule, at_ms);
-        at_ms += schedule_between(&schedule, SCHEDULE_GAP_MIN_MS, SCHEDULE_GAP_MAX_MS);
+        at_ms +=
+            schedule_between(&schedule, SCHEDULE_GAP_MIN_MS, SCHEDULE_GAP_MAX_MS) + plan->calm_ms;
     }
     schedule_sort(&schedule);
     *out_count = schedule.count;

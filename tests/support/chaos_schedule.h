@@ -59,9 +59,10 @@ typedef struct alv_chaos_event {
 typedef struct alv_chaos_plan {
     uint64_t seed;
     int64_t duration_ms;
-    int nodes;   /* that run at the beginning and at the end */
-    int brokers; /* one more node, number `nodes`, comes and goes */
-    int proxied; /* the node behind the proxies */
+    int nodes;       /* that run at the beginning and at the end */
+    int brokers;     /* one more node, number `nodes`, comes and goes */
+    int proxied;     /* the node behind the proxies */
+    int64_t calm_ms; /* longer pauses between two beginnings, by so much */
 } alv_chaos_plan;
 
 /* The events in order of time; the caller frees them with alv_free. */

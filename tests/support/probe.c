@@ -23,7 +23,8 @@
 #define PROBE_TICK_US 1000 /* commands of a rate above 1,000/s are sent several at a time */
 #define PROBE_TIMEOUT_MS 30000
 #define PROBE_POLL_MS 100
-#define PROBE_KEY "bench:%d"
+#define PROBE_KEY_START "bench:"
+#define PROBE_KEY PROBE_KEY_START "%d"
 #define PROBE_NICKNAME "\"nickname\":\""
 
 struct alv_probe {
@@ -209,8 +210,18 @@ static int64_t probe_number(const char *value, size_t size)
     return number;
 }
 
+/* Others may have users of their own in the same topics. */
+static bool probe_is_own(const rd_kafka_message_t *message)
+{
+    const size_t size = sizeof(PROBE_KEY_START) - 1;
+    return message->key_len > size && memcmp(message->key, PROBE_KEY_START, size) == 0;
+}
+
 static void probe_take(alv_probe *probe, const rd_kafka_message_t *message, int64_t now_us)
 {
+    if (!probe_is_own(message)) {
+        return;
+    }
     int64_t number = probe_number(message->payload, message->len);
     if (number < 0 || number >= atomic_load(&probe->sent_count)) {
         fail_msg("the changelog has a state that no command asked for");

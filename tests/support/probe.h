@@ -3,10 +3,11 @@
  * Why:    what a user of the product waits for is the time from sending a command to the change that
  *         everybody can see. It is measured from outside, with plain librdkafka: a node that is killed
  *         or slow must not be the one that holds the watch.
- * How:    user_i gets `update_profile` with a running number as nickname, in turn. A read_committed
+ * How:    user bench:i gets `update_profile` with a running number as nickname, in turn. A read_committed
  *         reader of the changelog takes the time when it sees this number or a later one of the same
  *         user (commands of one user take effect in order, and a node may write several changes of a
- *         transaction as one). The time counts from just before produce().
+ *         transaction as one). The time counts from just before produce(). Other users in the same topics do not
+ *         matter.
  * Thread: one opens, asks and closes; sending and reading have threads of their own.
  * Owns:   heap object.
  * Fails:  what does not work (no broker, a command that is not delivered) ends the program.
