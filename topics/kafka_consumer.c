@@ -1,26 +1,11 @@
-/* kafka_consumer.c — a member of the consumer group on the command topic.
- *
- * For every shard the table below says what the lane wants (`started`, from `next` on) and what
- * librdkafka has been told. Wishes are carried out together at the begin of the next poll: an abort
- * that starts thirty shards again costs one call, and a shard that librdkafka is not ready for yet
- * (its fetcher starts in the background) is simply tried again.
- *
- *   assigned ---> paused in librdkafka, nothing handed out
- *   start    ---> `seek_due`; at the next poll: seek, then resume
- *   pause    ---> nothing handed out at once; at the next poll: paused in librdkafka
- *
- * What is handed out passes the table: the shard is started, no seek is due, and the offset is not
- * below `next`. librdkafka discards by version what was queued before a seek or a pause. `next` is
- * there for what the version does not cover: while a rebalance pauses a partition on another
- * thread, messages just taken can be fetched a second time.
+/* kafka_consumer.c — a member of the consumer group on the command topic. What it has been given, and what the
+ * lane wants of that, is in the table of kafka_assignment_internal.h.
  */
-#include <string.h>
-
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/limits.h"
-#include "topics/kafka_internal.h"
+#include "topics/kafka_assignment_internal.h"
 #include "topics/kafka_membership_internal.h"
 
 /* How long close may take when the brokers are away. */
@@ -28,21 +13,8 @@
 #define CLOSE_MS 4500
 /* A poll that still has seeks to carry out waits no longer than this. */
 #define SEEK_RETRY_MS 2
-#define SEEK_MS 1000
 /* How often the member id is looked at. */
 #define MEMBER_CHECK_MS 100
-/* Seeks that librdkafka keeps refusing: its fetcher has stopped and must be set up anew. */
-#define SEEK_REFUSALS_MAX 50
-
-typedef struct consumer_shard {
-    bool assigned;
-    bool started;  /* wanted */
-    bool seek_due; /* wanted, not yet done */
-    bool running;  /* told librdkafka: not paused */
-    bool broken;   /* its fetcher stopped on an error: assign it anew */
-    int seek_refusals;
-    int64_t next; /* nothing below is handed out */
-} consumer_shard;
 
 typedef struct kafka_consumer {
     alv_consumer base;
@@ -51,11 +23,9 @@ typedef struct kafka_consumer {
     alv_rebalance_listener listener;
     rd_kafka_queue_t *queue;
     alv_kafka_hold *holds;
-    consumer_shard *shards; /* by number */
-    int32_t shard_count;
+    alv_kafka_assignment assignment;
     alv_kafka_membership membership;
     int64_t member_checked_ms;
-    bool dirty;       /* some wish is not carried out yet */
     alv_error notice; /* for the next poll: what came between messages */
 } kafka_consumer;
 
@@ -69,27 +39,6 @@ static const char *consumer_topic(const kafka_consumer *consumer)
     return consumer->log->names[ALV_TOPIC_COMMANDS];
 }
 
-static consumer_shard *consumer_find(kafka_consumer *consumer, int32_t shard)
-{
-    if (shard < 0 || shard >= consumer->shard_count || !consumer->shards[shard].assigned) {
-        return NULL;
-    }
-    return &consumer->shards[shard];
-}
-
-static void consumer_make_room(kafka_consumer *consumer, int32_t shard)
-{
-    ALV_ASSERT(shard >= 0);
-    if (shard < consumer->shard_count) {
-        return;
-    }
-    int32_t count = shard + 16;
-    consumer->shards = alv_realloc(consumer->shards, (size_t)count * sizeof(*consumer->shards));
-    memset(consumer->shards + consumer->shard_count, 0,
-           (size_t)(count - consumer->shard_count) * sizeof(*consumer->shards));
-    consumer->shard_count = count;
-}
-
 /* ---- rebalance ------------------------------------------------------------------------------- */
 
 static int32_t *consumer_numbers(const rd_kafka_topic_partition_list_t *partitions)
@@ -101,61 +50,16 @@ static int32_t *consumer_numbers(const rd_kafka_topic_partition_list_t *partitio
     return numbers;
 }
 
-/* A rebalance call that librdkafka refuses leaves the group in a state nobody knows. */
-static void consumer_check(kafka_consumer *consumer, rd_kafka_error_t *error, const char *what)
-{
-    if (error == NULL) {
-        return;
-    }
-    if (consumer->notice.status == ALV_OK) {
-        (void)alv_kafka_fail(&consumer->notice, ALV_FATAL, rd_kafka_error_code(error), "%s: %s",
-                             what, rd_kafka_error_string(error));
-    }
-    rd_kafka_error_destroy(error);
-}
-
-/* The offset given here is never read: the pause comes before any fetch from it can be delivered.
- * An explicit one keeps librdkafka from asking for committed offsets, which it would wait for as
- * long as a transaction of the previous owner is open. */
-static void consumer_assign(kafka_consumer *consumer, rd_kafka_topic_partition_list_t *partitions)
-{
-    for (int i = 0; i < partitions->cnt; i++) {
-        int32_t shard = partitions->elems[i].partition;
-        partitions->elems[i].offset = 0;
-        consumer_make_room(consumer, shard);
-        consumer->shards[shard] = (consumer_shard){.assigned = true, .next = ALV_OFFSET_NONE};
-    }
-    consumer_check(consumer, rd_kafka_incremental_assign(consumer->client.rk, partitions),
-                   "incremental assign");
-    (void)rd_kafka_pause_partitions(consumer->client.rk, partitions); /* unknown ones only fail */
-}
-
-/* The shards that are assigned, *out_count of them; the caller's. */
-static int32_t *consumer_assigned(const kafka_consumer *consumer, size_t *out_count)
-{
-    int32_t *numbers = alv_alloc_array((size_t)consumer->shard_count + 1, sizeof(*numbers));
-    *out_count = 0;
-    for (int32_t shard = 0; shard < consumer->shard_count; shard++) {
-        if (consumer->shards[shard].assigned) {
-            numbers[(*out_count)++] = shard;
-        }
-    }
-    return numbers;
-}
-
 /* All shards are lost and given anew: their owner has to find out where they stand by now (I3). */
 static void consumer_give_anew(kafka_consumer *consumer)
 {
     size_t count = 0;
-    int32_t *numbers = consumer_assigned(consumer, &count);
+    int32_t *numbers = alv_kafka_assignment_list(&consumer->assignment, &count);
     if (count > 0) {
         consumer->listener.revoked(consumer->listener.payload, numbers, count, true);
         for (size_t i = 0; i < count; i++) {
-            consumer_shard *shard = &consumer->shards[numbers[i]];
-            *shard = (consumer_shard){
-                .assigned = true, .running = shard->running, .next = ALV_OFFSET_NONE};
+            alv_kafka_assignment_renew(&consumer->assignment, numbers[i]);
         }
-        consumer->dirty = true; /* those that run are paused */
         consumer->listener.assigned(consumer->listener.payload, numbers, count);
     }
     alv_free(numbers);
@@ -172,7 +76,7 @@ static void consumer_on_assign(kafka_consumer *consumer,
                                rd_kafka_topic_partition_list_t *partitions)
 {
     consumer_look_at_member(consumer);
-    consumer_assign(consumer, partitions);
+    alv_kafka_assignment_add(&consumer->assignment, partitions, &consumer->notice);
     int32_t *numbers = consumer_numbers(partitions);
     consumer->listener.assigned(consumer->listener.payload, numbers, (size_t)partitions->cnt);
     alv_free(numbers);
@@ -189,14 +93,11 @@ static void consumer_on_revoke(kafka_consumer *consumer,
     int32_t *numbers = consumer_numbers(partitions);
     consumer->listener.revoked(consumer->listener.payload, numbers, (size_t)partitions->cnt, lost);
     for (int i = 0; i < partitions->cnt; i++) {
-        consumer_shard *shard = consumer_find(consumer, numbers[i]);
-        if (shard != NULL) {
-            shard->assigned = false;
-        }
+        alv_kafka_assignment_remove(&consumer->assignment, numbers[i]);
     }
     alv_free(numbers);
-    consumer_check(consumer, rd_kafka_incremental_unassign(consumer->client.rk, partitions),
-                   "incremental unassign");
+    alv_kafka_assignment_check(rd_kafka_incremental_unassign(consumer->client.rk, partitions),
+                               "incremental unassign", &consumer->notice);
 }
 
 static void consumer_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
@@ -215,116 +116,14 @@ static void consumer_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
 static void consumer_lose_all(kafka_consumer *consumer)
 {
     size_t count = 0;
-    int32_t *numbers = consumer_assigned(consumer, &count);
+    int32_t *numbers = alv_kafka_assignment_list(&consumer->assignment, &count);
     if (count > 0) {
         consumer->listener.revoked(consumer->listener.payload, numbers, count, true);
     }
     for (size_t i = 0; i < count; i++) {
-        consumer->shards[numbers[i]].assigned = false;
+        alv_kafka_assignment_remove(&consumer->assignment, numbers[i]);
     }
     alv_free(numbers);
-}
-
-/* ---- carrying out wishes --------------------------------------------------------------------- */
-
-static rd_kafka_topic_partition_t *consumer_list_add(rd_kafka_topic_partition_list_t *list,
-                                                     const kafka_consumer *consumer, int32_t shard)
-{
-    return rd_kafka_topic_partition_list_add(list, consumer_topic(consumer), shard);
-}
-
-/* The one way out of a fetcher that stopped on an error (offset out of range): a seek is refused
- * in that state. The group does not notice. */
-static void consumer_revive(kafka_consumer *consumer, int32_t number, consumer_shard *shard)
-{
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    consumer_list_add(list, consumer, number)->offset = shard->next;
-    consumer_check(consumer, rd_kafka_incremental_unassign(consumer->client.rk, list), "unassign");
-    consumer_check(consumer, rd_kafka_incremental_assign(consumer->client.rk, list), "assign");
-    (void)rd_kafka_pause_partitions(consumer->client.rk, list); /* cannot fail */
-    rd_kafka_topic_partition_list_destroy(list);
-    shard->running = false;
-    shard->broken = false;
-    shard->seek_refusals = 0;
-}
-
-static void consumer_apply_pauses(kafka_consumer *consumer)
-{
-    rd_kafka_topic_partition_list_t *list =
-        rd_kafka_topic_partition_list_new(consumer->shard_count);
-    for (int32_t i = 0; i < consumer->shard_count; i++) {
-        consumer_shard *shard = &consumer->shards[i];
-        if (shard->assigned && !shard->started && shard->running) {
-            consumer_list_add(list, consumer, i);
-            shard->running = false;
-        }
-    }
-    if (list->cnt > 0) {
-        (void)rd_kafka_pause_partitions(consumer->client.rk, list); /* cannot fail */
-    }
-    rd_kafka_topic_partition_list_destroy(list);
-}
-
-/* True when it has been done; a refusal is tried again at the next poll. */
-static bool consumer_sought(consumer_shard *shard, const rd_kafka_topic_partition_t *partition)
-{
-    if (partition->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        shard->seek_due = false;
-        shard->seek_refusals = 0;
-        return true;
-    }
-    if (partition->err != RD_KAFKA_RESP_ERR__IN_PROGRESS &&
-        ++shard->seek_refusals > SEEK_REFUSALS_MAX) {
-        shard->broken = true;
-    }
-    return false;
-}
-
-/* Seeks those on the list and resumes those of them that are paused. False when some remain. */
-static bool consumer_seek(kafka_consumer *consumer, rd_kafka_topic_partition_list_t *list)
-{
-    bool done = true;
-    rd_kafka_topic_partition_list_t *resumed = rd_kafka_topic_partition_list_new(list->cnt);
-    rd_kafka_error_t *error = rd_kafka_seek_partitions(consumer->client.rk, list, SEEK_MS);
-    if (error != NULL) {
-        rd_kafka_error_destroy(error); /* timed out: each partition says whether it is done */
-    }
-    for (int i = 0; i < list->cnt; i++) {
-        consumer_shard *shard = &consumer->shards[list->elems[i].partition];
-        if (!consumer_sought(shard, &list->elems[i])) {
-            done = false;
-        } else if (!shard->running) {
-            consumer_list_add(resumed, consumer, list->elems[i].partition);
-            shard->running = true;
-        }
-    }
-    if (resumed->cnt > 0) {
-        (void)rd_kafka_resume_partitions(consumer->client.rk, resumed); /* cannot fail */
-    }
-    rd_kafka_topic_partition_list_destroy(resumed);
-    return done;
-}
-
-static void consumer_apply(kafka_consumer *consumer)
-{
-    if (!consumer->dirty) {
-        return;
-    }
-    consumer_apply_pauses(consumer);
-    rd_kafka_topic_partition_list_t *list =
-        rd_kafka_topic_partition_list_new(consumer->shard_count);
-    for (int32_t i = 0; i < consumer->shard_count; i++) {
-        consumer_shard *shard = &consumer->shards[i];
-        if (!shard->assigned || !shard->started || !shard->seek_due) {
-            continue;
-        }
-        if (shard->broken) {
-            consumer_revive(consumer, i, shard);
-        }
-        consumer_list_add(list, consumer, i)->offset = shard->next;
-    }
-    consumer->dirty = list->cnt > 0 && !consumer_seek(consumer, list);
-    rd_kafka_topic_partition_list_destroy(list);
 }
 
 /* ---- poll ------------------------------------------------------------------------------------ */
@@ -348,15 +147,9 @@ static alv_status consumer_fatal(kafka_consumer *consumer, alv_error *err)
 static void consumer_note(kafka_consumer *consumer, const rd_kafka_message_t *message)
 {
     int32_t number = message->partition;
-    consumer_shard *shard = consumer_find(consumer, number);
-    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET && shard != NULL) {
-        /* Stale when the lane has asked for another offset meanwhile. */
-        if (shard->seek_due) {
-            return;
-        }
-        shard->broken = true;
-        shard->started = false;
-        consumer->dirty = true;
+    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET &&
+        !alv_kafka_assignment_stopped(&consumer->assignment, number)) {
+        return;
     }
     if (consumer->notice.status != ALV_OK || message->err == RD_KAFKA_RESP_ERR__FATAL) {
         return;
@@ -377,16 +170,14 @@ static void consumer_deliver(kafka_consumer *consumer, alv_kafka_hold *hold)
 {
     for (size_t i = 0; i < hold->count; i++) {
         const rd_kafka_message_t *message = hold->messages[i];
-        consumer_shard *shard = consumer_find(consumer, message->partition);
         if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
             consumer_note(consumer, message);
             alv_kafka_hold_drop(hold, i);
-        } else if (shard == NULL || !shard->started || shard->seek_due ||
-                   message->offset < shard->next) {
-            alv_kafka_hold_drop(hold, i);
-        } else {
-            shard->next = message->offset + 1;
+        } else if (alv_kafka_assignment_takes(&consumer->assignment, message->partition,
+                                              message->offset)) {
             alv_kafka_hold_keep(hold, i, ALV_TOPIC_COMMANDS);
+        } else {
+            alv_kafka_hold_drop(hold, i);
         }
     }
 }
@@ -399,8 +190,8 @@ static alv_status consumer_poll(alv_consumer *base, int timeout_ms, alv_batch *o
         consumer->member_checked_ms = consumer_now_ms();
         consumer_look_at_member(consumer);
     }
-    consumer_apply(consumer);
-    if (consumer->dirty && timeout_ms > SEEK_RETRY_MS) {
+    alv_kafka_assignment_apply(&consumer->assignment, &consumer->notice);
+    if (consumer->assignment.dirty && timeout_ms > SEEK_RETRY_MS) {
         timeout_ms = SEEK_RETRY_MS;
     }
     consumer_deliver(consumer,
@@ -429,30 +220,12 @@ static void consumer_wake(alv_consumer *base)
 
 static alv_status consumer_start(alv_consumer *base, int32_t number, int64_t offset, alv_error *err)
 {
-    kafka_consumer *consumer = (kafka_consumer *)base;
-    consumer_shard *shard = consumer_find(consumer, number);
-    ALV_ASSERT(offset >= 0);
-    if (shard == NULL) {
-        return alv_fail(err, ALV_RETRY, "shard %d is not assigned", (int)number);
-    }
-    shard->started = true;
-    shard->seek_due = true;
-    shard->next = offset;
-    consumer->dirty = true;
-    return ALV_OK;
+    return alv_kafka_assignment_start(&((kafka_consumer *)base)->assignment, number, offset, err);
 }
 
 static alv_status consumer_pause(alv_consumer *base, int32_t number, alv_error *err)
 {
-    kafka_consumer *consumer = (kafka_consumer *)base;
-    consumer_shard *shard = consumer_find(consumer, number);
-    if (shard == NULL) {
-        return alv_fail(err, ALV_RETRY, "shard %d is not assigned", (int)number);
-    }
-    shard->started = false;
-    shard->seek_due = false;
-    consumer->dirty = true;
-    return ALV_OK;
+    return alv_kafka_assignment_pause(&((kafka_consumer *)base)->assignment, number, err);
 }
 
 /* ---- questions ------------------------------------------------------------------------------- */
@@ -486,16 +259,6 @@ static int64_t consumer_end(const alv_consumer *base, int32_t shard)
 
 /* ---- open, close ----------------------------------------------------------------------------- */
 
-static bool consumer_has_shards(const kafka_consumer *consumer)
-{
-    for (int32_t i = 0; i < consumer->shard_count; i++) {
-        if (consumer->shards[i].assigned) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Runs callbacks; records that come meanwhile are of no use any more. */
 static void consumer_serve(rd_kafka_queue_t *queue, int timeout_ms)
 {
@@ -514,7 +277,8 @@ static void consumer_leave(kafka_consumer *consumer)
     if (rd_kafka_unsubscribe(consumer->client.rk) != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return;
     }
-    while ((consumer_has_shards(consumer) || alv_kafka_membership_is_any(consumer->client.rk)) &&
+    while ((alv_kafka_assignment_is_any(&consumer->assignment) ||
+            alv_kafka_membership_is_any(consumer->client.rk)) &&
            consumer_now_ms() < deadline_ms &&
            rd_kafka_fatal_error(consumer->client.rk, NULL, 0) == RD_KAFKA_RESP_ERR_NO_ERROR) {
         consumer_serve(consumer->queue, 5);
@@ -549,14 +313,14 @@ static void consumer_close(alv_consumer *base, bool stay)
     rd_kafka_queue_destroy(consumer->queue);
     alv_kafka_client_close(&consumer->client);
     alv_kafka_membership_done(&consumer->membership);
-    alv_free(consumer->shards);
+    alv_kafka_assignment_done(&consumer->assignment);
     alv_free(consumer);
 }
 
 static alv_status consumer_subscribe(kafka_consumer *consumer, alv_error *err)
 {
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
-    consumer_list_add(topics, consumer, RD_KAFKA_PARTITION_UA);
+    rd_kafka_topic_partition_list_add(topics, consumer_topic(consumer), RD_KAFKA_PARTITION_UA);
     rd_kafka_resp_err_t code = rd_kafka_subscribe(consumer->client.rk, topics);
     rd_kafka_topic_partition_list_destroy(topics);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -615,6 +379,8 @@ alv_status alv_kafka_consumer_open(alv_log_port *log, int lane,
         alv_free(consumer);
         return status;
     }
+    consumer->assignment =
+        (alv_kafka_assignment){.rk = consumer->client.rk, .topic = consumer_topic(consumer)};
     alv_kafka_stats_add(&consumer->client, "consumer");
     (void)rd_kafka_poll_set_consumer(consumer->client.rk); /* fails without group.id only */
     consumer->queue = rd_kafka_queue_get_consumer(consumer->client.rk);
