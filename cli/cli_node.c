@@ -19,6 +19,7 @@
 #include "cli/cli_common.h"
 #include "processor/library.h"
 #include "processor/node.h"
+#include "processor/orphans.h"
 #include "processor/takeover.h"
 
 /* ---- options --------------------------------------------------------------------------------- */
@@ -109,7 +110,8 @@ typedef struct node_run {
     alv_node *node;
     alv_api *api;
     alv_takeover *takeover; /* NULL without failover.evict */
-    alv_control *control;   /* NULL when state.dir takes no socket */
+    alv_orphans *orphans;
+    alv_control *control; /* NULL when state.dir takes no socket */
 
     /* Keeps the HTTP server from asking a node that is being taken apart. */
     pthread_mutex_t lock;
@@ -255,11 +257,18 @@ static alv_status run_start_takeover(node_run *run, alv_error *err)
     return alv_takeover_start(&options, &run->takeover, err);
 }
 
+static alv_status run_start_orphans(node_run *run, alv_error *err)
+{
+    const alv_orphans_options options = {.config = run->config, .clock = alv_clock_system()};
+    return alv_orphans_start(&options, &run->orphans, err);
+}
+
 /* On the API's thread that asks the group. */
 static void run_members_known(void *payload, const alv_members *members)
 {
     node_run *run = payload;
     alv_node_members_known(run->node, members);
+    alv_orphans_see(run->orphans, members);
 }
 
 static alv_status run_start_api(node_run *run, alv_error *err)
@@ -350,10 +359,12 @@ static int run_all(node_run *run)
         run_start_control(run);
     }
     status = status == ALV_OK ? run_start_takeover(run, &err) : status;
+    status = status == ALV_OK ? run_start_orphans(run, &err) : status;
     status = status == ALV_OK ? run_start_api(run, &err) : status;
     status = status == ALV_OK ? run_serve(run, &err) : status;
     alv_api_stop(run->api);
     alv_takeover_stop(run->takeover);
+    alv_orphans_stop(run->orphans);
     alv_control_stop(run->control);
     alv_node_close(run->node);
     alv_registry_free(run->registry);
