@@ -72,6 +72,12 @@ unsigned alv_http_connections_limit(void)
     return limit;
 }
 
+unsigned alv_http_connections_surplus(unsigned limit)
+{
+    unsigned surplus = limit / (ALV_HTTP_CONNECTIONS_MAX / ALV_HTTP_SURPLUS_MAX);
+    return surplus > ALV_HTTP_SURPLUS_MIN ? surplus : ALV_HTTP_SURPLUS_MIN;
+}
+
 /* ---- the looking thread ---------------------------------------------------------------------- */
 
 static uint64_t connection_received(const alv_http_connection *connection)

@@ -41,6 +41,9 @@ extern const alv_http_patience alv_http_patience_usual;
 /* How many connections there may be: raises the process's limit of open files as far as it may be. */
 unsigned alv_http_connections_limit(void);
 
+/* How many more are accepted, to be told so. */
+unsigned alv_http_connections_surplus(unsigned limit);
+
 /* ALV_FATAL. */
 alv_status alv_http_connections_start(unsigned limit, const alv_http_patience *patience,
                                       alv_http_connections **out, alv_error *err);

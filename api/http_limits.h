@@ -30,10 +30,12 @@ static_assert(ALV_HTTP_ANSWERS_BYTES_MAX > 128 * ALV_STATE_BYTES_MAX, "large ans
 #define ALV_HTTP_SEND_MS 60000
 #define ALV_HTTP_PATIENCE_LOOK_MS 1000
 
-/* Connections beyond the limit that are accepted, only to be told so, or how the node is. They are gone at the
- * second look at the latest; as many as may wait in the kernel's queue, so that whoever asks how the node is
- * need not wait for many looks. */
+/* Connections beyond the limit that are accepted, only to be told so, or how the node is: a sixteenth of it,
+ * within these bounds. They are gone at the second look at the latest; at best as many as may wait in the
+ * kernel's queue, so that whoever asks how the node is need not wait for many looks. */
+#define ALV_HTTP_SURPLUS_MIN 16
 #define ALV_HTTP_SURPLUS_MAX 1024
+static_assert(ALV_HTTP_SURPLUS_MAX == ALV_HTTP_CONNECTIONS_MAX / 16, "the same");
 
 /* Lists of entities under way at a time, per node; the largest page, in entities and in bytes (one entity may be
  * larger). */

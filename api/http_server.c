@@ -270,9 +270,10 @@ static struct MHD_Daemon *server_open_daemon(alv_http_server *server, unsigned l
         /* first, so that it also hears of the others */
         MHD_OPTION_EXTERNAL_LOGGER, server_log, NULL, /* */
         MHD_OPTION_LISTEN_SOCKET, server->socket,     /* */
-        MHD_OPTION_CONNECTION_LIMIT, limit + ALV_HTTP_SURPLUS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)ALV_HTTP_IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)ALV_HTTP_CONNECTION_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,             /* */
+        MHD_OPTION_CONNECTION_LIMIT, limit + alv_http_connections_surplus(limit),
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)ALV_HTTP_IDLE_TIMEOUT_S,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)ALV_HTTP_CONNECTION_BYTES,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1,                                                /* */
         MHD_OPTION_UNESCAPE_CALLBACK, server_keep_escapes, NULL,                        /* */
         MHD_OPTION_NOTIFY_COMPLETED, server_completed, server,                          /* */
         MHD_OPTION_NOTIFY_CONNECTION, server_connection, server, MHD_OPTION_ARRAY, tls, /* */
