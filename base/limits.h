@@ -53,8 +53,22 @@ static_assert(ALV_IDEMPOTENCY_KEY_BYTES_MAX > ALV_KEY_BYTES_MAX + 64, "<entity k
  * and goes on by itself when the copy has arrived. */
 #define ALV_TABLES_WAIT_MS 30000
 
-/* One poll of a lane: enough to amortise the call, small enough to stay in the L2 cache. */
+/* One poll of a lane: enough to amortise the call, small enough to stay in the L2 cache. Half as many each time
+ * it takes the lane longer than this to execute them, until few are left: rebalances, timers and other shards
+ * wait for the end of a turn. */
 #define ALV_POLL_RECORDS_MAX 4096
+#define ALV_POLL_RECORDS_MIN 64
+#define ALV_LANE_TURN_MS 200
+
+/* While some shards of a lane have more commands waiting than this and others have fewer, those with more give
+ * way: every second, until the others are drained, for at least as long as a fetch takes (fetch.wait.max.ms of
+ * kafka_conf.c does not count: it ends when there is something). */
+#define ALV_LANE_BEHIND_RECORDS 4096
+#define ALV_LANE_WAY_EVERY_MS 1000
+#define ALV_LANE_WAY_LEAST_MS 20
+#define ALV_LANE_WAY_MOST_MS 250
+static_assert(ALV_LANE_BEHIND_RECORDS >= ALV_POLL_RECORDS_MAX, "more than one poll takes");
+static_assert(ALV_LANE_WAY_MOST_MS < ALV_LANE_WAY_EVERY_MS / 2, "they get most of the time");
 
 /* An idle lane wakes up this often to look at its timers; an inbox message wakes it at once. */
 #define ALV_LANE_IDLE_POLL_MS 100

@@ -144,6 +144,7 @@ static void lane_return_records(alv_lane *lane, size_t begin)
     for (size_t i = begin; i < lane->batch.count; i++) {
         alv_shard *shard = lane_shard_of(lane, &lane->batch.records[i]);
         if (shard != NULL) {
+            alv_timers_resume(&shard->timers); /* what was seen of it is still to come */
             shard->must_start = true;
             lane->starts_due++;
         }
@@ -193,7 +194,23 @@ static alv_status lane_give_up(alv_lane *lane, size_t index, alv_status status,
     return alv_lane_react(lane, status, error);
 }
 
-static alv_status lane_execute_batch(alv_lane *lane, alv_error *err)
+static int64_t lane_took_ms(const alv_lane *lane, int64_t began_us)
+{
+    return (alv_monotonic_us(lane->options.clock) - began_us) / 1000;
+}
+
+/* In the middle of a batch. Its time does not count as that of the batch. */
+static alv_status lane_commit_within(alv_lane *lane, int64_t *began_us, alv_error *err)
+{
+    int64_t commit_us = alv_monotonic_us(lane->options.clock);
+    alv_status status = alv_lane_commit(lane, err);
+    *began_us += alv_monotonic_us(lane->options.clock) - commit_us;
+    return status;
+}
+
+/* Ends early, with nothing in a transaction, when it takes too long; what is left is delivered again. Moves
+ * *began_us on by what commits took. */
+static alv_status lane_execute_batch(alv_lane *lane, int64_t *began_us, alv_error *err)
 {
     for (size_t i = 0; i < lane->batch.count; i++) {
         const alv_record *record = &lane->batch.records[i];
@@ -207,18 +224,34 @@ static alv_status lane_execute_batch(alv_lane *lane, alv_error *err)
             status = lane_give_up(lane, i, status, &why);
             return alv_lane_fail(err, status, &why);
         }
-        if (lane_is_full(lane, i)) {
-            status = alv_lane_commit(lane, err);
-            if (status != ALV_OK) {
-                return status;
-            }
-            if (alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_UNCERTAIN) {
-                lane_return_records(lane, i + 1);
-                return ALV_OK;
-            }
+        if (!lane_is_full(lane, i)) {
+            continue;
+        }
+        status = lane_commit_within(lane, began_us, err);
+        if (status != ALV_OK) {
+            return status;
+        }
+        if (alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_UNCERTAIN ||
+            lane_took_ms(lane, *began_us) > ALV_LANE_TURN_MS) {
+            lane_return_records(lane, i + 1);
+            return ALV_OK;
         }
     }
     return ALV_OK;
+}
+
+/* Executes the batch, and takes fewer or more the next time. */
+static alv_status lane_execute_some(alv_lane *lane, alv_error *err)
+{
+    int64_t began_us = alv_monotonic_us(lane->options.clock);
+    alv_status status = lane_execute_batch(lane, &began_us, err);
+    int64_t took_ms = lane_took_ms(lane, began_us);
+    if (took_ms > ALV_LANE_TURN_MS && lane->batch_max > ALV_POLL_RECORDS_MIN) {
+        lane->batch_max /= 2;
+    } else if (took_ms < ALV_LANE_TURN_MS / 4 && lane->batch_max < ALV_POLL_RECORDS_MAX) {
+        lane->batch_max *= 2;
+    }
+    return status;
 }
 
 /* ---- 7. timers, 8. commit ------------------------------------------------------------------------------ */
@@ -245,7 +278,7 @@ static alv_status lane_commit_if_due(alv_lane *lane, bool able, alv_error *err)
         return ALV_OK;
     }
     bool drained = lane->batch.count == 0 || !able;
-    if (drained || lane_is_full(lane, 0)) {
+    if (drained || lane_is_full(lane, 0) || alv_lane_way_wanted(lane)) {
         return alv_lane_commit(lane, err);
     }
     return ALV_OK;
@@ -304,6 +337,9 @@ static int lane_poll_timeout(const alv_lane *lane, int timeout_ms)
     if (next_ms <= lane->now_ms) {
         return 0;
     }
+    if (lane->giving_way && timeout_ms > ALV_LANE_WAY_LEAST_MS / 4) {
+        timeout_ms = ALV_LANE_WAY_LEAST_MS / 4;
+    }
     return next_ms - lane->now_ms < timeout_ms ? (int)(next_ms - lane->now_ms) : timeout_ms;
 }
 
@@ -338,6 +374,7 @@ static alv_status lane_poll(alv_lane *lane, int timeout_ms, alv_error *err)
     alv_error why = ALV_ERROR_NONE;
     alv_status status = lane->consumer->ops->poll(
         lane->consumer, lane_poll_timeout(lane, timeout_ms), &lane->batch, &why);
+    lane->drained = lane->batch.count == 0;
     alv_status before = lane->poll_status;
     lane->poll_status = status;
     switch (status) {
@@ -373,13 +410,15 @@ alv_status alv_lane_turn(alv_lane *lane, int timeout_ms, alv_error *err)
         (void)alv_inbox_wait(lane->inbox, timeout_ms);
         return ALV_OK;
     }
-    if (!able) {
+    if (able) {
+        alv_lane_way(lane);
+    } else {
         lane_silence(lane);
     }
     status = lane_poll(lane, timeout_ms, err);
     if (status == ALV_OK) {
         alv_lane_timers_see_batch(lane);
-        status = lane_execute_batch(lane, err);
+        status = lane_execute_some(lane, err);
     }
     if (status == ALV_OK && able) {
         status = lane_fire_timers(lane, err);
@@ -388,6 +427,7 @@ alv_status alv_lane_turn(alv_lane *lane, int timeout_ms, alv_error *err)
         status = lane_commit_if_due(lane, able, err);
     }
     alv_batch_clear(&lane->batch);
+    lane->batch.capacity = lane->batch_max;
     alv_lane_passivate(lane);
     return status;
 }
@@ -445,6 +485,7 @@ alv_lane *alv_lane_new(const alv_lane_options *options)
     alv_inbox_set_wake(lane->pauses, lane_wake, lane);
     lane->shards = alv_alloc_array((size_t)options->shard_count, sizeof(alv_shard *));
     alv_batch_init(&lane->batch, ALV_POLL_RECORDS_MAX);
+    lane->batch_max = ALV_POLL_RECORDS_MAX;
     alv_backoff_init(&lane->mending, (uint64_t)options->number + 1);
     alv_backoff_init(&lane->retrying, (uint64_t)options->number + 2);
     pthread_mutex_init(&lane->wake_lock, NULL);

@@ -11,7 +11,7 @@
  *   2. inbox: shards that the replicator has restored become active
  *   3. mend: open what is not open yet, resolve an uncertain transaction, restart failed shards
  *   4. start: tell the consumer from where to deliver shards that are new or were rewound
- *   5. poll: rebalances happen inside
+ *   5. poll: rebalances happen inside; now and then without the shards that are behind (lane_way.c)
  *   6. execute what was polled, committing when the transaction is full or old
  *   7. timers that are due fire, in the same transaction
  *   8. commit when the input is drained: low latency when there is little to do, large transactions

@@ -32,13 +32,19 @@ struct alv_lane {
     bool shard_failed;  /* a shard has `failed` set: look for it */
     uint64_t last_ticket;
     alv_batch batch;
+    size_t batch_max;    /* the capacity of the next one */
     alv_due_list due;    /* scratch */
     alv_backoff mending; /* opening, resolving, starting failed: when to try again */
     int rejoins;         /* consumers that were fenced or broken, since `rejoins_since_ms` */
     int64_t rejoins_since_ms;
     alv_backoff retrying;   /* transactions failed in a row: when to begin the next */
     alv_status poll_status; /* of the last poll: trouble is said when it changes */
-    int64_t now_ms;         /* read once per turn */
+    bool drained;           /* the last poll had nothing */
+    bool way_wanted;        /* some shards are to give way as soon as no transaction is open */
+    bool giving_way;        /* they do, since: */
+    int64_t way_since_ms;
+    int64_t way_at_ms; /* when it is looked again whether they should */
+    int64_t now_ms;    /* read once per turn */
     int64_t passivate_at_ms;
     size_t passivated; /* in the round under way */
     alv_lane_meter meter;
@@ -78,6 +84,12 @@ void alv_lane_passivate(alv_lane *lane);
 /* lane_upkeep.c: every second, shows what the cache holds and how far the commands of its shards reach, and lets
  * the producer run its callbacks. */
 void alv_lane_publish(alv_lane *lane);
+
+/* lane_way.c: lets shards that are behind give way, and go on; once a turn. */
+void alv_lane_way(alv_lane *lane);
+
+/* lane_way.c: whether some should, so that the open transaction is to end now. */
+bool alv_lane_way_wanted(alv_lane *lane);
 
 /* lane_pause.c: takes what was wished. */
 void alv_lane_pause_take_all(alv_lane *lane);

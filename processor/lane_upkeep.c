@@ -31,11 +31,12 @@ void alv_lane_passivate(alv_lane *lane)
     lane->passivated = 0;
 }
 
-/* A shard that is silent fetches nothing, so what was seen of it last is no longer worth telling. */
+/* A shard that is silent fetches nothing, so what was seen of it last is no longer worth telling, unless it only
+ * gives way for a moment. */
 static void upkeep_show_end(const alv_lane *lane, const alv_shard *shard)
 {
     int64_t end = ALV_OFFSET_NONE;
-    if (!shard->must_start && lane->consumer != NULL) {
+    if ((!shard->must_start || shard->gives_way) && lane->consumer != NULL) {
         end = lane->consumer->ops->end(lane->consumer, shard->number);
     }
     alv_directory_set_end(lane->options.directory, shard->number, end);

@@ -27,7 +27,7 @@ void alv_shard_free(alv_shard *shard)
 
 bool alv_shard_may_start(const alv_shard *shard)
 {
-    return shard->must_start && !shard->paused;
+    return shard->must_start && !shard->paused && !shard->gives_way;
 }
 
 void alv_shard_consumed(alv_shard *shard, int64_t offset)

@@ -37,6 +37,8 @@ typedef struct alv_shard {
     bool singletons_begun;     /* of shard 0: the jobs of the cluster are in its ledger */
     bool failed;               /* its store failed: to be restored before it goes on */
     bool paused;               /* nothing of it is executed until somebody resumes it */
+    bool gives_way;            /* it has a backlog, and waits for the others (lane_way.c) */
+    int64_t looked_offset;     /* next_offset when that was looked at last */
 
     alv_table_record tables;    /* versions of global tables that its handlers have seen (I12) */
     bool awaits_tables;         /* restored, but this node's copies do not cover them yet */

@@ -49,9 +49,10 @@ static const conf_setting conf_choices[] = {
     /* A lane polls many times a second; this is for one that is stuck in a handler. */
     {CONSUMER, "max.poll.interval.ms", "300000"},
 
-    /* The broker answers as soon as there is a byte, or after this: idle load against nothing. */
+    /* The broker answers as soon as there is a byte, or after this: idle load against the time until a
+     * shard that was paused is fetched again. */
     {CONSUMER | READER, "fetch.min.bytes", "1"},
-    {CONSUMER, "fetch.wait.max.ms", "500"},
+    {CONSUMER, "fetch.wait.max.ms", "50"},
     /* When the local queue is full, look again soon: with the default of 1 s a lane is stuck at
      * 100,000 records/s. */
     {CONSUMER | READER, "fetch.queue.backoff.ms", "5"},

@@ -11,17 +11,27 @@
 
 #include "base/alloc.h"
 
-/* The program is <build>/tests/<suite>/<name>; `out` of PLUGIN_PATH_BYTES becomes <build>. */
 #define PLUGIN_PATH_BYTES 4096
+
+/* Cuts off the last part of the path; where it began. */
+static char *plugin_cut(char *path)
+{
+    char *slash = strrchr(path, '/');
+    assert_non_null(slash);
+    *slash = '\0';
+    return slash + 1;
+}
+
+/* The program is <build>/tests/<suite>/<name> or <build>/bench/<name>; `out` of PLUGIN_PATH_BYTES becomes
+ * <build>. */
 static void plugin_build_folder(char *out)
 {
     ssize_t length = readlink("/proc/self/exe", out, PLUGIN_PATH_BYTES - 1);
     assert_true(length > 0);
     out[length] = '\0';
-    for (int level = 0; level < 3; level++) {
-        char *slash = strrchr(out, '/');
-        assert_non_null(slash);
-        *slash = '\0';
+    (void)plugin_cut(out);
+    if (strcmp(plugin_cut(out), "bench") != 0) {
+        (void)plugin_cut(out);
     }
 }
 
