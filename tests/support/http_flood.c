@@ -163,7 +163,7 @@ static int client_status(const alv_bytes *answer, bool *out_closes)
 
 static void client_read(alv_http_flood *flood, flood_client *client)
 {
-    static char chunk[65536];
+    char chunk[16384];
     ssize_t n = recv(client->fd, chunk, sizeof chunk, 0);
     if (n <= 0) {
         if (n == 0 || errno != EAGAIN) {
