@@ -208,8 +208,8 @@ static alv_status api_start_all(alv_api *api, alv_error *err)
     api->advertise = api_choose_advertise(api);
     status = api_start_peers(api, err);
     if (status == ALV_OK) {
-        status = alv_http_client_start(&api->security, ALV_ASK_FORWARDED ": 1",
-                                       ALV_HTTP_FORWARD_TIMEOUT_MS, &api->client, err);
+        status = alv_http_client_start(&api->security, true, ALV_HTTP_FORWARD_TIMEOUT_MS,
+                                       &api->client, err);
     }
     if (status == ALV_OK) {
         status = api_start_desk(api, err);

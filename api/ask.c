@@ -492,7 +492,7 @@ static ask_request *ask_request_new(alv_ask *ask, alv_exchange *exchange)
     ask_request *request = alv_alloc(sizeof *request);
     request->ask = ask;
     request->exchange = exchange;
-    request->forwarded = alv_exchange_header(exchange, ALV_ASK_FORWARDED) != NULL;
+    request->forwarded = alv_exchange_header(exchange, ALV_EXCHANGE_FORWARDED) != NULL;
     request->hold_until_us = ask_now_us(ask) + ALV_HTTP_HOLD_MS * 1000;
     return request;
 }

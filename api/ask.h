@@ -34,9 +34,6 @@
 #include "processor/registry.h"
 #include "statestore/store.h"
 
-/* Marks a request that a node passed on, so that it is never passed on again. */
-#define ALV_ASK_FORWARDED "Alluvium-Forwarded"
-
 typedef struct alv_ask alv_ask;
 
 typedef struct alv_ask_options {

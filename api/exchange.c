@@ -98,6 +98,11 @@ void alv_exchange_take_body(alv_exchange *exchange, alv_bytes *out)
     exchange->body = ALV_BYTES_EMPTY;
 }
 
+void alv_exchange_set_application(alv_exchange *exchange, const char *application)
+{
+    exchange->application = application;
+}
+
 void alv_exchange_defer(alv_exchange *exchange)
 {
     ALV_ASSERT(!exchange->deferred);
@@ -127,8 +132,12 @@ static void exchange_add_header(struct MHD_Response *response, const char *name,
     ALV_ASSERT(added == MHD_YES); /* refused only for a line break in it */
 }
 
-static void exchange_add_headers(struct MHD_Response *response, const alv_answer *answer)
+static void exchange_add_headers(struct MHD_Response *response, const alv_exchange *exchange)
 {
+    const alv_answer *answer = &exchange->answer;
+    if (exchange->application != NULL) {
+        exchange_add_header(response, ALV_EXCHANGE_APPLICATION, exchange->application);
+    }
     exchange_add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer->content_type);
     exchange_add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     exchange_add_header(response, "X-Content-Type-Options", "nosniff");
@@ -191,7 +200,7 @@ enum MHD_Result alv_exchange_send(alv_exchange *exchange)
     if (response == NULL) {
         return MHD_NO;
     }
-    exchange_add_headers(response, answer);
+    exchange_add_headers(response, exchange);
     enum MHD_Result queued =
         MHD_queue_response(exchange->connection, (unsigned)answer->status, response);
     MHD_destroy_response(response);

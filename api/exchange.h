@@ -22,6 +22,12 @@
  * latter 0 when a standby has answered. */
 #define ALV_EXCHANGE_POSITION "Alluvium-Position"
 
+/* Of requests between nodes: this one was passed on, and is never passed on again. */
+#define ALV_EXCHANGE_FORWARDED "Alluvium-Forwarded"
+
+/* Of requests between nodes and of their answers: the sender's application.id. */
+#define ALV_EXCHANGE_APPLICATION "Alluvium-Application"
+
 typedef struct alv_exchange alv_exchange;
 
 /* "GET", "HEAD", ... Borrowed. */
@@ -53,6 +59,9 @@ bool alv_exchange_is_certified(const alv_exchange *exchange);
 
 /* Which route it took, for the metrics: its number in the table of routes, from 0. @thread http */
 void alv_exchange_set_route(alv_exchange *exchange, int route);
+
+/* The answer will say whose node this is. `application` is borrowed until it is sent. @thread http */
+void alv_exchange_set_application(alv_exchange *exchange, const char *application);
 
 /* Says that the answer comes later. Call it before another thread can see the exchange, and do not
  * touch the exchange afterwards in the handler.

@@ -24,6 +24,7 @@ struct alv_exchange {
     int body_refused;        /* the HTTP status it ends with, once the rest was dropped; else 0 */
     int64_t began_us;        /* monotonic */
     int route;               /* for the meter; 0 = none so far */
+    const char *application; /* the answer says so; NULL = it does not */
     bool streams;            /* the answer ends when the client or the node does */
     bool deferred;           /* written by the server's thread only, so it may always read it */
     bool answered;           /* written by whoever answers; the server reads it once resumed */

@@ -166,6 +166,18 @@ static void round_answered(gather_round *round)
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
+/* What the node says of itself; NULL when another one answers at its address. */
+static json_t *gather_read_view(const alv_gathered_node *node, alv_view body)
+{
+    json_t *view = json_loadb(body.data, body.size, 0, NULL);
+    const char *node_id = json_string_value(json_object_get(view, "node"));
+    if (node_id != NULL && strcmp(node_id, node->node_id) == 0) {
+        return view;
+    }
+    json_decref(view);
+    return NULL;
+}
+
 /* On the client's thread. */
 static void gather_replied(void *payload, alv_status status, alv_answer *answer,
                            const alv_error *err)
@@ -173,7 +185,7 @@ static void gather_replied(void *payload, alv_status status, alv_answer *answer,
     (void)err;
     gather_question *question = payload;
     if (status == ALV_OK && answer->status == 200) {
-        question->node->view = json_loadb(answer->body.data, answer->body.size, 0, NULL);
+        question->node->view = gather_read_view(question->node, alv_bytes_view(&answer->body));
     }
     alv_answer_done(answer);
     gather_round *round = question->round;
@@ -293,7 +305,7 @@ alv_status alv_gather_start(const alv_api *api, alv_gather **out, alv_error *err
     int failed = pthread_mutex_init(&gather->lock, NULL);
     ALV_ASSERT(failed == 0);
     alv_status status =
-        alv_http_client_start(&api->security, NULL, ALV_GATHER_TIMEOUT_MS, &gather->client, err);
+        alv_http_client_start(&api->security, true, ALV_GATHER_TIMEOUT_MS, &gather->client, err);
     if (status != ALV_OK) {
         alv_gather_free(gather);
         return status;

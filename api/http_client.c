@@ -52,8 +52,8 @@ typedef struct client_transfer {
 struct alv_http_client {
     const alv_http_security *security;
     CURLM *multi;
-    char *header; /* NULL = none */
-    struct curl_slist *headers;
+    bool is_node;
+    struct curl_slist *headers; /* of every request */
     int timeout_ms;
     alv_http_hosts *hosts; /* client's thread */
     pthread_t thread;
@@ -281,25 +281,58 @@ static void client_read_head(client_transfer *transfer)
                    content_type != NULL ? content_type : ALV_ANSWER_JSON);
 }
 
+/* An address that a peer had may be another server's by now, which answers as well as it can. And when a peer dies
+ * within the head of an answer, libcurl takes what has come for a whole one without a body: nodes always say how long
+ * theirs is. */
+static alv_status client_check_peer(const alv_http_client *client, client_transfer *transfer,
+                                    alv_error *err)
+{
+    struct curl_header *header = NULL;
+    int status = transfer->answer.status;
+    if (!client->is_node) {
+        return ALV_OK;
+    }
+    if (status == 401 || status == 403) {
+        return alv_fail(err, ALV_RETRY, "it answers %d: http.auth.* and http.tls.* do not fit",
+                        status);
+    }
+    curl_off_t size = -1;
+    curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &size);
+    if (size < 0) {
+        return alv_fail(err, ALV_RETRY, "its answer (%d) is not whole", status);
+    }
+    const char *application = client->security->settings->application_id;
+    if (curl_easy_header(transfer->easy, ALV_EXCHANGE_APPLICATION, 0, CURLH_HEADER, -1, &header) !=
+            CURLHE_OK ||
+        strcmp(header->value, application) != 0) {
+        return alv_fail(err, ALV_RETRY, "what answers there (%d) is no node of %s", status,
+                        application);
+    }
+    return ALV_OK;
+}
+
 static void client_finish(alv_http_client *client, client_transfer *transfer, CURLcode code)
 {
     bool unreachable = client_was_unreachable(transfer->easy, code);
     client_call *call = client_detach(client, transfer);
+    alv_error err = ALV_ERROR_NONE;
+    alv_status status;
     if (unreachable) {
         alv_http_hosts_failed(client->hosts, client_host(call), client_now_ms());
     }
     if (code == CURLE_OK) {
         alv_http_hosts_forget(client->hosts, client_host(call));
         client_read_head(transfer);
-        client_reply(client, call, ALV_OK, &transfer->answer, NULL);
+        status = client_check_peer(client, transfer, &err);
     } else {
-        alv_answer_done(&transfer->answer);
-        alv_error err = ALV_ERROR_NONE;
-        (void)alv_fail_from(&err, ALV_RETRY, "libcurl", (int)code, "%s",
-                            transfer->error[0] != '\0' ? transfer->error
-                                                       : curl_easy_strerror(code));
-        client_reply(client, call, ALV_RETRY, &transfer->answer, &err);
+        status =
+            alv_fail_from(&err, ALV_RETRY, "libcurl", (int)code, "%s",
+                          transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code));
     }
+    if (status != ALV_OK) {
+        alv_answer_done(&transfer->answer);
+    }
+    client_reply(client, call, status, &transfer->answer, &err);
     client_keep_transfer(client, transfer);
 }
 
@@ -386,8 +419,26 @@ static void client_wake(void *payload)
 
 /* ---- public ---------------------------------------------------------------------------------- */
 
-alv_status alv_http_client_start(const alv_http_security *security, const char *header,
-                                 int timeout_ms, alv_http_client **out, alv_error *err)
+/* A copy, because libcurl borrows the list for as long as a call lasts. */
+static struct curl_slist *client_headers(const alv_http_client *client, struct curl_slist *list)
+{
+    for (const struct curl_slist *each = client->headers; each != NULL; each = each->next) {
+        list = curl_slist_append(list, each->data);
+    }
+    return list;
+}
+
+static void client_introduce(alv_http_client *client)
+{
+    char *application =
+        alv_format("%s: %s", ALV_EXCHANGE_APPLICATION, client->security->settings->application_id);
+    client->headers = curl_slist_append(NULL, ALV_EXCHANGE_FORWARDED ": 1");
+    client->headers = curl_slist_append(client->headers, application);
+    alv_free(application);
+}
+
+alv_status alv_http_client_start(const alv_http_security *security, bool is_node, int timeout_ms,
+                                 alv_http_client **out, alv_error *err)
 {
     int failed = pthread_once(&client_library_once, client_init_library);
     ALV_ASSERT(failed == 0);
@@ -400,9 +451,9 @@ alv_status alv_http_client_start(const alv_http_security *security, const char *
     curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)ALV_HTTP_FORWARDS_MAX);
     client->timeout_ms = timeout_ms;
     client->hosts = alv_http_hosts_new();
-    if (header != NULL) {
-        client->header = alv_strdup(header);
-        client->headers = curl_slist_append(NULL, header);
+    client->is_node = is_node;
+    if (is_node) {
+        client_introduce(client);
     }
     client->inbox = alv_inbox_new(ALV_HTTP_FORWARDS_MAX, NULL);
     alv_inbox_set_wake(client->inbox, client_wake, client);
@@ -460,9 +511,7 @@ bool alv_http_client_post(alv_http_client *client, const char *address, alv_view
     *body = ALV_BYTES_EMPTY;
     call->headers = curl_slist_append(NULL, "Content-Type: " ALV_ANSWER_JSON);
     call->headers = curl_slist_append(call->headers, "Expect:");
-    if (client->header != NULL) {
-        call->headers = curl_slist_append(call->headers, client->header);
-    }
+    call->headers = client_headers(client, call->headers);
     for (size_t i = 0; i < header_count; i++) {
         call->headers = curl_slist_append(call->headers, headers[i]);
     }
@@ -516,7 +565,6 @@ void alv_http_client_free(alv_http_client *client)
     (void)curl_multi_cleanup(client->multi); /* no handle is in it any more */
     curl_slist_free_all(client->headers);
     alv_http_hosts_free(client->hosts);
-    alv_free(client->header);
     alv_inbox_free(client->inbox);
     alv_free(client);
 }

@@ -4,7 +4,7 @@
  *         thread. Connections to peers stay open and are used again. libcurl is met here only.
  * Thread: start, stop, free: main. get: any. Replies run on the client's thread and must not block.
  * Owns:   its thread, its connections, what was asked and not yet answered.
- * Fails:  a peer that does not answer is ALV_RETRY in the reply.
+ * Fails:  a peer that does not answer is ALV_RETRY in the reply; so is a stranger that answers in its place.
  * Limits: ALV_HTTP_FORWARDS_MAX requests at a time, ALV_HTTP_FORWARD_CONNECTIONS_MAX connections
  *         per peer; ALV_HTTP_CONNECT_TIMEOUT_MS to connect, the time-out given at the start in all;
  *         ALV_HTTP_ANSWER_BYTES_MAX per answer.
@@ -20,15 +20,16 @@
 
 typedef struct alv_http_client alv_http_client;
 
-/* ALV_OK: the peer answered, whatever its status code; the callee takes `answer`. ALV_RETRY: it did
+/* ALV_OK: the peer answered, whatever its status code (but see is_node below); the callee takes `answer`. ALV_RETRY: it did
  * not, `err` says why, and `answer` is empty. */
 typedef void (*alv_http_reply)(void *payload, alv_status status, alv_answer *answer,
                                const alv_error *err);
 
-/* `header` ("Name: value") is sent with every request; NULL for none. A request has `timeout_ms` in all.
- * `security` is borrowed. ALV_FATAL. */
-alv_status alv_http_client_start(const alv_http_security *security, const char *header,
-                                 int timeout_ms, alv_http_client **out, alv_error *err);
+/* `is_node`: requests say that a node passes them on, and for which application; what is not answered by a
+ * node of it, or is refused for want of a certificate or token, counts as not answered. A request has `timeout_ms`
+ * in all. `security` is borrowed. ALV_FATAL. */
+alv_status alv_http_client_start(const alv_http_security *security, bool is_node, int timeout_ms,
+                                 alv_http_client **out, alv_error *err);
 
 /* Asks for http(s)://<address><path>; `path` is encoded already. The reply comes exactly once. False,
  * and no reply, when too many requests are under way or the client was stopped.

@@ -10,6 +10,7 @@
 #define FOLLOW_CONNECT_MS 2000
 #define FOLLOW_LOOK_MS 200
 #define FOLLOW_PROBLEM_BYTES_MAX 4096
+#define FOLLOW_TYPE "text/event-stream"
 
 typedef struct follow_run {
     const alv_http_follow *options;
@@ -17,6 +18,8 @@ typedef struct follow_run {
     char error_text[CURL_ERROR_SIZE];
     alv_bytes problem; /* the body of an answer that is no stream */
     long status;       /* 0 = no answer yet */
+    bool is_stream;    /* the answer is one of events */
+    bool too_much;     /* it is none, and goes on and on */
     bool enough;       /* the listener said so */
     int64_t heard_us;
     struct curl_slist *headers;
@@ -27,14 +30,26 @@ static int64_t follow_now_us(void)
     return alv_monotonic_us(alv_clock_system());
 }
 
+/* Any server answers 200 to something; a node answers with a stream of events. Without a type the head is not whole:
+ * the connection has ended. */
+static void follow_read_head(follow_run *run)
+{
+    const char *content_type = NULL;
+    curl_easy_getinfo(run->curl, CURLINFO_RESPONSE_CODE, &run->status);
+    curl_easy_getinfo(run->curl, CURLINFO_CONTENT_TYPE, &content_type);
+    run->is_stream =
+        run->status == 200 &&
+        (content_type == NULL || strncmp(content_type, FOLLOW_TYPE, strlen(FOLLOW_TYPE)) == 0);
+}
+
 /* At the first byte of the body; an error has one as well. */
 static void follow_note_status(follow_run *run)
 {
     if (run->status != 0) {
         return;
     }
-    curl_easy_getinfo(run->curl, CURLINFO_RESPONSE_CODE, &run->status);
-    if (run->status == 200 && run->options->opened != NULL) {
+    follow_read_head(run);
+    if (run->is_stream && run->options->opened != NULL) {
         run->options->opened(run->options->payload);
     }
 }
@@ -46,10 +61,10 @@ static size_t follow_take(char *data, size_t size, size_t count, void *payload)
     size_t bytes = size * count;
     run->heard_us = follow_now_us();
     follow_note_status(run);
-    if (run->status != 200) {
-        bool fits = run->problem.size + bytes <= FOLLOW_PROBLEM_BYTES_MAX;
-        alv_bytes_append(&run->problem, data, fits ? bytes : 0);
-        return bytes;
+    if (!run->is_stream) {
+        run->too_much = run->problem.size + bytes > FOLLOW_PROBLEM_BYTES_MAX;
+        alv_bytes_append(&run->problem, data, run->too_much ? 0 : bytes);
+        return run->too_much ? 0 : bytes;
     }
     if (!alv_sse_parser_feed(run->options->parser, (alv_view){data, bytes})) {
         run->enough = true;
@@ -85,7 +100,7 @@ static bool follow_transfer(follow_run *run, CURLM *multi, CURLcode *out)
     run->heard_us = follow_now_us();
     while (running > 0) {
         (void)curl_multi_perform(multi, &running);
-        bool silent = follow_now_us() - run->heard_us > ALV_HTTP_FOLLOW_SILENT_MS * 1000LL;
+        bool silent = follow_now_us() - run->heard_us > run->options->silent_ms * 1000LL;
         if (running > 0 && (silent || *run->options->stop)) {
             return false;
         }
@@ -125,7 +140,7 @@ static alv_status follow_outcome(const follow_run *run, bool ended, CURLcode cod
     if (code == CURLE_URL_MALFORMAT) {
         return alv_fail(err, ALV_REJECT, "\"%s\" is not an address (host:port)", address);
     }
-    if (run->status != 0 && run->status != 200) {
+    if (run->status != 0 && !run->is_stream && (code == CURLE_OK || run->too_much)) {
         return follow_refused(run, err);
     }
     if (code != CURLE_OK) {
@@ -151,7 +166,7 @@ alv_status alv_http_follow_run(const alv_http_follow *options, alv_error *err)
     (void)curl_multi_add_handle(multi, run.curl); /* a fresh handle is taken */
     bool ended = follow_transfer(&run, multi, &code);
     if (run.status == 0) {
-        curl_easy_getinfo(run.curl, CURLINFO_RESPONSE_CODE, &run.status);
+        follow_read_head(&run);
     }
     alv_status status = follow_outcome(&run, ended, code, err);
     (void)curl_multi_remove_handle(multi, run.curl);

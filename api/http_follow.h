@@ -2,7 +2,7 @@
  *
  * Why:    libcurl is met in api/ only; which node to ask next is for the caller to say.
  * Thread: one.
- * Fails:  ALV_RETRY: nobody answers, the stream ended or was silent for ALV_HTTP_FOLLOW_SILENT_MS, or
+ * Fails:  ALV_RETRY: nobody answers, the stream ended or was silent for too long, or
  *         the node said 503: ask another one. ALV_REJECT: the request is wrong, or what answers is no
  *         node. ALV_OK: the listener had enough, or `stop` was set.
  */
@@ -22,6 +22,7 @@ typedef struct alv_http_follow {
     const alv_http_security *security;
     const char *address;    /* host:port */
     const char *path;       /* begins with "/" */
+    int silent_ms;          /* ALV_HTTP_FOLLOW_SILENT_MS */
     alv_sse_parser *parser; /* restarted; its id, if there is one, is where the stream goes on */
     void (*opened)(void *payload); /* the node has answered with a stream; may be NULL */
     void *payload;

@@ -103,7 +103,7 @@ void alv_pause_handle(alv_api *api, alv_exchange *exchange, alv_view number, boo
         alv_exchange_answer(exchange, &answer);
         return;
     }
-    bool forwarded = alv_exchange_header(exchange, ALV_ASK_FORWARDED) != NULL;
+    bool forwarded = alv_exchange_header(exchange, ALV_EXCHANGE_FORWARDED) != NULL;
     pause_request *request = alv_alloc(sizeof *request);
     *request = (pause_request){api, exchange, shard, paused};
     alv_exchange_defer(exchange);

@@ -50,8 +50,10 @@ void alv_peer_list_answer(const alv_api *api, alv_answer *out)
         (void)json_array_append_new(list, peer_list_row(api, &table.items[i])); /* memory only */
     }
     alv_answer_set_json(out, 200,
-                        json_pack("{s:s, s:s, s:o}", "node", api->options.settings->node_id, "boot",
-                                  alv_api_boot(api), "peers", list));
+                        json_pack("{s:s, s:s, s:s, s:o}", "application",
+                                  api->options.settings->application_id, "node",
+                                  api->options.settings->node_id, "boot", alv_api_boot(api),
+                                  "peers", list));
     alv_free(table.items);
 }
 

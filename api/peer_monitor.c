@@ -149,6 +149,10 @@ alv_status alv_peer_monitor_start(const alv_peer_monitor_options *options, alv_p
     monitor->shown = alv_alloc_array(ALV_PEER_NODES_MAX, sizeof *monitor->shown);
     monitor->multi = curl_multi_init();
     ALV_ASSERT(monitor->multi != NULL);
+    char *application =
+        alv_format("%s: %s", ALV_EXCHANGE_APPLICATION, options->security->settings->application_id);
+    monitor->headers = curl_slist_append(NULL, application);
+    alv_free(application);
     monitor->listeners = alv_inbox_new(ALV_PEER_STREAMS_MAX, monitor_free_listener);
     alv_inbox_set_wake(monitor->listeners, monitor_wake, monitor);
     int failed = pthread_mutex_init(&monitor->lock, NULL);
@@ -207,7 +211,8 @@ void alv_peer_monitor_free(alv_peer_monitor *monitor)
     }
     alv_peer_monitor_stop(monitor);
     alv_peer_verdict_free(monitor->verdict);
-    (void)curl_multi_cleanup(monitor->multi);    /* no handle is in it any more */
+    (void)curl_multi_cleanup(monitor->multi); /* no handle is in it any more */
+    curl_slist_free_all(monitor->headers);
     (void)pthread_mutex_destroy(&monitor->lock); /* nobody holds it */
     alv_inbox_free(monitor->listeners);
     alv_bytes_done(&monitor->beat);

@@ -43,6 +43,7 @@ struct alv_peer_monitor {
     int64_t members_at_ms; /* the next look at the group's picture */
 
     CURLM *multi;
+    struct curl_slist *headers; /* of every link: whose node asks */
     peer_link **links;
     size_t link_count;
 

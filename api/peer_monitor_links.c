@@ -123,6 +123,7 @@ static void link_set_up(peer_link *link)
     CURL *easy = link->easy;
     curl_easy_setopt(easy, CURLOPT_PRIVATE, link);
     curl_easy_setopt(easy, CURLOPT_URL, link->url);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, link->monitor->headers);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, link_take);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, link);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, link_open_socket);

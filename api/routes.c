@@ -342,6 +342,25 @@ bool alv_routes_is_vital(const alv_exchange *exchange)
     return false;
 }
 
+/* Addresses are given to others: what was meant for a node of one application must not be answered by a node
+ * of another. False: it was refused. */
+static bool route_is_ours(const alv_api *api, alv_exchange *exchange)
+{
+    const char *application = api->options.settings->application_id;
+    const char *wanted = alv_exchange_header(exchange, ALV_EXCHANGE_APPLICATION);
+    if (wanted == NULL) {
+        return true;
+    }
+    alv_exchange_set_application(exchange, application);
+    if (strcmp(wanted, application) == 0) {
+        return true;
+    }
+    alv_answer answer = ALV_ANSWER_NONE;
+    alv_answer_set_problem(&answer, 421, "this is a node of another application");
+    alv_exchange_answer(exchange, &answer);
+    return false;
+}
+
 /* Parameters such as charset may follow; JSON is UTF-8 whatever they say. */
 static bool route_is_json(const char *content_type)
 {
@@ -353,7 +372,7 @@ static bool route_is_json(const char *content_type)
 size_t alv_routes_body_max(alv_api *api, alv_exchange *exchange)
 {
     alv_route_match match = route_find(exchange);
-    if (!route_admits(api, exchange, &match)) {
+    if (!route_admits(api, exchange, &match) || !route_is_ours(api, exchange)) {
         return 0;
     }
     if (match.route == NULL) {
@@ -376,7 +395,7 @@ size_t alv_routes_body_max(alv_api *api, alv_exchange *exchange)
 void alv_routes_handle(alv_api *api, alv_exchange *exchange)
 {
     alv_route_match match = route_find(exchange);
-    if (!route_admits(api, exchange, &match)) {
+    if (!route_admits(api, exchange, &match) || !route_is_ours(api, exchange)) {
         return;
     }
     if (match.route == NULL) {

@@ -8,7 +8,8 @@
 #include "base/address.h"
 #include "base/logger.h"
 
-/* Whether whoever answers at `address` has this node's id and is another process. */
+/* Whether whoever answers at `address` has this node's id and is another process of the application; the address
+ * may be a stranger's by now. */
 static bool twin_answers(const alv_api *api, const char *address)
 {
     alv_bytes body = ALV_BYTES_EMPTY;
@@ -20,9 +21,11 @@ static bool twin_answers(const alv_api *api, const char *address)
         return false;
     }
     json_t *answer = json_loadb(body.data, body.size, 0, NULL);
+    const char *application = json_string_value(json_object_get(answer, "application"));
     const char *node_id = json_string_value(json_object_get(answer, "node"));
     const char *boot = json_string_value(json_object_get(answer, "boot"));
-    bool is_twin = node_id != NULL && boot != NULL &&
+    bool is_twin = application != NULL && node_id != NULL && boot != NULL &&
+                   strcmp(application, api->options.settings->application_id) == 0 &&
                    strcmp(node_id, api->options.settings->node_id) == 0 &&
                    strcmp(boot, alv_api_boot(api)) != 0;
     json_decref(answer);

@@ -60,7 +60,7 @@ alv_status alv_cli_bench_pool_start(const alv_http_security *security, const cha
     pool->slots = alv_alloc(in_flight * sizeof(*pool->slots));
     pool->slot_count = in_flight;
     for (; pool->client_count < client_count; pool->client_count++) {
-        alv_status status = alv_http_client_start(security, NULL, ALV_CLI_BENCH_CALL_MS,
+        alv_status status = alv_http_client_start(security, false, ALV_CLI_BENCH_CALL_MS,
                                                   &pool->clients[pool->client_count], err);
         if (status != ALV_OK) {
             alv_cli_bench_pool_free(pool);

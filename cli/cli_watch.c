@@ -320,6 +320,7 @@ static int watch_follow(watch_run *run)
         char *address = alv_strdup(run->addresses[run->current]); /* the list may be renewed */
         const alv_http_follow follow = {.security = &run->security,
                                         .address = address,
+                                        .silent_ms = ALV_HTTP_FOLLOW_SILENT_MS,
                                         .path = run->path,
                                         .parser = &run->parser,
                                         .opened = watch_opened,

@@ -65,6 +65,8 @@ static void api_node_start(alv_api_node *node, alv_fake_group *group)
 
 static void api_node_fill(alv_api_node *node)
 {
+    if (node->settings.application_id == NULL)
+        node->settings.application_id = "mall";
     node->store = alv_store_memory_new();
     node->directory = alv_directory_new(ALV_API_NODE_SHARDS);
     node->registry = alv_registry_new();

@@ -41,7 +41,8 @@ typedef struct alv_api_node {
 /* Starts a node on a free port of 127.0.0.1; all shards are unassigned. */
 void alv_api_node_open(alv_api_node *node, const char *node_id, alv_fake_group *group);
 
-/* The same with other settings, which are copied; node_id and http_listen must be among them. */
+/* The same with other settings, which are copied; node_id and http_listen must be among them.
+ * Without application_id it is "mall". */
 void alv_api_node_open_with(alv_api_node *node, const alv_settings *settings,
                             alv_fake_group *group);
 
