@@ -35,6 +35,15 @@ const char *alv_plant_name(alv_plant plant)
         [ALV_PLANT_CHECKPOINT_UNFENCED] = "checkpoint-unfenced",
         [ALV_PLANT_OLD_GENERATION] = "old-generation",
         [ALV_PLANT_NO_FENCE] = "no-fence",
+        [ALV_PLANT_COUNT_TWICE] = "count-twice",
+        [ALV_PLANT_FORGET_FAILING] = "forget-failing",
+        [ALV_PLANT_RING_HELD] = "ring-held",
+        [ALV_PLANT_RELEASE_ALONE] = "release-alone",
+        [ALV_PLANT_EXPIRE_STALE] = "expire-stale",
+        [ALV_PLANT_EXPIRE_STATE_ALONE] = "expire-state-alone",
+        [ALV_PLANT_UNPINNED] = "unpinned",
+        [ALV_PLANT_UNRECORDED] = "unrecorded",
+        [ALV_PLANT_UNCOVERED] = "uncovered",
     };
     ALV_ASSERT(plant >= 0 && plant < ALV_PLANT_COUNT && names[plant] != 0);
     return names[plant];

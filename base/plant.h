@@ -39,7 +39,16 @@ typedef enum alv_plant {
     ALV_PLANT_CHECKPOINT_UNFENCED, /* the checkpointer takes another writer's success for its own */
     ALV_PLANT_OLD_GENERATION, /* offsets are sent with group metadata that the broker does not check */
     ALV_PLANT_NO_FENCE,       /* a producer does not fence the one before it */
-    ALV_PLANT_COUNT,          /* not a bug */
+    ALV_PLANT_COUNT_TWICE,    /* failures of an aborted transaction count as well */
+    ALV_PLANT_FORGET_FAILING,     /* a new owner does not read which entities fail */
+    ALV_PLANT_RING_HELD,          /* timers of a quarantined entity fire */
+    ALV_PLANT_RELEASE_ALONE,      /* a release does not look at the timers that waited */
+    ALV_PLANT_EXPIRE_STALE,       /* changes do not move the end of an entity that expires */
+    ALV_PLANT_EXPIRE_STATE_ALONE, /* timers of an entity that has expired stay */
+    ALV_PLANT_UNPINNED,           /* each lookup sees the newest version of a table */
+    ALV_PLANT_UNRECORDED,         /* the version that was seen is not in the ledger */
+    ALV_PLANT_UNCOVERED,          /* a shard does not wait for a table that is behind */
+    ALV_PLANT_COUNT,              /* not a bug */
 } alv_plant;
 
 #ifdef ALV_PLANT

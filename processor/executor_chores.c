@@ -7,6 +7,7 @@
  * too early.
  */
 #include "base/assert.h"
+#include "base/plant.h"
 #include "processor/executor_internal.h"
 
 static int64_t chores_slack(int64_t after_ms)
@@ -23,6 +24,9 @@ static int64_t chores_due(int64_t now_ms, int64_t after_ms)
 static bool chores_must_move(int64_t due_ms, int64_t now_ms, int64_t after_ms)
 {
     int64_t wanted_ms = chores_due(now_ms, after_ms);
+    if (ALV_PLANTED(EXPIRE_STALE) && due_ms != ALV_DUE_NEVER) {
+        return false;
+    }
     return due_ms > wanted_ms || wanted_ms - due_ms >= chores_slack(after_ms);
 }
 
@@ -67,7 +71,9 @@ static void chores_expire(const execution *run, int64_t until_ms)
                                     due_ms == ALV_DUE_NEVER ? ALV_EXPIRY_NEVER : expiry);
         return;
     }
-    (void)alv_ledger_cancel_timers(entity->ledger);
+    if (!ALV_PLANTED(EXPIRE_STATE_ALONE)) {
+        (void)alv_ledger_cancel_timers(entity->ledger);
+    }
     (void)alv_ledger_set_expiry(entity->ledger, ALV_EXPIRY_NEVER);
     if (entity->state != NULL) {
         json_decref(entity->state);

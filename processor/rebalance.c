@@ -189,7 +189,7 @@ static bool rebalance_load(alv_lane *lane, alv_shard *shard)
         rebalance_again(lane, shard);
         return false;
     }
-    if (!alv_lane_tables_cover(lane, shard, &err)) {
+    if (!ALV_PLANTED(UNCOVERED) && !alv_lane_tables_cover(lane, shard, &err)) {
         rebalance_await_tables(lane, shard, &err);
         return false;
     }

@@ -1,6 +1,7 @@
 #include "processor/table_pin.h"
 
 #include "base/assert.h"
+#include "base/plant.h"
 
 /* Lanes run only once all tables are restored, so there is a view. */
 static const json_t *pin_get(void *payload, const char *table, const char *key, bool *out_known)
@@ -13,6 +14,10 @@ static const json_t *pin_get(void *payload, const char *table, const char *key, 
     *out_known = number != ALV_TABLE_NONE;
     if (!*out_known) {
         return NULL;
+    }
+    if (ALV_PLANTED(UNPINNED)) {
+        alv_tables_release(pin->view);
+        pin->view = NULL;
     }
     if (pin->view == NULL) {
         pin->view = alv_tables_take(pin->tables);

@@ -171,7 +171,7 @@ static void transaction_add_tables(const alv_transaction *transaction, alv_shard
     const alv_table_pin *pin = transaction->options.pin;
     const alv_store_write *write =
         alv_table_record_prepare(&shard->tables, alv_tables_list(pin->tables), pin->view);
-    if (write != NULL) {
+    if (write != NULL && !ALV_PLANTED(UNRECORDED)) {
         alv_overlay_add_write(&shard->overlay, write);
     }
 }

@@ -14,6 +14,7 @@
 
 #include "tests/sim/sim_group.h"
 #include "tests/sim/sim_random.h"
+#include "tests/sim/sim_tables.h"
 #include "topics/log_port.h"
 
 /* Where simulated time begins, on everybody's wall clock. */
@@ -106,6 +107,7 @@ typedef struct sim_broker {
     int64_t committed[SIM_SHARDS_MAX]; /* the group's; ALV_OFFSET_NONE */
     int committed_by[SIM_SHARDS_MAX];  /* which producer; -1 = nobody */
     sim_group group;
+    sim_version table; /* how long the topic of the global table is */
     int64_t late_hits; /* late EndTxn that ended a transaction they were not sent for */
     int64_t marker_delay_per_mille;
     int64_t

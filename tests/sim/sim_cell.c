@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/sim/sim_tables.h"
+
 static int64_t cell_integer(const json_t *object, const char *name)
 {
     return json_integer_value(json_object_get(object, name));
@@ -122,8 +124,28 @@ static void cell_ack(const json_t *state, const alv_command *command, int64_t no
     cell_execute(state, command, id, now_ms, effects);
 }
 
+static void cell_look(const json_t *state, const alv_command *command, int64_t now_ms,
+                      alv_effects *effects)
+{
+    const json_t *row = alv_table_get(effects, SIM_TABLE, cell_text(command->body, "row"));
+    int64_t value = json_integer_value(json_object_get(row, "v"));
+    cell_execute(state, command, cell_integer(command->body, "id") + SIM_CELL_LOOKED * value,
+                 now_ms, effects);
+}
+
+static void cell_break(const json_t *state, const alv_command *command, int64_t now_ms,
+                       alv_effects *effects)
+{
+    cell_add(state, command, now_ms, effects); /* nothing of it takes hold */
+    alv_fatal(effects, "broken");
+}
+
 static const alv_command_row cell_commands[] = {
     {"add", cell_add, {ALV_REQUIRED("id", ALV_FIELD_INTEGER)}},
+    {"look",
+     cell_look,
+     {ALV_REQUIRED("id", ALV_FIELD_INTEGER), ALV_REQUIRED("row", ALV_FIELD_TEXT)}},
+    {"break", cell_break, {ALV_REQUIRED("id", ALV_FIELD_INTEGER)}},
     {"refuse", cell_refuse, {ALV_REQUIRED("id", ALV_FIELD_INTEGER)}},
     {"remove", cell_remove, {ALV_REQUIRED("id", ALV_FIELD_INTEGER)}},
     {"arm",
@@ -150,4 +172,12 @@ const alv_behavior sim_cell_behavior = {
     .type = "cell",
     .commands = cell_commands,
     .command_count = sizeof cell_commands / sizeof cell_commands[0],
+};
+
+const alv_behavior sim_mist_behavior = {
+    ALV_BEHAVIOR_HEAD,
+    .type = "mist",
+    .commands = cell_commands,
+    .command_count = sizeof cell_commands / sizeof cell_commands[0],
+    .expire_after_ms = SIM_MIST_EXPIRES_MS,
 };

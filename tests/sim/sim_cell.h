@@ -13,7 +13,11 @@
  *   disarm {id, name}                 cancels it
  *   pass {id, to}                     emits add (or refuse, when id is a multiple of 7) to another cell, with
  *                                     an idempotency key, and takes the outcome back
+ *   look {id, row}                    looks a row of a global table up (sim_tables.h), which counts for `chain`
+ *   break {id}                        fails, so that the entity is quarantined
  *   ring, ack                         a timer fires; an outcome comes back
+ *
+ * A mist is a cell that expires.
  * Thread: any; pure.
  */
 #ifndef ALV_TESTS_SIM_CELL_H
@@ -24,9 +28,19 @@
 /* The id of a command that `pass` emits, from its own. */
 #define SIM_CELL_PASSED 1000000
 
+/* quarantine.after.failures */
+#define SIM_FAILURES 2
+
+/* What `look` finds counts so much more than its id. */
+#define SIM_CELL_LOOKED 10000000
+
 /* `chain` stays below this, so that it is exact everywhere. */
 #define SIM_CELL_CHAIN_MAX (INT64_C(1) << 52)
 
+/* A mist that has not changed for so long goes. */
+#define SIM_MIST_EXPIRES_MS 5000
+
 extern const alv_behavior sim_cell_behavior;
+extern const alv_behavior sim_mist_behavior;
 
 #endif

@@ -2,22 +2,23 @@
 
 #include <inttypes.h>
 
+#include "processor/quarantine_record.h"
 #include "statestore/ledger.h"
 #include "tests/sim/sim_trace.h"
 #include "topics/schema.h"
 
-static bool check_is_of(const sim_record *record, int cell)
+static bool check_is_of(const sim_record *record, alv_view key)
 {
-    return sim_record_is_committed(record) && sim_model_cell(record->key) == cell;
+    return sim_record_is_committed(record) && alv_view_equal(record->key, key);
 }
 
-bool sim_check_value(sim_broker *broker, alv_topic topic, int32_t shard, int64_t end, int cell,
+bool sim_check_value(sim_broker *broker, alv_topic topic, int32_t shard, int64_t end, alv_view key,
                      alv_view value)
 {
     const sim_partition *partition = sim_broker_partition(broker, topic, shard);
     for (int64_t i = end < partition->end ? end : partition->end; i-- > 0;) {
         const sim_record *record = &partition->records[i];
-        if (!check_is_of(record, cell)) {
+        if (!check_is_of(record, key)) {
             continue;
         }
         if (alv_view_equal(record->value, value)) {
@@ -37,7 +38,8 @@ int64_t sim_check_position(sim_broker *broker, int32_t shard, int64_t end)
         const sim_record *record = &partition->records[i];
         int64_t position = 0;
         int64_t at_ms = 0;
-        if (sim_record_is_visible(record) && sim_model_cell(record->key) < 0 &&
+        if (sim_record_is_visible(record) &&
+            alv_view_equal(record->key, ALV_VIEW(ALV_POSITION_KEY)) &&
             alv_schema_read_position(record->value, &position, &at_ms, NULL) == ALV_OK) {
             return position;
         }
@@ -55,17 +57,18 @@ typedef struct check_look {
     alv_position position;
     alv_bytes key;
     alv_bytes value;
+    alv_bytes quarantine; /* a key */
 } check_look;
 
 /* When the broker has not said where the records of a transaction are, the store keeps its former position
  * and is ahead of it, until the next transaction, or until they are read again. */
-static bool check_is_ahead(const check_look *look, alv_topic topic, int64_t end, int cell,
+static bool check_is_ahead(const check_look *look, alv_topic topic, int64_t end, alv_view key,
                            alv_view value)
 {
     const sim_partition *partition = sim_broker_partition(look->broker, topic, look->shard);
     for (int64_t i = end; i < partition->end && look->broker->unsaid_per_mille > 0; i++) {
         const sim_record *record = &partition->records[i];
-        if (check_is_of(record, cell) && alv_view_equal(record->value, value)) {
+        if (check_is_of(record, key) && alv_view_equal(record->value, value)) {
             return true;
         }
     }
@@ -80,32 +83,28 @@ static alv_view check_get(check_look *look, alv_store_kind kind, alv_view key)
     return found ? alv_bytes_view(&look->value) : ALV_VIEW_NONE;
 }
 
-static alv_view check_cell(check_look *look, alv_store_kind kind, int cell)
+static alv_view check_key(check_look *look, alv_store_kind kind, alv_view key)
 {
     bool is_state = kind == ALV_STORE_STATE;
     alv_topic topic = is_state ? ALV_TOPIC_CHANGELOG : ALV_TOPIC_LEDGER;
     int64_t end = is_state ? look->position.changelog : look->position.ledger;
-    char key[32];
-    sim_model_key(cell, key, sizeof key);
-    alv_view value = check_get(look, kind, alv_view_of(key));
-    if (!sim_check_value(look->broker, topic, look->shard, end, cell, value) &&
-        !check_is_ahead(look, topic, end, cell, value)) {
-        sim_fail("I2", "n%d shard %d at %" PRId64 " of the %s: %s has %.*s", look->node,
-                 (int)look->shard, end, alv_schema_suffix(topic), key, (int)value.size,
-                 value.data == NULL ? "" : value.data);
+    alv_view value = check_get(look, kind, key);
+    if (!sim_check_value(look->broker, topic, look->shard, end, key, value) &&
+        !check_is_ahead(look, topic, end, key, value)) {
+        sim_fail("I2", "n%d shard %d at %" PRId64 " of the %s: %.*s has %.*s", look->node,
+                 (int)look->shard, end, alv_schema_suffix(topic), (int)key.size, key.data,
+                 (int)value.size, value.data == NULL ? "" : value.data);
     }
     return value;
 }
 
 /* The entry by which the earliest timer of a ledger is found. */
-static void check_index(check_look *look, int cell, alv_view ledger)
+static void check_index(check_look *look, const char *key, alv_view ledger)
 {
     int64_t due_ms = alv_ledger_peek_due(ledger);
-    char key[32];
     if (due_ms == ALV_DUE_NEVER) {
         return;
     }
-    sim_model_key(cell, key, sizeof key);
     alv_bytes_clear(&look->key);
     alv_store_timer_key(due_ms, alv_view_of(key), &look->key);
     if (check_get(look, ALV_STORE_TIMER, alv_bytes_view(&look->key)).data == NULL) {
@@ -122,9 +121,16 @@ void sim_check_store(sim_broker *broker, const sim_model *model, alv_store *stor
         return; /* it has none of it */
     }
     for (int cell = 0; cell < SIM_CELLS; cell++) {
-        (void)check_cell(&look, ALV_STORE_STATE, cell);
-        check_index(&look, cell, check_cell(&look, ALV_STORE_LEDGER, cell));
+        char key[32];
+        sim_model_key(cell, key, sizeof key);
+        (void)check_key(&look, ALV_STORE_STATE, alv_view_of(key));
+        check_index(&look, key, check_key(&look, ALV_STORE_LEDGER, alv_view_of(key)));
+        alv_bytes_clear(&look.quarantine);
+        alv_quarantine_key(alv_view_of(key), &look.quarantine);
+        (void)check_key(&look, ALV_STORE_LEDGER, alv_bytes_view(&look.quarantine));
     }
+    (void)check_key(&look, ALV_STORE_LEDGER, ALV_VIEW(ALV_TABLES_KEY));
+    alv_bytes_done(&look.quarantine);
     alv_bytes_done(&look.key);
     alv_bytes_done(&look.value);
     int64_t recorded = sim_check_position(broker, shard, look.position.ledger);

@@ -11,10 +11,10 @@
 #include "statestore/store.h"
 #include "tests/sim/sim_model.h"
 
-/* Whether `value` (absent = there is none) is what whoever has read a topic up to `end` may have of a cell: the
+/* Whether `value` (absent = there is none) is what whoever has read a topic up to `end` may have of an entity: the
  * last committed record below it; or one before that, if those in between were removed by compaction, because a
  * newer one, which is not read yet, replaces them. */
-bool sim_check_value(sim_broker *broker, alv_topic topic, int32_t shard, int64_t end, int cell,
+bool sim_check_value(sim_broker *broker, alv_topic topic, int32_t shard, int64_t end, alv_view key,
                      alv_view value);
 
 /* What a position record of the shard says, the last one below `end` in the ledger; 0 when there is none. */

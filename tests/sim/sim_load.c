@@ -43,17 +43,44 @@ static bool load_write(sim_simulation *run, char *out, size_t size)
         load_write_bad(run, out, size);
         return false;
     }
+    if (choice >= 90) {
+        (void)snprintf(out, size, "{\"type\":\"look\",\"id\":%" PRId64 ",\"row\":\"r%" PRId64 "\"}",
+                       id, sim_random_below(&run->random, SIM_TABLE_ROWS));
+        return true;
+    }
     if (choice < 25) {
         load_write_timer(run, id, out, size);
     } else if (choice < 40) {
-        (void)snprintf(out, size,
-                       "{\"type\":\"pass\",\"id\":%" PRId64 ",\"to\":\"cell/%" PRId64 "\"}", id,
-                       sim_random_below(&run->random, SIM_CELLS));
+        char to[16];
+        sim_model_key((int)sim_random_below(&run->random, SIM_CELLS), to, sizeof to);
+        (void)snprintf(out, size, "{\"type\":\"pass\",\"id\":%" PRId64 ",\"to\":\"%s\"}", id, to);
     } else {
         const char *type = choice < 44 ? "remove" : choice < 48 ? "refuse" : "add";
         (void)snprintf(out, size, "{\"type\":\"%s\",\"id\":%" PRId64 "}", type, id);
     }
     return true;
+}
+
+/* Mostly the same ones fail: it takes some in a row until an entity is quarantined. */
+static void load_break(sim_simulation *run, run_sent *out)
+{
+    static const int weak[] = {3, SIM_MISTS_FROM + 1};
+    if (!sim_random_chance(&run->random, 100)) {
+        out->cell = weak[sim_random_below(&run->random, 2)];
+    }
+    (void)snprintf(out->value, sizeof out->value, "{\"type\":\"break\",\"id\":%" PRId64 "}",
+                   ++run->last_id);
+}
+
+/* An operator releases an entity, mostly one that is quarantined. */
+static bool load_releases(sim_simulation *run, run_sent *out)
+{
+    int from = (int)sim_random_below(&run->random, SIM_CELLS);
+    out->cell = from;
+    for (int i = 0; i < SIM_CELLS && !sim_model_is_held(run->model, out->cell); i++) {
+        out->cell = (from + i) % SIM_CELLS;
+    }
+    return sim_random_chance(&run->random, sim_model_is_held(run->model, out->cell) ? 60 : 3);
 }
 
 /* A new command, or one of the last with an idempotency key once more. */
@@ -64,8 +91,17 @@ static void load_choose(sim_simulation *run, run_sent *out)
         *out = run->recent[sim_random_below(random, run->recent_count)];
         return;
     }
+    out->is_release = load_releases(run, out);
+    if (out->is_release) {
+        out->key[0] = out->value[0] = '\0';
+        return;
+    }
     out->cell = (int)sim_random_below(random, SIM_CELLS);
     out->key[0] = '\0';
+    if (sim_random_chance(random, 50)) {
+        load_break(run, out);
+        return;
+    }
     if (load_write(run, out->value, sizeof out->value) && sim_random_chance(random, 150)) {
         (void)snprintf(out->key, sizeof out->key, "k%" PRId64, run->last_id);
         int slot = run->recent_count < RUN_RECENT ? run->recent_count++
@@ -80,6 +116,9 @@ static size_t load_add_headers(sim_simulation *run, const run_sent *sent, char *
     size_t count = 0;
     if (sent->key[0] != '\0') {
         headers[count++] = (alv_header){ALV_HEADER_IDEMPOTENCY_KEY, alv_view_of(sent->key)};
+    }
+    if (sent->is_release) {
+        headers[count++] = (alv_header){ALV_HEADER_RELEASE, ALV_VIEW("1")};
     }
     if (sim_random_chance(&run->random, 400)) {
         bool node = sim_random_chance(&run->random, 700);
@@ -98,7 +137,7 @@ void sim_load_send(sim_simulation *run)
     run_sent sent;
     char id[32];
     char key[32];
-    alv_header headers[3];
+    alv_header headers[4];
     load_choose(run, &sent);
     size_t header_count = load_add_headers(run, &sent, id, sizeof id, headers);
     sim_model_key(sent.cell, key, sizeof key);
@@ -106,12 +145,12 @@ void sim_load_send(sim_simulation *run)
                                 .shard = -1,
                                 .timestamp_ms = SIM_EPOCH_MS + run->now_ms,
                                 .key = alv_view_of(key),
-                                .value = alv_view_of(sent.value),
+                                .value = sent.is_release ? ALV_VIEW_NONE : alv_view_of(sent.value),
                                 .headers = headers,
                                 .header_count = header_count};
     int64_t offset = sim_broker_append(&run->broker, &record);
-    sim_trace("client: shard %d offset %" PRId64 ": %s %s%s%s",
+    sim_trace("client: shard %d offset %" PRId64 ": %s %s%s%s%s",
               sim_broker_shard(&run->broker, &record), offset, key, sent.value,
-              sent.key[0] == '\0' ? "" : " key=", sent.key);
+              sent.is_release ? "is released" : "", sent.key[0] == '\0' ? "" : " key=", sent.key);
     run->commands_left--;
 }

@@ -47,6 +47,10 @@ sim_model *sim_model_new(sim_broker *broker)
 {
     sim_model *model = alv_alloc(sizeof *model);
     model->broker = broker;
+    for (int i = 0; i < SIM_CELLS; i++) {
+        model->cells[i].is_mist = i >= SIM_MISTS_FROM;
+        model->cells[i].expires_ms = INT64_MAX;
+    }
     return model;
 }
 
@@ -115,14 +119,20 @@ static model_event model_read_event(const sim_record *record)
     return event;
 }
 
-/* The next event of the shard from *at on; false when there is none. */
+/* The next event or dead letter of the shard from *at on; false when there is none. */
 static bool model_next_event(const sim_model *model, const sim_transaction *transaction,
                              int32_t shard, size_t *at, model_event *out)
 {
     for (; *at < transaction->place_count; (*at)++) {
         const sim_place *place = &transaction->places[*at];
-        if (place->topic == ALV_TOPIC_EVENTS && place->shard == shard) {
-            *out = model_read_event(model_record(model, place));
+        if (place->shard != shard) {
+            continue;
+        }
+        if (place->topic == ALV_TOPIC_EVENTS || place->topic == ALV_TOPIC_DEAD_LETTERS) {
+            const sim_record *record = model_record(model, place);
+            *out = place->topic == ALV_TOPIC_EVENTS
+                       ? model_read_event(record)
+                       : (model_event){.is_dead = true, .cell = sim_model_cell(record->key)};
             (*at)++;
             return true;
         }
@@ -145,8 +155,8 @@ static void model_note_outcome(model_shard *shard, int64_t offset, const model_o
 static void model_compare_event(int32_t shard, int64_t offset, const model_event *expected,
                                 bool has_event, const model_event *event)
 {
-    if (!has_event || event->cell != expected->cell || event->id != expected->id ||
-        event->n != expected->n || event->chain != expected->chain) {
+    if (!has_event || event->is_dead || event->cell != expected->cell ||
+        event->id != expected->id || event->n != expected->n || event->chain != expected->chain) {
         sim_fail("I1",
                  "shard %d offset %" PRId64 ": cell %d id %" PRId64 " should have made n=%" PRId64
                  "; the next event is of cell %d id %" PRId64 " n=%" PRId64,
@@ -157,6 +167,14 @@ static void model_compare_event(int32_t shard, int64_t offset, const model_event
     if (event->now_ms != expected->now_ms) {
         sim_fail("I1", "shard %d offset %" PRId64 ": its handler was told another time", (int)shard,
                  offset);
+    }
+}
+
+static void model_expect_dead(int32_t shard, int64_t offset, bool has_event,
+                              const model_event *event)
+{
+    if (!has_event || !event->is_dead) {
+        sim_fail("I8", "shard %d offset %" PRId64 " should be a dead letter", (int)shard, offset);
     }
 }
 
@@ -173,25 +191,30 @@ static bool model_step(sim_model *model, int32_t number, int64_t offset, bool ha
         sim_fail("I1", "shard %d offset %" PRId64 " was consumed and is not committed", (int)number,
                  offset);
     }
+    model->event = has_event ? event : NULL;
     if (sim_record_is_committed(record)) {
         publishes = sim_model_execute(model, record, &outcome, &expected);
     }
     model_note_outcome(&model->shards[number], offset, &outcome);
     if (publishes) {
         model_compare_event(number, offset, &expected, has_event, event);
+    } else if (outcome.is_dead) {
+        model_expect_dead(number, offset, has_event, event);
     }
-    return publishes;
+    return publishes || outcome.is_dead;
 }
 
 static void model_run_shard(sim_model *model, const sim_transaction *transaction, int32_t number,
                             int64_t until)
 {
     model_shard *shard = &model->shards[number];
+    model->running = number;
     size_t at = 0;
     model_event event = {.cell = -1};
     bool has_event = model_next_event(model, transaction, number, &at, &event);
     while (has_event || shard->next < until) {
-        bool used = has_event && event.timer[0] != '\0';
+        bool waits = has_event && model->cells[event.cell].failing.held && shard->next < until;
+        bool used = has_event && event.timer[0] != '\0' && !waits; /* its release comes first */
         if (used) {
             sim_model_ring(model, &event);
         } else if (shard->next < until) {
@@ -225,80 +248,20 @@ static void model_compare_state(const model_cell *cell, int number, const sim_re
     json_decref(state);
 }
 
-static bool model_has_timer(const json_t *timers, const model_timer *timer)
+static void model_take_state(sim_model *model, const sim_record *record)
 {
-    size_t index;
-    json_t *item;
-    json_array_foreach(timers, index, item)
-    {
-        const json_t *command = json_object_get(item, "command");
-        if (strcmp(json_string_value(json_object_get(item, "name")), timer->name) == 0) {
-            return json_integer_value(json_object_get(item, "due")) == timer->due_ms &&
-                   json_integer_value(json_object_get(command, "id")) == timer->id &&
-                   json_integer_value(json_object_get(command, "left")) == timer->left;
-        }
-    }
-    return false;
-}
-
-static bool model_has_answer(const json_t *answers, const model_answer *answer)
-{
-    size_t index;
-    json_t *item;
-    json_array_foreach(answers, index, item)
-    {
-        const json_t *reply = json_object_get(item, "reply");
-        if (strcmp(json_string_value(json_object_get(item, "key")), answer->key) == 0) {
-            return json_is_true(json_object_get(item, "accepted")) == answer->outcome.accepted &&
-                   json_integer_value(json_object_get(reply, "n")) == answer->outcome.n;
-        }
-    }
-    return false;
-}
-
-static void model_compare_ledger(const model_cell *cell, int number, const sim_record *record)
-{
-    json_t *ledger = record->value.data == NULL
-                         ? NULL
-                         : json_loadb(record->value.data, record->value.size, 0, NULL);
-    const json_t *timers = json_object_get(ledger, "timers");
-    const json_t *answers = json_object_get(ledger, "answers");
-    bool same = json_array_size(timers) == (size_t)cell->timer_count &&
-                json_array_size(answers) == (size_t)cell->answer_count;
-    for (int i = 0; same && i < cell->timer_count; i++) {
-        same = model_has_timer(timers, &cell->timers[i]);
-    }
-    for (int i = 0; same && i < cell->answer_count; i++) {
-        same = model_has_answer(answers, &cell->answers[i]);
-    }
-    if (!same) {
-        sim_fail("I1", "cell %d: its ledger should have %d timers and %d answers, and is %.*s",
-                 number, cell->timer_count, cell->answer_count, (int)record->value.size,
-                 record->value.data == NULL ? "" : record->value.data);
-    }
-    json_decref(ledger);
-}
-
-static void model_take_entity(sim_model *model, const sim_place *place, const sim_record *record)
-{
-    bool is_state = place->topic == ALV_TOPIC_CHANGELOG;
     int number = sim_model_cell(record->key);
     if (number < 0) {
-        sim_fail("I1", "the %s has a record of nobody: %.*s", alv_schema_suffix(place->topic),
-                 (int)record->key.size, record->key.data);
+        sim_fail("I1", "the changelog has a record of nobody: %.*s", (int)record->key.size,
+                 record->key.data);
     }
     model_cell *cell = &model->cells[number];
-    bool *seen = is_state ? &cell->state_seen : &cell->ledger_seen;
-    if (*seen || !(is_state ? cell->state_changed : cell->ledger_changed)) {
-        sim_fail("I1", "cell %d: a record of the %s %s", number, alv_schema_suffix(place->topic),
-                 *seen ? "too many" : "though nothing changed");
+    if (cell->state_seen || !cell->state_changed) {
+        sim_fail("I1", "cell %d: a record of the changelog %s", number,
+                 cell->state_seen ? "too many" : "though nothing changed");
     }
-    *seen = true;
-    if (is_state) {
-        model_compare_state(cell, number, record);
-    } else {
-        model_compare_ledger(cell, number, record);
-    }
+    cell->state_seen = true;
+    model_compare_state(cell, number, record);
 }
 
 /* A command that an entity emitted, or an outcome that comes back to it. */
@@ -345,9 +308,11 @@ static void model_take(sim_model *model, const sim_place *place, const sim_recor
 {
     switch (place->topic) {
     case ALV_TOPIC_CHANGELOG:
+        model_take_state(model, record);
+        break;
     case ALV_TOPIC_LEDGER:
         if (!model_is_position(place, record)) {
-            model_take_entity(model, place, record);
+            sim_model_take_ledger(model, record);
         }
         break;
     case ALV_TOPIC_COMMANDS:
@@ -367,13 +332,21 @@ static void model_take(sim_model *model, const sim_place *place, const sim_recor
 static void model_compare_cells(sim_model *model)
 {
     for (int i = 0; i < SIM_CELLS; i++) {
-        model_cell *cell = &model->cells[i];
-        if (cell->state_changed != cell->state_seen || cell->ledger_changed != cell->ledger_seen) {
-            sim_fail("I1", "cell %d changed, and its %s is not in the transaction", i,
-                     cell->state_changed != cell->state_seen ? "state" : "ledger");
+        sim_model_check_cell(&model->cells[i], i);
+    }
+}
+
+/* A mist that has gone without a command shows by its record alone. */
+static void model_find_expired(sim_model *model, const sim_transaction *transaction)
+{
+    for (size_t i = 0; i < transaction->place_count; i++) {
+        const sim_place *place = &transaction->places[i];
+        const sim_record *record = model_record(model, place);
+        int number = place->topic == ALV_TOPIC_CHANGELOG ? sim_model_cell(record->key) : -1;
+        if (number >= 0 && record->value.data == NULL && model->cells[number].exists &&
+            model->cells[number].is_mist) {
+            sim_model_expire(model, number);
         }
-        cell->state_changed = cell->state_seen = false;
-        cell->ledger_changed = cell->ledger_seen = false;
     }
 }
 
@@ -457,6 +430,7 @@ void sim_model_decided(sim_model *model, const sim_transaction *transaction)
         return;
     }
     sim_shards touched = 0;
+    model->node = transaction->producer / SIM_LANES_MAX;
     for (int32_t shard = 0; shard < model->broker->shard_count; shard++) {
         int64_t until = model_position(model, transaction, shard);
         if (until != ALV_OFFSET_NONE) {
@@ -464,10 +438,13 @@ void sim_model_decided(sim_model *model, const sim_transaction *transaction)
             model_check_offsets(model, transaction, shard, until);
             sim_trace("  shard %d: commands %" PRId64 " to %" PRId64, (int)shard,
                       model->shards[shard].next, until);
+            sim_model_take_version(model, transaction, shard);
             model_run_shard(model, transaction, shard, until);
+            sim_model_check_version(model, transaction, shard);
         }
     }
     model_check_places(transaction, touched);
+    model_find_expired(model, transaction);
     for (size_t i = 0; i < transaction->place_count; i++) {
         model_take(model, &transaction->places[i], model_record(model, &transaction->places[i]));
     }
@@ -493,7 +470,12 @@ void sim_model_replied(const sim_model *model, const alv_result *result)
     bool same = result->kind == ALV_RESULT_DEAD       ? outcome->is_dead
                 : result->kind == ALV_RESULT_REJECTED ? !outcome->is_dead && !outcome->accepted
                                                       : !outcome->is_dead && outcome->accepted;
-    if (same && result->kind == ALV_RESULT_DONE) {
+    if (same && result->kind == ALV_RESULT_DONE && outcome->is_release) {
+        json_t *reply = json_loadb(result->text.data, result->text.size, 0, NULL);
+        same = json_is_true(json_object_get(reply, "released")) == (outcome->n != 0) &&
+               json_integer_value(json_object_get(reply, "waiting")) == outcome->chain;
+        json_decref(reply);
+    } else if (same && result->kind == ALV_RESULT_DONE) {
         json_t *reply = json_loadb(result->text.data, result->text.size, 0, NULL);
         same = json_integer_value(json_object_get(reply, "n")) == outcome->n &&
                json_integer_value(json_object_get(reply, "chain")) == outcome->chain;
@@ -510,6 +492,13 @@ int64_t sim_model_due(const sim_model *model)
 {
     int64_t due_ms = INT64_MAX;
     for (int i = 0; i < SIM_CELLS; i++) {
+        const model_cell *cell = &model->cells[i];
+        if (cell->failing.held) {
+            continue; /* they wait until it is released */
+        }
+        if (cell->is_mist && cell->exists) {
+            due_ms = cell->expires_ms < due_ms ? cell->expires_ms : due_ms;
+        }
         for (int j = 0; j < model->cells[i].timer_count; j++) {
             int64_t timer_ms = model->cells[i].timers[j].due_ms;
             due_ms = timer_ms < due_ms ? timer_ms : due_ms;
@@ -548,4 +537,29 @@ int64_t sim_model_timers(const sim_model *model)
 int64_t sim_model_repeated(const sim_model *model)
 {
     return model->repeated;
+}
+
+void sim_model_count(const sim_model *model, sim_model_counts *out)
+{
+    *out = (sim_model_counts){.expired = model->expired,
+                              .quarantined = model->quarantined,
+                              .released = model->released,
+                              .looked = model->looked};
+}
+
+const sim_version *sim_model_version(const sim_model *model, int32_t shard)
+{
+    return &model->shards[shard].version;
+}
+
+bool sim_model_is_held(const sim_model *model, int cell)
+{
+    return model->cells[cell].failing.held;
+}
+
+void sim_model_see_clock(sim_model *model, int node, int64_t now_ms)
+{
+    if (now_ms > model->latest_ms[node]) {
+        model->latest_ms[node] = now_ms;
+    }
 }

@@ -8,7 +8,10 @@
  *             two (I1, I3, I11), and the consumed offsets say the same;
  *           - executing the commands in between, with the timers that its events tell of, on plain structs
  *             gives exactly its changelog, ledger, events, emitted commands, replies and dead letters (I1, I8);
- *           - a timer that fired was pending, and due (never early, never twice).
+ *           - a timer that fired was pending, and due (never early, never twice);
+ *           - an entity is quarantined after so many failures in a row, and nothing of it is executed until it is
+ *             released; one that has not changed for so long goes, and not before;
+ *           - handlers saw the version of the global table that its ledger names, which never goes back (I12).
  * Thread: one.
  * Owns:   its structs; borrows the broker, whose commands it reads.
  * Fails:  sim_fail.
@@ -20,13 +23,14 @@
 #include "tests/sim/sim_broker.h"
 
 #define SIM_CELLS 20
+#define SIM_MISTS_FROM 16 /* these expire */
 
 typedef struct sim_model sim_model;
 
 sim_model *sim_model_new(sim_broker *broker);
 void sim_model_free(sim_model *model);
 
-/* "cell/<number>" */
+/* "cell/<number>"; of those that expire "mist/<number>" */
 void sim_model_key(int cell, char *out, size_t size);
 
 /* The number of a cell's key, -1 when it is none. */
@@ -41,7 +45,17 @@ int64_t sim_model_next(const sim_model *model, int32_t shard);
 /* Somebody is told what became of a command (I7): it must be committed, and true. */
 void sim_model_replied(const sim_model *model, const alv_result *result);
 
-/* When the earliest timer that is pending is due, INT64_MAX when none is. */
+/* Whether the cell is quarantined. */
+bool sim_model_is_held(const sim_model *model, int cell);
+
+/* Which version of the global table the shard has seen. */
+const sim_version *sim_model_version(const sim_model *model, int32_t shard);
+
+/* A node's clock shows this. */
+void sim_model_see_clock(sim_model *model, int node, int64_t now_ms);
+
+/* When the earliest timer that is pending is due, or an entity expires, INT64_MAX when none does. Those of
+ * quarantined entities do not count. */
 int64_t sim_model_due(const sim_model *model);
 
 /* Whether all commands that are committed in the log are executed. */
@@ -51,5 +65,14 @@ bool sim_model_is_done(const sim_model *model);
 int64_t sim_model_executions(const sim_model *model);
 int64_t sim_model_timers(const sim_model *model);
 int64_t sim_model_repeated(const sim_model *model);
+
+typedef struct sim_model_counts {
+    int64_t expired;
+    int64_t quarantined;
+    int64_t released;
+    int64_t looked; /* commands that looked a row up */
+} sim_model_counts;
+
+void sim_model_count(const sim_model *model, sim_model_counts *out);
 
 #endif

@@ -13,20 +13,23 @@
 
 void sim_model_key(int cell, char *out, size_t size)
 {
-    (void)snprintf(out, size, "cell/%d", cell);
+    (void)snprintf(out, size, "%s/%d", cell < SIM_MISTS_FROM ? "cell" : "mist", cell);
 }
 
 int sim_model_cell(alv_view key)
 {
-    alv_view prefix = ALV_VIEW("cell/");
-    if (key.data == NULL || !alv_view_starts_with(key, prefix)) {
+    size_t prefix_size = strlen("cell/");
+    if (key.data == NULL || key.size <= prefix_size ||
+        (!alv_view_starts_with(key, ALV_VIEW("cell/")) &&
+         !alv_view_starts_with(key, ALV_VIEW("mist/")))) {
         return -1;
     }
     int number = 0;
-    for (size_t i = prefix.size; i < key.size; i++) {
+    for (size_t i = prefix_size; i < key.size; i++) {
         number = number * 10 + (key.data[i] - '0');
     }
-    return number >= 0 && number < SIM_CELLS ? number : -1;
+    bool is_mist = key.data[0] == 'm';
+    return number >= 0 && number < SIM_CELLS && is_mist == (number >= SIM_MISTS_FROM) ? number : -1;
 }
 
 alv_view sim_model_header(const sim_record *record, const char *name)
@@ -72,11 +75,46 @@ static void cell_set_timer(model_cell *cell, const model_timer *timer)
     cell->ledger_changed = true;
 }
 
+/* ---- expiry ---------------------------------------------------------------------------------- */
+
+/* Of one that was changed in the same transaction the ledger does not say when it was to go; one that failed in it
+ * may have gone before. */
+void sim_model_expire(sim_model *model, int number)
+{
+    model_cell *cell = &model->cells[number];
+    if (cell->failing.held && cell->failing_before.held) {
+        sim_fail("quarantine", "mist %d: it has gone, and is quarantined", number);
+    }
+    if (cell->touched_ms == 0 && model->latest_ms[model->node] < cell->expires_ms) {
+        sim_fail("expiry", "mist %d: it has gone %" PRId64 " ms too early", number,
+                 cell->expires_ms - model->latest_ms[model->node]);
+    }
+    cell->exists = false;
+    cell->n = cell->chain = 0;
+    cell->timer_count = 0;
+    cell->state_changed = true;
+    cell->ledger_changed = true;
+    model->expired++;
+}
+
+/* The next event begins anew. */
+static void cell_find_expired(sim_model *model, int number)
+{
+    const model_cell *cell = &model->cells[number];
+    const model_event *event = model->event;
+    if (cell->is_mist && cell->exists && event != NULL && event->cell == number &&
+        event->timer[0] == '\0' && event->n == 1) {
+        sim_model_expire(model, number);
+    }
+}
+
 /* ---- executions ------------------------------------------------------------------------------ */
 
 /* Counts, and says what the event must be. */
 static model_outcome cell_count(model_cell *cell, int64_t id, int64_t now_ms, model_event *event)
 {
+    cell->touched_ms = now_ms;
+    cell->touched_by_timer = false;
     uint64_t before = cell->exists ? (uint64_t)cell->chain : 0;
     cell->n = cell->exists ? cell->n + 1 : 1;
     cell->chain =
@@ -105,6 +143,16 @@ static int64_t body_integer(const json_t *body, const char *name)
     return json_integer_value(json_object_get(body, name));
 }
 
+/* What a row has at the version that the transaction says it has seen. */
+static int64_t cell_look(sim_model *model, const json_t *body)
+{
+    model_shard *shard = &model->shards[model->running];
+    const char *row = json_string_value(json_object_get(body, "row"));
+    shard->has_looked = true;
+    model->looked++;
+    return SIM_CELL_LOOKED * sim_table_value((int)strtol(row + 1, NULL, 10), &shard->version);
+}
+
 static void cell_arm(model_cell *cell, const json_t *body, int64_t now_ms)
 {
     model_timer timer = {.delay_ms = body_integer(body, "delay"),
@@ -126,6 +174,7 @@ static model_outcome cell_handle(sim_model *model, int number, const json_t *bod
     if (strcmp(type, "refuse") == 0) {
         return (model_outcome){.accepted = false};
     }
+    cell_find_expired(model, number);
     if (strcmp(type, "remove") == 0) {
         return cell_remove(cell, id, now_ms, event);
     }
@@ -133,6 +182,8 @@ static model_outcome cell_handle(sim_model *model, int number, const json_t *bod
         const char *key = json_string_value(json_object_get(body, "idempotencyKey"));
         bool accepted = json_is_true(json_object_get(body, "accepted"));
         id = strtoll(key + 1, NULL, 10) * 2 + accepted + 2 * SIM_CELL_PASSED;
+    } else if (strcmp(type, "look") == 0) {
+        id += cell_look(model, body);
     }
     model_outcome outcome = cell_count(cell, id, now_ms, event);
     if (strcmp(type, "arm") == 0) {
@@ -150,6 +201,10 @@ static model_outcome cell_handle(sim_model *model, int number, const json_t *bod
 void sim_model_ring(sim_model *model, const model_event *event)
 {
     model_cell *cell = &model->cells[event->cell];
+    if (cell->failing.held) {
+        sim_fail("quarantine", "cell %d: timer %s fired, and it is quarantined", event->cell,
+                 event->timer);
+    }
     int at = cell_find_timer(cell, event->timer);
     if (at < 0 || cell->timers[at].due_ms != event->due_ms) {
         sim_fail("I1", "cell %d: timer %s due at %" PRId64 " fired, and is not pending",
@@ -163,6 +218,8 @@ void sim_model_ring(sim_model *model, const model_event *event)
     cell_cancel_timer(cell, event->timer);
     model_event expected;
     (void)cell_count(cell, timer.id, event->now_ms, &expected);
+    cell->touched_by_timer = true;
+    cell->failing = (model_failing){.failures = 0};
     if (expected.id != event->id || expected.n != event->n || expected.chain != event->chain) {
         sim_fail("I1",
                  "cell %d: timer %s: n=%" PRId64 " of %" PRId64 ", id %" PRId64 " of %" PRId64,
@@ -219,6 +276,42 @@ static void command_answer(sim_model *model, const sim_record *record, int numbe
     }
 }
 
+/* ---- failures -------------------------------------------------------------------------------- */
+
+static void command_bury(sim_model *model, int number, const char *reason)
+{
+    sim_model_add_line(&model->expected, "dead %d %s", number, reason);
+}
+
+/* Enough of these in a row, and nothing of the entity is executed any more. */
+static void command_fail(sim_model *model, int number)
+{
+    model_failing *failing = &model->cells[number].failing;
+    failing->failures++;
+    failing->held = failing->failures >= SIM_FAILURES;
+    model->quarantined += failing->held;
+    command_bury(model, number, "failed");
+}
+
+/* Its ledger is written again, so that its timers are looked at. */
+static model_outcome command_release(sim_model *model, const sim_record *record, int number)
+{
+    model_cell *cell = &model->cells[number];
+    model_outcome outcome = {.accepted = true,
+                             .is_release = true,
+                             .n = cell->failing.held,
+                             .chain = cell->failing.held ? cell->failing.waiting : 0};
+    if (cell->failing.held) {
+        cell->failing = (model_failing){.failures = 0};
+        cell->ledger_changed =
+            cell->ledger_changed || cell->timer_count > 0 || cell->answer_count > 0;
+        model->released++;
+    }
+    const model_outcome told = {.accepted = true};
+    command_answer(model, record, number, &told);
+    return outcome;
+}
+
 /* What is wrong with a command: the reason of its dead letter, NULL when nothing is. */
 static const char *command_problem(const json_t *body)
 {
@@ -233,6 +326,14 @@ static const char *command_problem(const json_t *body)
     return has_id ? NULL : "bad-field";
 }
 
+/* One that was executed before would only be answered. */
+static bool command_breaks(const model_cell *cell, const sim_record *record, const json_t *body)
+{
+    alv_view key = sim_model_header(record, ALV_HEADER_IDEMPOTENCY_KEY);
+    const char *type = json_string_value(json_object_get(body, "type"));
+    return strcmp(type, "break") == 0 && (key.data == NULL || cell_answer(cell, key) == NULL);
+}
+
 static bool command_run(sim_model *model, const sim_record *record, int number, const json_t *body,
                         model_outcome *out_outcome, model_event *out_event)
 {
@@ -243,6 +344,7 @@ static bool command_run(sim_model *model, const sim_record *record, int number, 
         *out_outcome = known->outcome;
         model->repeated++;
     } else {
+        cell->failing = (model_failing){.failures = 0};
         *out_outcome = cell_handle(model, number, body, record->timestamp_ms, out_event);
         out_event->cell = number;
         if (key.data != NULL) {
@@ -258,13 +360,23 @@ bool sim_model_execute(sim_model *model, const sim_record *record, model_outcome
 {
     int number = sim_model_cell(record->key);
     ALV_ASSERT(number >= 0);
-    json_t *body = json_loadb(record->value.data, record->value.size, 0, NULL);
+    json_t *body = record->value.data == NULL
+                       ? NULL
+                       : json_loadb(record->value.data, record->value.size, 0, NULL);
     const char *problem = command_problem(body);
     bool publishes = false;
+    model_cell *cell = &model->cells[number];
     model->executions++;
-    if (problem != NULL) {
-        sim_model_add_line(&model->expected, "dead %d %s", number, problem);
-        *out_outcome = (model_outcome){.is_dead = true};
+    *out_outcome = (model_outcome){.is_dead = true};
+    if (sim_model_header(record, ALV_HEADER_RELEASE).data != NULL) {
+        *out_outcome = command_release(model, record, number);
+    } else if (cell->failing.held) {
+        cell->failing.waiting++;
+        command_bury(model, number, "quarantined");
+    } else if (problem != NULL) {
+        command_bury(model, number, problem);
+    } else if (command_breaks(cell, record, body)) {
+        command_fail(model, number);
     } else {
         publishes = command_run(model, record, number, body, out_outcome, out_event);
     }

@@ -111,6 +111,7 @@ static void node_start_lanes(sim_node *node)
                                        .replicator = node->replicator,
                                        .checkpointer = node->checkpointer,
                                        .meter = node->meter,
+                                       .tables = node->tables,
                                        .replied = node_replied,
                                        .assignment_changed = node_assignment_changed,
                                        .ended = node_lane_ended,
@@ -134,6 +135,8 @@ void sim_node_start(sim_node *node)
     node->client = sim_client_new(&client);
     node->directory = alv_directory_new(shard_count);
     node->meter = alv_meter_new();
+    node->table = options->broker->table;
+    node->tables = sim_tables_new(&node->table);
     const alv_replicator_options replicator = {.log = sim_client_port(node->client),
                                                .store = &node->disk->base,
                                                .clock = &node->clock.base,
@@ -172,6 +175,7 @@ static void node_free(sim_node *node)
     alv_replicator_free(node->replicator);
     alv_directory_free(node->directory);
     alv_meter_free(node->meter);
+    alv_tables_free(node->tables);
     sim_client_free(node->client);
     node->is_up = false;
 }
@@ -268,6 +272,21 @@ bool sim_node_turn(sim_node *node, int part)
     return true;
 }
 
+int64_t sim_node_clock_ms(const sim_node *node)
+{
+    return node->clock.base.now_ms(&node->clock.base);
+}
+
+void sim_node_follow_table(sim_node *node, int64_t short_of)
+{
+    const sim_version *end = &node->options->broker->table;
+    for (int i = 0; i < SIM_TABLE_PARTITIONS; i++) {
+        int64_t to = end->offsets[i] - short_of;
+        node->table.offsets[i] = to > node->table.offsets[i] ? to : node->table.offsets[i];
+    }
+    sim_tables_follow(node->tables, &node->table);
+}
+
 /* ---- reads ----------------------------------------------------------------------------------- */
 
 /* As api/ask.c does: the store of whoever is the owner by its own directory. */
@@ -279,9 +298,11 @@ void sim_node_read(sim_node *node, int32_t shard)
         return;
     }
     alv_shard_view view = alv_directory_view(node->directory, shard);
-    if (view.state == ALV_SHARD_STOPPED) {
+    const sim_version *seen = sim_model_version(node->options->model, shard);
+    if (view.state == ALV_SHARD_STOPPED && (seen->offsets[0] == 0 && seen->offsets[1] == 0)) {
         sim_fail("I8", "n%d shard %d: is stopped", node->number, (int)shard);
     }
+    node->awaited += view.state == ALV_SHARD_RESTORING && !sim_version_covers(&node->table, seen);
     if (view.state != ALV_SHARD_ACTIVE ||
         store->ops->position(store, shard, &position, NULL) != ALV_OK) {
         return;

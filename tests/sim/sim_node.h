@@ -53,6 +53,7 @@ typedef struct sim_node {
     sim_client *client; /* from here on: while it is up or dead */
     alv_directory *directory;
     alv_meter *meter;
+    alv_tables *tables;
     alv_replicator *replicator;
     alv_checkpointer *checkpointer;
     alv_lane *lanes[SIM_LANES_MAX];
@@ -61,7 +62,9 @@ typedef struct sim_node {
     struct alv_rivals *rivals;
     bool holds_dead[SIM_NODES_MAX];
     bool standbys[SIM_SHARDS_MAX];
+    sim_version table; /* its copy of the global table */
     int64_t evictions; /* of others, since the beginning */
+    int64_t awaited;   /* looks at a shard that waited for `table`, the same */
 
     const struct sim_node_options *options;
 } sim_node;
@@ -101,6 +104,12 @@ void sim_node_bury(sim_node *node, int64_t deep);
 
 /* One turn; false when it cannot take one now. A lane that cannot go on takes the node down. */
 bool sim_node_turn(sim_node *node, int part);
+
+/* What its clock shows. */
+int64_t sim_node_clock_ms(const sim_node *node);
+
+/* Its copy of the global table goes on, up to `short_of` records before the end of each partition. */
+void sim_node_follow_table(sim_node *node, int64_t short_of);
 
 /* A reader looks at a shard, and I4 is checked. */
 void sim_node_read(sim_node *node, int32_t shard);

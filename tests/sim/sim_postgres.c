@@ -40,7 +40,8 @@ static void postgres_check(const sim_postgres *postgres, int32_t shard)
             continue;
         }
         alv_view state = row->exists ? alv_bytes_view(&row->state) : ALV_VIEW_NONE;
-        if (!sim_check_value(postgres->broker, ALV_TOPIC_CHANGELOG, shard, position, cell, state)) {
+        if (!sim_check_value(postgres->broker, ALV_TOPIC_CHANGELOG, shard, position,
+                             alv_view_of(key), state)) {
             sim_fail("I5", "shard %d is stored up to %" PRId64 ", and %s is as of %" PRId64,
                      (int)shard, position, key, row->exists ? row->offset : -1);
         }

@@ -19,11 +19,17 @@
 #define RUN_PATIENCE_MS 180000
 
 static const char *const run_settings[] = {
-    "application.id=sim",        "behavior.default=cell",
-    "idempotency.keys.max=1000", "standby.replicas=1",
-    "postgres.interval.ms=1000", "commit.interval.max.ms=50",
-    "passivate.after.ms=20000",  "passivate.check.ms=5000",
-    "cache.memory.bytes=65536",  NULL,
+    "application.id=sim",
+    "behavior.default=cell",
+    "idempotency.keys.max=1000",
+    "standby.replicas=1",
+    "postgres.interval.ms=1000",
+    "commit.interval.max.ms=50",
+    "passivate.after.ms=20000",
+    "passivate.check.ms=5000",
+    "cache.memory.bytes=65536",
+    "quarantine.after.failures=2",
+    NULL,
 };
 
 /* ---- steps ----------------------------------------------------------------------------------- */
@@ -36,6 +42,9 @@ static void run_pass_time(sim_simulation *run)
                     : choice < 950 ? sim_random_between(&run->random, 2, 20)
                                    : sim_random_between(&run->random, 20, 250);
     run->now_ms += by_ms;
+    for (int i = 0; i < run->node_count; i++) {
+        sim_model_see_clock(run->model, i, sim_node_clock_ms(&run->nodes[i]));
+    }
     sim_broker_tick(&run->broker, run->now_ms);
 }
 
@@ -49,6 +58,17 @@ static void run_set_standbys(sim_simulation *run, sim_node *node)
     alv_replicator_set_standbys(node->replicator, wanted);
 }
 
+/* The table changes; a node that reads its topic has some of it. */
+static void run_follow_table(sim_simulation *run, sim_node *node)
+{
+    sim_version *end = &run->broker.table;
+    int changed = (int)sim_random_below(&run->random, SIM_TABLE_PARTITIONS);
+    end->offsets[changed] += sim_random_below(&run->random, 3);
+    if (node->cut_until_ms == 0 && (run->is_ending || sim_random_chance(&run->random, 300))) {
+        sim_node_follow_table(node, run->is_ending ? 0 : sim_random_below(&run->random, 3));
+    }
+}
+
 /* What a node does besides the turns of its threads. */
 static void run_upkeep(sim_simulation *run, sim_node *node)
 {
@@ -56,7 +76,9 @@ static void run_upkeep(sim_simulation *run, sim_node *node)
         return;
     }
     int64_t choice = sim_random_below(&run->random, 100);
-    if (choice < 60) {
+    if (choice < 12) {
+        run_follow_table(run, node);
+    } else if (choice < 60) {
         sim_client_beat(node->client, node->cut_until_ms > 0);
     } else if (choice < 90) {
         sim_node_read(node, (int32_t)sim_random_below(&run->random, run->broker.shard_count));
@@ -118,6 +140,8 @@ static void run_init_registry(sim_simulation *run)
 {
     run->registry = alv_registry_new();
     alv_status status = alv_registry_add(run->registry, &sim_cell_behavior, NULL);
+    ALV_ASSERT(status == ALV_OK);
+    status = alv_registry_add(run->registry, &sim_mist_behavior, NULL);
     ALV_ASSERT(status == ALV_OK);
     status = alv_registry_set_default(run->registry, "cell", NULL);
     ALV_ASSERT(status == ALV_OK);
@@ -183,7 +207,7 @@ static const char *run_unfinished(const sim_simulation *run)
         return "commands are not executed";
     }
     if (sim_model_due(run->model) != INT64_MAX) {
-        return "timers have not fired";
+        return "timers have not fired, or entities have not expired";
     }
     for (int32_t shard = 0; shard < run->broker.shard_count; shard++) {
         if (!sim_postgres_is_complete(&run->postgres, shard)) {
@@ -232,10 +256,17 @@ static void run_done(sim_simulation *run, sim_stats *stats)
     run->stats.executions = sim_model_executions(run->model);
     run->stats.timers = sim_model_timers(run->model);
     run->stats.repeated = sim_model_repeated(run->model);
+    sim_model_counts counts;
+    sim_model_count(run->model, &counts);
+    run->stats.expired = counts.expired;
+    run->stats.quarantined = counts.quarantined;
+    run->stats.released = counts.released;
+    run->stats.looked = counts.looked;
     run->stats.late_hits = run->broker.late_hits;
     run->stats.rebalances = run->broker.group.rebalances;
     for (int i = 0; i < run->node_count; i++) {
         run->stats.takeovers += run->nodes[i].evictions;
+        run->stats.awaited += run->nodes[i].awaited;
     }
     run->stats.checkpoints = run->postgres.writes;
     run->stats.checkpoints_fenced = run->postgres.fenced;
@@ -279,6 +310,11 @@ void sim_stats_print(const sim_stats *stats, double seconds)
         {"executions", stats->executions},
         {"of these, timers", stats->timers},
         {"repeated commands", stats->repeated},
+        {"entities expired", stats->expired},
+        {"entities quarantined", stats->quarantined},
+        {"of these, released", stats->released},
+        {"commands that looked a row up", stats->looked},
+        {"looks at shards that waited for a table", stats->awaited},
         {"transactions committed", stats->transactions},
         {"transactions aborted", stats->aborts},
         {"EndTxn without an answer", stats->no_answers},

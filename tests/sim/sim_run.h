@@ -24,6 +24,11 @@ typedef struct sim_stats {
     int64_t executions;
     int64_t timers;
     int64_t repeated;
+    int64_t expired;
+    int64_t quarantined;
+    int64_t released;
+    int64_t looked;
+    int64_t awaited; /* looks at a shard that waited for a node's copy of the table */
     int64_t transactions;
     int64_t aborts;
     int64_t no_answers; /* to an EndTxn */

@@ -8,13 +8,14 @@
 #include "tests/sim/sim_run.h"
 
 #define RUN_RECENT 16
-#define RUN_SETTINGS_MAX 16
+#define RUN_SETTINGS_MAX 20
 
 /* A command with an idempotency key, which may be sent again. */
 typedef struct run_sent {
     int cell;
     char value[160];
     char key[32];
+    bool is_release; /* of its quarantine; no command */
 } run_sent;
 
 /* How often what goes wrong, per thousand steps or calls; 0 = never in this run. */

@@ -244,6 +244,7 @@ static void trouble_mend_node(sim_simulation *run, sim_node *node, bool all)
         node->disk->is_full = false;
     }
     if (all) {
+        node->clock.offset_ms = 0;
         node->die_in_calls = node->freeze_in_calls = 0;
     }
     if (node->is_dead && !sim_node_is_busy(node)) {
