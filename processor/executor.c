@@ -36,9 +36,8 @@ static alv_status executor_load(execution *run, alv_reason *out_reason, alv_erro
     *out_reason =
         alv_command_check_key(executor->options.registry, run->record->key, run->shard->number,
                               executor->options.shard_count, &behavior, &id_at, err);
-    const alv_quarantine_entry *suspect =
-        alv_quarantine_find(&run->shard->quarantine, run->record->key);
-    if (*out_reason == ALV_REASON_NONE && suspect != NULL) {
+    bool is_suspect = alv_quarantine_is_suspect(&run->shard->quarantine, run->record->key);
+    if (*out_reason == ALV_REASON_NONE && is_suspect) {
         *out_reason = alv_executor_check_quarantine(run, err);
     }
     if (*out_reason != ALV_REASON_NONE) {
@@ -55,7 +54,7 @@ static alv_status executor_load(execution *run, alv_reason *out_reason, alv_erro
     run->entity = alv_cache_insert(executor->cache, run->record->key, run->shard->number);
     run->entity->behavior = behavior;
     run->entity->id_at = (uint32_t)id_at;
-    run->entity->is_suspect = suspect != NULL;
+    run->entity->is_suspect = is_suspect;
     run->entity->state_version = behavior->state_version;
     if (found) {
         *out_reason = executor_decode_state(run, err);

@@ -118,6 +118,11 @@ const alv_quarantine_entry *alv_quarantine_find(const alv_quarantine *quarantine
     return row != NULL && row->now.exists ? &row->now.entry : NULL;
 }
 
+bool alv_quarantine_is_suspect(const alv_quarantine *quarantine, alv_view key)
+{
+    return quarantine_row_of(quarantine, key) != NULL;
+}
+
 /* When all places are taken, somebody whose failures are only counted loses the count. */
 static bool quarantine_make_room(alv_quarantine *quarantine)
 {

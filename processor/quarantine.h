@@ -37,6 +37,9 @@ alv_status alv_quarantine_load(alv_quarantine *quarantine, alv_store *store, int
 /* What is known of an entity as of the open transaction, NULL when nothing. Borrowed until the next change. */
 const alv_quarantine_entry *alv_quarantine_find(const alv_quarantine *quarantine, alv_view key);
 
+/* Whether there is an entry, or was one when the open transaction began, which may be undone. */
+bool alv_quarantine_is_suspect(const alv_quarantine *quarantine, alv_view key);
+
 /* The entry of an entity, to be changed in the open transaction; all zero when there was none. NULL when there
  * is no room. Borrowed until the next change. */
 alv_quarantine_entry *alv_quarantine_change(alv_quarantine *quarantine, alv_view key);

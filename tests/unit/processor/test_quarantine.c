@@ -527,6 +527,27 @@ static void release__happens_once_through_faults(void **state)
     }
 }
 
+/* The release read the entity, and left it in the cache, before its transaction was undone. */
+static void release__that_was_undone_lets_nothing_through(void **state)
+{
+    (void)state;
+    static const alv_sim_fault faults[] = {ALV_SIM_COMMIT_ABORTED, ALV_SIM_COMMIT_LOST_REQUEST};
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "door/%zu", 20 + i);
+        quarantine(key);
+        alv_sim_world_crash(&world, 0);
+        alv_sim_world_activate(&world);
+        alv_sim_log_fail_next(world.log, faults[i]);
+        knock(key, 1, false);
+        release(key);
+        knock(key, 2, false);
+        alv_sim_world_run(&world, 1000);
+        assert_letters(key, "failed:900 failed:901 failed:902 quarantined:1");
+        assert_knocks(key, "2");
+    }
+}
+
 static void release__of_a_bad_key_is_a_dead_letter(void **state)
 {
     (void)state;
@@ -656,6 +677,7 @@ int main(void)
         WITH_WORLD(quarantine__begins_with_timers_too),
         WITH_WORLD(release__lets_commands_be_executed),
         WITH_WORLD(release__happens_once_through_faults),
+        WITH_WORLD(release__that_was_undone_lets_nothing_through),
         WITH_WORLD(release__of_a_bad_key_is_a_dead_letter),
         cmocka_unit_test(list__is_bounded_and_can_be_undone),
         WITH_WORLD(quarantine__agrees_with_a_model),
