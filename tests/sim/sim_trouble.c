@@ -91,6 +91,7 @@ static void trouble_jump(sim_simulation *run, sim_node *node)
 {
     node->clock.offset_ms =
         sim_random_between(&run->random, -TROUBLE_CLOCK_MAX_MS, TROUBLE_CLOCK_MAX_MS);
+    sim_model_see_clock(run->model, node->number, sim_node_clock_ms(node));
     run->stats.clock_jumps++;
     sim_trace("n%d: its clock is %" PRId64 " ms off", node->number, node->clock.offset_ms);
 }
@@ -245,6 +246,7 @@ static void trouble_mend_node(sim_simulation *run, sim_node *node, bool all)
     }
     if (all) {
         node->clock.offset_ms = 0;
+        sim_model_see_clock(run->model, node->number, sim_node_clock_ms(node));
         node->die_in_calls = node->freeze_in_calls = 0;
     }
     if (node->is_dead && !sim_node_is_busy(node)) {
