@@ -50,16 +50,13 @@ static bool database_exists(const char *path)
     return exists;
 }
 
+/* The caller is done with the list whatever comes of it: RocksDB makes one also when it fails. */
 static alv_status family_list_read(const char *path, const rocksdb_options_t *options,
                                    family_list *out, alv_error *err)
 {
     char *text = NULL;
-    char **names = rocksdb_list_column_families(options, path, &out->count, &text);
-    alv_status status = alv_rocksdb_check(text, "list column families", -1, err);
-    if (status == ALV_OK) {
-        out->names = names;
-    }
-    return status;
+    out->names = rocksdb_list_column_families(options, path, &out->count, &text);
+    return alv_rocksdb_check(text, "list column families", -1, err);
 }
 
 /* Keeps the handles of shards. The default family is empty and needs none. */

@@ -66,8 +66,7 @@ static void watch__keys_and_states_of_any_kind(void **state)
     alv_test_watcher_open(&all, &alv_world.room, alv_watch_world_address(0), ALV_WATCH_PREFIX, "");
     alv_test_watcher_init(&odd, &alv_world.room, ALV_WATCH_KEY, "");
     (void)snprintf(odd.path, sizeof odd.path, "/v1/watch?key=a%%20%%22b%%5C%%2B%%C3%%BC%%26%%0A");
-    alv_test_watcher_come(&odd, alv_watch_world_address(0));
-    assert_int_equal(alv_sse_wait_open(alv_world.room.set, odd.sse, ALV_TEST_WATCHER_WAIT_MS), 200);
+    alv_test_watcher_enter(&odd, alv_watch_world_address(0));
     alv_watch_world_write("a \"b\\+\xc3\xbc&\n", "{\"text\":\"\\n \xc3\xa4\"}");
     alv_watch_world_write("plain", "{\n  \"n\": 1\r\n}"); /* somebody else's way to write it */
     alv_test_watcher_wait_heard(&all, 2);
@@ -331,8 +330,7 @@ static void expect_reset(const char *id)
     alv_test_watcher_init(&it, &alv_world.room, ALV_WATCH_PREFIX, "");
     alv_free(it.last_id);
     it.last_id = alv_strdup(id);
-    alv_test_watcher_come(&it, alv_watch_world_address(0));
-    assert_int_equal(alv_sse_wait_open(alv_world.room.set, it.sse, ALV_TEST_WATCHER_WAIT_MS), 200);
+    alv_test_watcher_enter(&it, alv_watch_world_address(0));
     alv_watch_world_write("m:new", "{}");
     alv_test_watcher_wait_heard(&it, 1);
     assert_int_equal(it.resets, 1);
@@ -363,8 +361,7 @@ static void reset__of_ids_that_are_too_old_or_of_another_world(void **state)
     (void)snprintf(it.path, sizeof it.path, "/v1/watch?key=%s", it.text);
     alv_free(it.last_id);
     it.last_id = fine;
-    alv_test_watcher_come(&it, alv_watch_world_address(0));
-    assert_int_equal(alv_sse_wait_open(alv_world.room.set, it.sse, ALV_TEST_WATCHER_WAIT_MS), 200);
+    alv_test_watcher_enter(&it, alv_watch_world_address(0));
     alv_watch_world_write(it.text, "{}");
     alv_test_watcher_wait_heard(&it, 1);
     assert_int_equal(it.resets, 0);
