@@ -157,13 +157,14 @@ static void probe_send(alv_probe *probe, int64_t number)
         {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {value, strlen(value)}},
         {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
     };
+    /* Counted before it is sent: its change may be seen before this thread gets to its next line. */
     probe->sent_us[number] = alv_monotonic_us(alv_clock_system());
+    atomic_store_explicit(&probe->sent_count, number + 1, memory_order_release);
     rd_kafka_error_t *error =
         rd_kafka_produceva(probe->producer, fields, sizeof(fields) / sizeof(fields[0]));
     if (error != NULL) { /* a full queue too: the broker is no longer keeping up with the rate */
         fail_msg("cannot send: %s", rd_kafka_error_string(error));
     }
-    atomic_store_explicit(&probe->sent_count, number + 1, memory_order_release);
 }
 
 static void probe_sleep_until(int64_t at_us)
