@@ -27,6 +27,7 @@
 #include "tests/support/cluster_view.h"
 #include "tests/support/probe.h"
 #include "tests/support/sse.h"
+#include "tests/support/usage.h"
 #include "tests/support/wait.h"
 
 #define USERS 1000
@@ -38,10 +39,11 @@
 #define SAMPLES_MAX (8 * 1000 * 1000)
 
 static const char help[] =
-    "usage: watchers [--watchers N] [--rate N] [--all-rate N[,N...]] [--seconds N] [--json]\n"
+    "usage: watchers [--watchers N] [--rate N] [--all-rate N[,N...]] [--seconds N] [--keys-only] [--json]\n"
     "Watchers (default 1000) of one key each at --rate (1000) changes/s, then watchers of\n"
     "everything at each --all-rate (20,100), each measured for --seconds (15); and the same\n"
-    "load before there was a watcher and after they have left.\n";
+    "load before there was a watcher and after they have left. --keys-only: nobody, then watchers of one\n"
+    "key each, no more.\n";
 
 static struct {
     alv_cluster cluster;
@@ -61,6 +63,7 @@ typedef struct row {
     const char *what;
     int watchers;
     int rate;
+    double node_mib;
     double node_cpu; /* % of one core */
     double watch_cpu;
     double events_s;
@@ -239,6 +242,7 @@ static row measure(const char *what, int watchers, bool everything, int rate, in
     double ticks_s = (double)sysconf(_SC_CLK_TCK);
     out.node_cpu = (double)(node_ticks() - node_before) / ticks_s / took_s * 100;
     out.watch_cpu = (double)(watch_ticks() - watch_before) / ticks_s / took_s * 100;
+    out.node_mib = (double)alv_usage_resident_kib(job.node->process.pid) / 1024;
     out.events_s = (double)job.events / took_s;
     job.counting = false;
     for (int i = 0; i < job.stream_count; i++) {
@@ -266,13 +270,13 @@ static void print_row(const row *r)
 
 static json_t *row_json(const row *r)
 {
-    return json_pack("{s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "what",
+    return json_pack("{s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "what",
                      r->what, "watchers", r->watchers, "changes_per_s", r->rate, "events_per_s",
-                     r->events_s, "node_cpu_percent", r->node_cpu, "watch_thread_cpu_percent",
-                     r->watch_cpu, "reader_p50_ms", r->plain_p50_ms, "reader_p99_ms",
-                     r->plain_p99_ms, "watcher_p50_ms", r->sent_p50_ms, "watcher_p99_ms",
-                     r->sent_p99_ms, "watcher_after_reader_p50_ms", r->seen_p50_ms,
-                     "watcher_after_reader_p99_ms", r->seen_p99_ms);
+                     r->events_s, "node_mib", r->node_mib, "node_cpu_percent", r->node_cpu,
+                     "watch_thread_cpu_percent", r->watch_cpu, "reader_p50_ms", r->plain_p50_ms,
+                     "reader_p99_ms", r->plain_p99_ms, "watcher_p50_ms", r->sent_p50_ms,
+                     "watcher_p99_ms", r->sent_p99_ms, "watcher_after_reader_p50_ms",
+                     r->seen_p50_ms, "watcher_after_reader_p99_ms", r->seen_p99_ms);
 }
 
 static void report(json_t *rows, bool json, row r)
@@ -289,8 +293,18 @@ static void wait_until_left(void)
     (void)poll(NULL, 0, LEFT_MS);
 }
 
+static void run_rest(int watchers, int rate, const int *all_rates, int all_rate_count, int seconds,
+                     bool json, json_t *rows)
+{
+    wait_until_left();
+    report(rows, json, measure("all have left", 0, false, rate, seconds));
+    for (int i = 0; i < all_rate_count; i++) {
+        report(rows, json, measure("everything each", watchers, true, all_rates[i], seconds));
+    }
+}
+
 static void run(int watchers, int rate, const int *all_rates, int all_rate_count, int seconds,
-                bool json)
+                bool keys_only, bool json)
 {
     json_t *rows = json_array();
     if (!json) {
@@ -303,10 +317,8 @@ static void run(int watchers, int rate, const int *all_rates, int all_rate_count
     }
     report(rows, json, measure("nobody has watched yet", 0, false, rate, seconds));
     report(rows, json, measure("one key each", watchers, false, rate, seconds));
-    wait_until_left();
-    report(rows, json, measure("all have left", 0, false, rate, seconds));
-    for (int i = 0; i < all_rate_count; i++) {
-        report(rows, json, measure("everything each", watchers, true, all_rates[i], seconds));
+    if (!keys_only) {
+        run_rest(watchers, rate, all_rates, all_rate_count, seconds, json, rows);
     }
     json_t *all = json_pack("{s:s, s:i, s:o}", "machine", alv_bench_machine(), "seconds", seconds,
                             "rows", rows);
@@ -324,11 +336,13 @@ int main(int argc, char **argv)
     int all_rates[8] = {20, 100};
     int all_rate_count = 2;
     int seconds = 15;
+    int keys_only = 0;
     bool json = false;
     const alv_bench_option options[] = {{"--watchers", &watchers, 1, NULL, NULL},
                                         {"--rate", &rate, 1, NULL, NULL},
                                         {"--all-rate", all_rates, 8, &all_rate_count, NULL},
                                         {"--seconds", &seconds, 1, NULL, NULL},
+                                        {"--keys-only", &keys_only, 0, NULL, NULL},
                                         {NULL, NULL, 0, NULL, NULL}};
     alv_bench_parse(argc, argv, options, help, &json);
     assert_true(watchers <= WATCHERS_MAX);
@@ -344,7 +358,7 @@ int main(int argc, char **argv)
     job.node = alv_cluster_add_node(&job.cluster);
     alv_cluster_start_node(job.node, NULL);
     alv_cluster_wait_ready(job.node);
-    run(watchers, rate, all_rates, all_rate_count, seconds, json);
+    run(watchers, rate, all_rates, all_rate_count, seconds, keys_only != 0, json);
     alv_sse_set_free(job.set);
     alv_free(job.sent_us);
     alv_free(job.seen_us);

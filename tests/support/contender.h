@@ -12,7 +12,7 @@
 #include "tests/support/cluster.h"
 
 #define ALV_CONTENDER_NODES_MAX 3
-#define ALV_CONTENDER_SHARDS_MAX 64
+#define ALV_CONTENDER_SHARDS_MAX 256
 
 typedef struct alv_contender alv_contender;
 

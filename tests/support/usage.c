@@ -5,11 +5,19 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-int64_t alv_usage_cpu_us(pid_t pid)
+/* What /proc/PID/stat says: clock ticks in user and system mode. */
+typedef struct usage_ticks {
+    int parent;
+    int64_t own;
+    int64_t ended_children;
+} usage_ticks;
+
+static usage_ticks usage_read_ticks(pid_t pid)
 {
     char path[64];
     char text[1024] = "";
@@ -21,14 +29,46 @@ int64_t alv_usage_cpu_us(pid_t pid)
     }
     /* The name of the program, in brackets, may have blanks in it. */
     const char *after_name = strrchr(text, ')');
+    usage_ticks ticks = {0};
     int64_t user = 0;
     int64_t system = 0;
-    if (after_name != NULL) {
-        (void)sscanf(after_name + 1,
-                     " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNd64 " %" SCNd64, &user,
-                     &system);
+    int64_t children_user = 0;
+    int64_t children_system = 0;
+    if (after_name != NULL &&
+        sscanf(after_name + 1,
+               " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNd64 " %" SCNd64 " %" SCNd64
+               " %" SCNd64,
+               &ticks.parent, &user, &system, &children_user, &children_system) == 5) {
+        ticks.own = user + system;
+        ticks.ended_children = children_user + children_system;
     }
-    return (user + system) * (1000000 / sysconf(_SC_CLK_TCK));
+    return ticks;
+}
+
+static int64_t usage_ticks_us(int64_t ticks)
+{
+    return ticks * (1000000 / sysconf(_SC_CLK_TCK));
+}
+
+int64_t alv_usage_cpu_us(pid_t pid)
+{
+    return usage_ticks_us(usage_read_ticks(pid).own);
+}
+
+int64_t alv_usage_family_cpu_us(pid_t pid)
+{
+    usage_ticks ticks = usage_read_ticks(pid);
+    int64_t sum = ticks.own + ticks.ended_children;
+    DIR *folder = opendir("/proc");
+    const struct dirent *entry;
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        usage_ticks child = usage_read_ticks((pid_t)strtol(entry->d_name, NULL, 10));
+        sum += child.parent == (int)pid ? child.own + child.ended_children : 0;
+    }
+    if (folder != NULL) {
+        (void)closedir(folder);
+    }
+    return usage_ticks_us(sum);
 }
 
 /* A line "<name>: <number>" of the process's status; 0 without it. */

@@ -12,6 +12,9 @@
 /* CPU time so far, user and system. 0 when there is no such process. */
 int64_t alv_usage_cpu_us(pid_t pid);
 
+/* The same with its children, those that have ended included: a PostgreSQL is a family of processes. */
+int64_t alv_usage_family_cpu_us(pid_t pid);
+
 /* The memory it has now (resident set). 0 when there is no such process. */
 int64_t alv_usage_resident_kib(pid_t pid);
 

@@ -7,9 +7,11 @@
 #include <stdint.h>
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -49,6 +51,46 @@ static void usage__counts_threads(void **state)
     (void)pthread_join(thread, NULL);
 }
 
+/* As long as it takes to be seen: the kernel counts in hundredths of a second. */
+static void burn(void)
+{
+    int64_t before = alv_usage_cpu_us(getpid());
+    while (alv_usage_cpu_us(getpid()) - before < 50000) {
+    }
+}
+
+static void usage__counts_children_that_live_and_those_that_ended(void **state)
+{
+    (void)state;
+    int64_t before = alv_usage_family_cpu_us(getpid());
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    for (int i = 0; i < 2; i++) {
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            burn();
+            char done = 1;
+            (void)!write(ends[1], &done, 1);
+            while (i == 1) {
+                (void)pause();
+            }
+            _exit(0);
+        }
+        char done = 0;
+        assert_int_equal(read(ends[0], &done, 1), 1);
+        if (i == 0) {
+            assert_int_equal(waitpid(pid, NULL, 0), pid);
+            continue;
+        }
+        assert_true(alv_usage_family_cpu_us(getpid()) - before >= 100000);
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+    }
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
 static void put_file(const char *folder, const char *name, size_t size)
 {
     char *path = alv_format("%s/%s", folder, name);
@@ -85,6 +127,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(usage__counts_open_files),
         cmocka_unit_test(usage__counts_threads),
+        cmocka_unit_test(usage__counts_children_that_live_and_those_that_ended),
         cmocka_unit_test(usage__adds_up_a_folder_with_those_in_it),
     };
     return cmocka_run_group_tests_name("usage", tests, NULL, NULL);
