@@ -44,21 +44,23 @@
 #define CHANGED_BYTES_ALL 1500000000LL /* of all commands */
 #define QUICK_PART 5
 #define USERS_MAX 3000000
+#define BROKERS_MAX 3
 #define VALUES_MAX 8
 #define WATCHERS_RATE 1000
 #define WATCHERS_SECONDS 10
 
 static const char help[] =
-    "usage: scale [--only WHAT[,WHAT]] [--quick] [--minutes N] [--users-max N] [--json FILE]\n"
+    "usage: scale [--only WHAT[,WHAT]] [--quick] [--minutes N] [--users-max N] [--brokers N]\n"
+    "             [--json FILE]\n"
     "What a command costs with more users, shards, lanes, nodes, larger states, standbys, smaller transactions,\n"
     "watchers, and with PostgreSQL, on a broker of its own: about 35 points, half a minute each on two idle cores.\n"
     "--only       of users,shards,lanes,nodes,state,standbys,batch,watchers,postgres (all)\n"
     "--quick      a fifth of the commands, without the largest values\n"
     "--minutes    begins no further point after so many\n"
     "--users-max  3000000 unless given\n"
+    "--brokers    1 unless given; with 3 topics are replicated, and the broker's CPU is that of all. A file of its own\n"
     "--json       every point, written as they come; points that are in it already are not measured again\n";
 
-/* What is measured at one point. */
 typedef struct point {
     const char *dimension;
     int value;
@@ -103,7 +105,8 @@ static struct {
     int users_max;
     bool quick;
     json_t *rows; /* of this and of earlier runs */
-    pid_t broker;
+    pid_t brokers[BROKERS_MAX];
+    int broker_count;
     pid_t postgres; /* 0 = was not started yet */
     int64_t begin_us;
     int measured;
@@ -203,6 +206,16 @@ static pid_t read_pid(const char *server)
     return pid;
 }
 
+static void start_brokers(void)
+{
+    alv_bench_open_brokers(&bench.stack, "scale", bench.broker_count);
+    for (int i = 0; i < bench.broker_count; i++) {
+        char *name = alv_format("kafka-%d", i + 1);
+        bench.brokers[i] = read_pid(name);
+        alv_free(name);
+    }
+}
+
 static void need_postgres(void)
 {
     if (bench.postgres == 0) {
@@ -225,6 +238,15 @@ static double metric(alv_contender *contender, const char *name)
         alv_bytes_append(&page.body, "", 1);
         sum += alv_metrics_text_sum(page.body.data, name);
         alv_http_result_done(&page);
+    }
+    return sum;
+}
+
+static int64_t brokers_cpu_us(void)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < bench.broker_count; i++) {
+        sum += alv_usage_cpu_us(bench.brokers[i]);
     }
     return sum;
 }
@@ -295,7 +317,7 @@ static mark take_mark(const point *p, const alv_contender *contender, alv_group_
 {
     mark now = {.committed = alv_group_offsets_sum(offsets),
                 .nodes_us = nodes_cpu_us(p, contender),
-                .broker_us = alv_usage_cpu_us(bench.broker)};
+                .broker_us = brokers_cpu_us()};
     now.postgres_us = p->has_postgres ? alv_usage_family_cpu_us(bench.postgres) : 0;
     now.at_us = now_us();
     return now;
@@ -380,7 +402,7 @@ static void add_restore(json_t *row, alv_contender *contender)
     int64_t ms = 0;
     alv_contender_restore(contender, 0, &records, &ms);
     double bytes = metric(contender, "alluvium_shard_restored_bytes");
-    double seconds = ms > 0 ? (double)ms / 1000 : 0.001;
+    double seconds = (double)(ms > 0 ? ms : 1) / 1000;
     set_real(row, "restore_ready_ms", (double)ready_ms);
     set_real(row, "restore_records", (double)records);
     set_real(row, "restore_records_per_s", (double)records / seconds);
@@ -413,11 +435,11 @@ static json_t *measure(const point *p)
 {
     char *topics = alv_format("scale-%s-%d", p->dimension, p->value);
     char *commands = alv_format("%s.commands", topics);
-    json_t *row =
-        json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s}", "dimension", p->dimension,
-                  "value", p->value, "users", p->users, "state_bytes", p->state_bytes, "commands",
-                  p->commands, "shards", p->shards, "lanes", p->lanes, "nodes", p->nodes,
-                  "standbys", p->standbys, "machine", alv_bench_machine());
+    json_t *row = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s}", "dimension",
+                            p->dimension, "value", p->value, "users", p->users, "state_bytes",
+                            p->state_bytes, "commands", p->commands, "shards", p->shards, "lanes",
+                            p->lanes, "nodes", p->nodes, "standbys", p->standbys, "brokers",
+                            bench.broker_count, "machine", alv_bench_machine());
     alv_contender_create_topics(&bench.stack, topics, p->shards);
     const alv_padded_load_options options = {.brokers = bench.stack.brokers,
                                              .topics = topics,
@@ -455,7 +477,6 @@ static double real_of(const json_t *row, const char *name)
     return json_number_value(json_object_get(row, name));
 }
 
-/* With a broker of its own. */
 static json_t *measure_watchers(int watchers)
 {
     char *program = alv_format("%s/build/bench/watchers", bench.stack.root);
@@ -493,11 +514,9 @@ static json_t *measure_watchers(int watchers)
 static void tell(const char *dimension, int value)
 {
     double passed_min = (double)(now_us() - bench.begin_us) / 60e6;
-    fprintf(stderr, "%5.1f min  %s %d, %d more", passed_min, dimension, value, bench.left - 1);
-    if (bench.measured > 0) {
-        fprintf(stderr, ", about %.0f min left", passed_min / bench.measured * bench.left);
-    }
-    fprintf(stderr, "\n");
+    double left_min = bench.measured > 0 ? passed_min / bench.measured * bench.left : bench.left;
+    fprintf(stderr, "%5.1f min  %s %d, %d more, about %.0f min left\n", passed_min, dimension,
+            value, bench.left - 1, left_min);
 }
 
 static void measure_value(const struct dimension *dimension, int value)
@@ -557,6 +576,7 @@ int main(int argc, char **argv)
     int quick = 0;
     int minutes = 0;
     bench.users_max = USERS_MAX;
+    bench.broker_count = 1;
     const alv_bench_option options[] = {
         {"--only", NULL, 0, NULL, &bench.only}, {"--quick", &quick, 0, NULL, NULL},
         {"--minutes", &minutes, 1, NULL, NULL}, {"--users-max", &bench.users_max, 1, NULL, NULL},
@@ -567,8 +587,7 @@ int main(int argc, char **argv)
     bench.left = visit_values(true, 0);
     if (bench.left > 0) {
         bench.begin_us = now_us();
-        alv_bench_open(&bench.stack, "scale");
-        bench.broker = read_pid("kafka-1");
+        start_brokers();
         (void)visit_values(false, minutes);
         bench.stack.passed = true;
         alv_cluster_close(&bench.stack);

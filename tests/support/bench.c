@@ -131,11 +131,20 @@ static void bench_tell_places(void)
 
 void alv_bench_open(alv_cluster *cluster, const char *name)
 {
+    alv_bench_open_brokers(cluster, name, 1);
+}
+
+void alv_bench_open_brokers(alv_cluster *cluster, const char *name, int brokers)
+{
+    char count[16];
+    (void)snprintf(count, sizeof(count), "%d", brokers);
+    const char *const stack[] = {"--brokers", count, NULL};
     (void)alv_bench_machine(); /* before our own load */
     bench_tell_places();
     alv_cluster_open_alone(cluster, name);
-    fprintf(stderr, "starting a broker in %s\n", cluster->directory);
-    alv_cluster_start_stack(cluster);
+    fprintf(stderr, "starting %s in %s\n", brokers > 1 ? "brokers" : "a broker",
+            cluster->directory);
+    alv_cluster_start_stack_with(cluster, stack);
     alv_cluster_stack(cluster, "stop-postgres", NULL);
     alv_free(cluster->postgres_url);
     cluster->postgres_url = NULL;

@@ -27,6 +27,9 @@ void alv_bench_parse(int argc, char **argv, const alv_bench_option *options, con
  * the build folder that this one is in. Prints to stderr what it does. */
 void alv_bench_open(alv_cluster *cluster, const char *name);
 
+/* The same with several brokers; with three and more, topics are replicated. */
+void alv_bench_open_brokers(alv_cluster *cluster, const char *name, int brokers);
+
 /* From now on nodes have a PostgreSQL to write to. */
 void alv_bench_start_postgres(alv_cluster *cluster);
 
