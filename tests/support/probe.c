@@ -82,8 +82,15 @@ static rd_kafka_t *probe_client(const alv_probe *probe, rd_kafka_type_t type,
 
 static rd_kafka_t *probe_producer(const alv_probe *probe)
 {
-    static const char *const settings[] = {
-        "enable.idempotence", "true", "partitioner", "murmur2_random", "linger.ms", "0", NULL};
+    static const char *const settings[] = {"enable.idempotence",
+                                           "true",
+                                           "partitioner",
+                                           "murmur2_random",
+                                           "linger.ms",
+                                           "0",
+                                           "message.timeout.ms", /* brokers may be away for long */
+                                           "600000",
+                                           NULL};
     return probe_client(probe, RD_KAFKA_PRODUCER, settings);
 }
 
