@@ -197,7 +197,7 @@ static _Noreturn void soak_fail(const char *who, const char *what)
 
 static void node_start(soak_node *node)
 {
-    static const char *const settings[] = {"state.memory.bytes=128MiB", "cache.memory.bytes=32MiB",
+    static const char *const settings[] = {"state.memory.bytes=64MiB", "cache.memory.bytes=16MiB",
                                            "idempotency.keys.max=8", NULL};
     if (node->start_empty) {
         alv_cluster_remove(node->node->state_dir);
