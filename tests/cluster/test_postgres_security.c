@@ -263,6 +263,32 @@ static void expect_trouble(const char *url, const char *said)
     alv_cluster_wait_log(fixture.node, said, SETTLE_MS);
 }
 
+/* libpq finds it in the environment, which nodes and commands inherit. */
+static void postgres_security__the_password_may_come_from_the_environment(void **state)
+{
+    (void)state;
+    alv_cluster_stop_node(fixture.node);
+    alv_free(sql("DELETE FROM %s.entities", fixture.cluster.schema));
+    char *url = alv_format("%s&user=%s", fixture.tls_url, ROLE);
+    assert_int_equal(setenv("PGPASSWORD", POSTGRES_PASSWORD, 1), 0);
+    start_node(url);
+    send_login("m:4");
+    assert_true(alv_wait_until(there_are_rows, NULL, SETTLE_MS));
+    char *command_line = alv_format("/proc/%d/cmdline", (int)fixture.node->process.pid);
+    char *setting = alv_format("postgres.url=%s", url);
+    assert_file_unseen(command_line);
+    assert_file_unseen(fixture.node->log_path);
+    assert_answers_unseen();
+    ASSERT_COMMAND_UNSEEN("node", "-c", fixture.config_path, "-X", setting, "--print-config");
+    ASSERT_COMMAND_UNSEEN("verify", "-c", fixture.config_path, "-X", setting);
+    assert_int_equal(unsetenv("PGPASSWORD"), 0);
+    expect_trouble(url, "no password supplied");
+    alv_free(command_line);
+    alv_free(setting);
+    alv_free(url);
+    fixture.tests_passed++;
+}
+
 static void postgres_security__who_is_not_let_in_is_told_why_and_commands_go_on(void **state)
 {
     (void)state;
@@ -299,7 +325,7 @@ static void postgres_security__rights_to_rows_alone_are_enough(void **state)
     send_login("m:3");
     assert_true(alv_wait_until(there_are_rows, NULL, SETTLE_MS));
     alv_free(url);
-    fixture.cluster.passed = ++fixture.tests_passed == 4;
+    fixture.cluster.passed = ++fixture.tests_passed == 5;
 }
 
 /* ---- fixture ---------------------------------------------------------------------------------- */
@@ -354,6 +380,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(postgres_security__a_role_that_owns_its_schema_is_enough),
         cmocka_unit_test(postgres_security__no_secret_is_seen_anywhere),
+        cmocka_unit_test(postgres_security__the_password_may_come_from_the_environment),
         cmocka_unit_test(postgres_security__who_is_not_let_in_is_told_why_and_commands_go_on),
         cmocka_unit_test(postgres_security__rights_to_rows_alone_are_enough),
     };

@@ -1,13 +1,18 @@
 /* Goal:   the list of rights is complete where it must be, and as short as it can be.
- * Method: the lists of all roles for one application. */
+ * Method: the lists of all roles for one application, and the table in docs/security.md. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/alloc.h"
+#include "base/bytes.h"
 #include "topics/access.h"
 
 static const alv_settings settings = {.application_id = "mall"};
@@ -98,9 +103,75 @@ static void access__nothing_is_listed_twice_or_implied(void **state)
     }
 }
 
+/* ---- documentation --------------------------------------------------------------------------- */
+
+/* The rights on one resource as a row of the table; the number of them. */
+static size_t describe_resource(alv_access_role role, const alv_access *rights, size_t count,
+                                alv_bytes *out)
+{
+    size_t same = 0;
+    alv_bytes_clear(out);
+    alv_bytes_printf(out, "| %s | %s `%s%s` | ", alv_access_role_name(role),
+                     alv_access_kind_name(rights->kind), rights->name,
+                     rights->is_prefix ? "*" : "");
+    for (; same < count && rights[same].kind == rights->kind &&
+           strcmp(rights[same].name, rights->name) == 0;
+         same++) {
+        alv_bytes_printf(out, "%s%s", same == 0 ? "" : ", ",
+                         alv_access_operation_name(rights[same].operation));
+    }
+    alv_bytes_append(out, " |\n", sizeof " |\n"); /* with the NUL */
+    return same;
+}
+
+/* This program is build/tests/unit/access. */
+static char *read_documentation(void)
+{
+    char path[4096];
+    const char *root = getenv("ALLUVIUM_ROOT");
+    ssize_t size = readlink("/proc/self/exe", path, sizeof path - 1);
+    assert_true(size > 0);
+    path[size] = '\0';
+    for (int level = 0; level < 4; level++)
+        *strrchr(path, '/') = '\0';
+    char *name = alv_format("%s/docs/security.md", root != NULL ? root : path);
+    FILE *file = fopen(name, "re");
+    assert_non_null(file);
+    alv_bytes text = ALV_BYTES_EMPTY;
+    char line[512];
+    while (fgets(line, sizeof line, file) != NULL)
+        alv_bytes_append_text(&text, line);
+    (void)fclose(file);
+    alv_free(name);
+    alv_bytes_append(&text, "", 1);
+    return text.data;
+}
+
+/* The table in docs/security.md says what the code says. */
+static void access__is_documented(void **state)
+{
+    (void)state;
+    const alv_settings documented = {.application_id = "A"};
+    char *documentation = read_documentation();
+    alv_bytes row = ALV_BYTES_EMPTY;
+    for (int role = 0; role < ALV_ACCESS_ROLE_COUNT; role++) {
+        alv_access rights[ALV_ACCESS_MAX];
+        size_t count = alv_access_list((alv_access_role)role, &documented, rights);
+        for (size_t i = 0; i < count;) {
+            i += describe_resource((alv_access_role)role, &rights[i], count - i, &row);
+            if (strstr(documentation, row.data) == NULL) {
+                fail_msg("docs/security.md lacks this row: %s", row.data);
+            }
+        }
+    }
+    alv_bytes_done(&row);
+    alv_free(documentation);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(access__is_documented),
         cmocka_unit_test(access__nodes_may_not_create_or_delete),
         cmocka_unit_test(access__operators_have_a_transactional_id_of_their_own),
         cmocka_unit_test(access__senders_and_readers_write_and_read_no_more_than_their_topics),
