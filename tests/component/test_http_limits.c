@@ -234,7 +234,6 @@ static void many__one_too_many_is_told_so(void **state)
 /* ---- answers that nobody takes --------------------------------------------------------------- */
 
 #define READERS 16
-#define RECEIVE_BYTES 4096
 static_assert((READERS - 4) * (size_t)LARGE_BYTES > ALV_HTTP_ANSWERS_BYTES_MAX, "too much");
 
 /* Who reads slowly has a minute, but not when answers become too much to hold: then he is cut off, nobody is
@@ -243,15 +242,12 @@ static void slow__readers_do_not_fill_the_memory(void **state)
 {
     (void)state;
     static const char text[] = "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    static const int receive_bytes = RECEIVE_BYTES;
-    static const int fast_bytes = 1024 * 1024;
     static const alv_http_patience patience = {
         .head_ms = 60000, .body_ms = 60000, .send_ms = 60000, .look_ms = 1000};
     int fds[READERS];
     open_with(&patience, 0);
     for (size_t i = 0; i < READERS; i++) {
         fds[i] = connect_here();
-        (void)setsockopt(fds[i], SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
         alv_http_raw_send(fds[i], text, sizeof text - 1);
     }
     int vital = connect_here();
@@ -263,7 +259,6 @@ static void slow__readers_do_not_fill_the_memory(void **state)
     int cut = 0;
     for (size_t i = 0; i < READERS; i++) {
         /* From here on whoever was not cut off reads as fast as he can. */
-        (void)setsockopt(fds[i], SOL_SOCKET, SO_RCVBUF, &fast_bytes, sizeof fast_bytes);
         assert_true(alv_http_raw_read(fds[i], ANSWER_MS, &answer) != 0);
         refused += memmem(answer.data, answer.size, "too many answers", 16) != NULL;
         cut += answer.size < LARGE_BYTES;
