@@ -56,6 +56,10 @@ elseif(ALLUVIUM_SANITIZE STREQUAL "thread")
 elseif(ALLUVIUM_SANITIZE)
   message(FATAL_ERROR
     "ALLUVIUM_SANITIZE is '${ALLUVIUM_SANITIZE}'; it may be address, thread or fuzzer")
+elseif(ALLUVIUM_COVERAGE)
+  # Not optimised, so that each line is one; atomic, because threads run the same lines.
+  target_compile_options(alv_flags INTERFACE --coverage -fprofile-update=atomic -O0)
+  target_link_options(alv_flags INTERFACE --coverage)
 else()
   # Undefined first: Ubuntu's compilers define it themselves.
   target_compile_options(alv_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)

@@ -166,7 +166,7 @@ static void registry__refuses_bad_types(void **unused)
 static void registry__refuses_bad_rows(void **unused)
 {
     (void)unused;
-    alv_command_row rows[2];
+    alv_command_row rows[2] = {0};
     alv_behavior bad = behavior_of("door", rows, 2);
 
     memcpy(rows, good_rows, sizeof rows);
