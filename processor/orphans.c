@@ -47,22 +47,14 @@ static int32_t orphans_count(const alv_orphans *orphans, const alv_members *memb
     return held == 0 ? 0 : shards - held;
 }
 
-/* How many nodes of the group come before this one; -1 when this one is not in it. */
-static int64_t orphans_rank(const alv_orphans *orphans, const alv_members *members)
+static bool orphans_is_member(const alv_orphans *orphans, const alv_members *members)
 {
-    const char *own = orphans->settings->node_id;
-    int64_t rank = 0;
-    bool is_member = false;
     for (size_t i = 0; i < members->count; i++) {
-        const char *node_id = members->items[i].node_id;
-        bool counted = false;
-        for (size_t j = 0; j < i && !counted; j++) {
-            counted = strcmp(members->items[j].node_id, node_id) == 0;
+        if (strcmp(members->items[i].node_id, orphans->settings->node_id) == 0) {
+            return true;
         }
-        rank += !counted && strcmp(node_id, own) < 0;
-        is_member = is_member || strcmp(node_id, own) == 0;
     }
-    return is_member ? rank : -1;
+    return false;
 }
 
 static void orphans_wake(alv_orphans *orphans)
@@ -80,8 +72,7 @@ void alv_orphans_see(alv_orphans *orphans, const alv_members *members)
     }
     int64_t now_ms = alv_monotonic_us(orphans->options.clock) / 1000;
     int32_t count = orphans_count(orphans, members);
-    int64_t rank = orphans_rank(orphans, members);
-    if (count == 0 || rank < 0) {
+    if (count == 0 || !orphans_is_member(orphans, members)) {
         orphans->since_ms = 0;
         orphans->pause_ms = ALV_ORPHANS_AFTER_MS;
         return;
@@ -89,6 +80,7 @@ void alv_orphans_see(alv_orphans *orphans, const alv_members *members)
     if (orphans->since_ms == 0) {
         orphans->since_ms = now_ms;
     }
+    int64_t rank = alv_members_before(members, orphans->settings->node_id, NULL, NULL);
     if (now_ms - orphans->since_ms < orphans->pause_ms + rank * ALV_ORPHANS_TURN_MS) {
         return;
     }

@@ -121,22 +121,16 @@ static void takeover_take_news(alv_takeover *takeover)
 
 /* ---- whose turn it is ------------------------------------------------------------------------ */
 
+static bool takeover_holds_for_dead(const void *payload, const char *node_id)
+{
+    return takeover_find(payload, node_id) != NULL;
+}
+
 /* How many living nodes of the group come before this one. */
 static int64_t takeover_rank(const alv_takeover *takeover, const alv_members *members)
 {
-    int64_t rank = 0;
-    for (size_t i = 0; i < members->count; i++) {
-        const char *node_id = members->items[i].node_id;
-        bool counted = false;
-        for (size_t j = 0; j < i && !counted; j++) {
-            counted = strcmp(members->items[j].node_id, node_id) == 0;
-        }
-        if (!counted && strcmp(node_id, takeover->settings->node_id) < 0 &&
-            takeover_find(takeover, node_id) == NULL) {
-            rank++;
-        }
-    }
-    return rank;
+    return alv_members_before(members, takeover->settings->node_id, takeover_holds_for_dead,
+                              takeover);
 }
 
 static bool takeover_is_seat(const alv_takeover *takeover, const takeover_case *of,

@@ -107,6 +107,12 @@ alv_status alv_group_view_open(const alv_config *config, alv_group_view **out, a
 alv_status alv_group_view_members(alv_group_view *view, int timeout_ms, alv_members *out,
                                   alv_error *err);
 
+/* How many nodes come before `node_id`, by their ids, leaving out those of which `left_out` says so (NULL = none
+ * are): whose turn it is to do what one node does for all. */
+int64_t alv_members_before(const alv_members *members, const char *node_id,
+                           bool (*left_out)(const void *payload, const char *node_id),
+                           const void *payload);
+
 void alv_members_done(alv_members *members);
 void alv_group_view_close(alv_group_view *view);
 

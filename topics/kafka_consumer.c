@@ -317,18 +317,6 @@ static void consumer_close(alv_consumer *base, bool stay)
     alv_free(consumer);
 }
 
-static alv_status consumer_subscribe(kafka_consumer *consumer, alv_error *err)
-{
-    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(topics, consumer_topic(consumer), RD_KAFKA_PARTITION_UA);
-    rd_kafka_resp_err_t code = rd_kafka_subscribe(consumer->client.rk, topics);
-    rd_kafka_topic_partition_list_destroy(topics);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return alv_kafka_fail(err, ALV_FATAL, code, "subscribe: %s", rd_kafka_err2str(code));
-    }
-    return ALV_OK;
-}
-
 static const alv_consumer_ops consumer_ops = {
     .poll = consumer_poll,
     .wake = consumer_wake,
@@ -384,7 +372,7 @@ alv_status alv_kafka_consumer_open(alv_log_port *log, int lane,
     alv_kafka_stats_add(&consumer->client, "consumer");
     (void)rd_kafka_poll_set_consumer(consumer->client.rk); /* fails without group.id only */
     consumer->queue = rd_kafka_queue_get_consumer(consumer->client.rk);
-    status = consumer_subscribe(consumer, err);
+    status = alv_kafka_membership_seek(consumer->client.rk, consumer_topic(consumer), err);
     if (status != ALV_OK) {
         consumer_close(&consumer->base, true);
         return status;

@@ -17,6 +17,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "topics/kafka_internal.h"
+#include "topics/kafka_membership_internal.h"
 
 /* One wait for one handle. With many lanes a round takes longer, and nothing is lost by that. */
 #define EVICT_TURN_MS 2
@@ -56,25 +57,13 @@ static int64_t evict_elapsed_ms(const evict_job *job)
 
 /* ---- seat ------------------------------------------------------------------------------------ */
 
-/* Whatever it is given or loses: it takes nothing. The opaque is the alv_kafka_client. */
+/* The opaque is the alv_kafka_client. */
 static void seat_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
                               rd_kafka_topic_partition_list_t *partitions, void *opaque)
 {
     (void)partitions;
     evict_lane *lane = ((alv_kafka_client *)opaque)->owner;
-    rd_kafka_topic_partition_list_t *none = rd_kafka_topic_partition_list_new(0);
-    rd_kafka_error_t *error = NULL;
-    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-        error = rd_kafka_incremental_assign(rk, none);
-    } else {
-        error = rd_kafka_incremental_unassign(rk, none);
-    }
-    if (error != NULL) {
-        rd_kafka_error_destroy(error); /* fenced meanwhile: the fatal error says so */
-    }
-    rd_kafka_topic_partition_list_destroy(none);
-
-    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && lane->times.seated_ms < 0) {
+    if (alv_kafka_membership_decline(rk, code) && lane->times.seated_ms < 0) {
         lane->times.seated_ms = evict_elapsed_ms(lane->job);
     }
 }
@@ -99,14 +88,7 @@ static alv_status seat_subscribe(evict_job *job, evict_lane *lane, alv_error *er
     char topic[ALV_TOPIC_NAME_BYTES];
     alv_schema_name(alv_config_settings(job->config)->application_id, ALV_TOPIC_COMMANDS, topic,
                     sizeof(topic));
-    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
-    (void)rd_kafka_topic_partition_list_add(topics, topic, RD_KAFKA_PARTITION_UA);
-    rd_kafka_resp_err_t code = rd_kafka_subscribe(lane->member.rk, topics);
-    rd_kafka_topic_partition_list_destroy(topics);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return alv_kafka_fail(err, ALV_FATAL, code, "subscribe: %s", rd_kafka_err2str(code));
-    }
-    return ALV_OK;
+    return alv_kafka_membership_seek(lane->member.rk, topic, err);
 }
 
 /* Named as its owner would name it. An owner that takes its seat back while it is held replaces a member of the
@@ -176,12 +158,7 @@ static alv_status seat_check(const evict_lane *lane, alv_error *err)
 static void seat_go(const evict_job *job, evict_lane *lane)
 {
     if (lane->closing == NULL) {
-        char *id = rd_kafka_memberid(lane->member.rk);
-        bool has_left = id == NULL || *id == '\0';
-        if (id != NULL) {
-            rd_kafka_mem_free(lane->member.rk, id);
-        }
-        if (!has_left) {
+        if (alv_kafka_membership_is_any(lane->member.rk)) {
             return;
         }
         lane->closing = rd_kafka_queue_new(lane->member.rk);

@@ -271,6 +271,32 @@ alv_status alv_group_view_members(alv_group_view *view, int timeout_ms, alv_memb
     return alv_kafka_fail(err, status, why.code, "%s", why.text);
 }
 
+/* Whether a lane before the one at `index` is of the same node. */
+static bool members_seen(const alv_members *members, size_t index)
+{
+    for (size_t i = 0; i < index; i++) {
+        if (strcmp(members->items[i].node_id, members->items[index].node_id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int64_t alv_members_before(const alv_members *members, const char *node_id,
+                           bool (*left_out)(const void *payload, const char *node_id),
+                           const void *payload)
+{
+    int64_t count = 0;
+    for (size_t i = 0; i < members->count; i++) {
+        const char *other = members->items[i].node_id;
+        if (strcmp(other, node_id) < 0 && !members_seen(members, i) &&
+            (left_out == NULL || !left_out(payload, other))) {
+            count++;
+        }
+    }
+    return count;
+}
+
 void alv_members_done(alv_members *members)
 {
     if (members == NULL) {

@@ -1,7 +1,33 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "topics/kafka_internal.h"
 #include "topics/kafka_membership_internal.h"
+
+alv_status alv_kafka_membership_seek(rd_kafka_t *rk, const char *topic, alv_error *err)
+{
+    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
+    (void)rd_kafka_topic_partition_list_add(topics, topic, RD_KAFKA_PARTITION_UA);
+    rd_kafka_resp_err_t code = rd_kafka_subscribe(rk, topics);
+    rd_kafka_topic_partition_list_destroy(topics);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return alv_kafka_fail(err, ALV_FATAL, code, "subscribe: %s", rd_kafka_err2str(code));
+    }
+    return ALV_OK;
+}
+
+bool alv_kafka_membership_decline(rd_kafka_t *rk, rd_kafka_resp_err_t code)
+{
+    rd_kafka_topic_partition_list_t *none = rd_kafka_topic_partition_list_new(0);
+    bool assigns = code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+    rd_kafka_error_t *error =
+        assigns ? rd_kafka_incremental_assign(rk, none) : rd_kafka_incremental_unassign(rk, none);
+    if (error != NULL) {
+        rd_kafka_error_destroy(error); /* fenced meanwhile: the fatal error says so */
+    }
+    rd_kafka_topic_partition_list_destroy(none);
+    return assigns;
+}
 
 void alv_kafka_membership_done(alv_kafka_membership *membership)
 {

@@ -19,9 +19,18 @@
 #include <librdkafka/rdkafka.h>
 #include <stdbool.h>
 
+#include "base/status.h"
+
 typedef struct alv_kafka_membership {
     char *id; /* of the member to which the shards were given; NULL = it was none yet */
 } alv_kafka_membership;
+
+/* Subscribes `rk` to one topic, which makes it a member some time later. ALV_FATAL. */
+alv_status alv_kafka_membership_seek(rd_kafka_t *rk, const char *topic, alv_error *err);
+
+/* The answer, inside the rebalance callback, of a member that is there for the group alone: it takes nothing of what
+ * it is given or loses. True when the group has assigned. */
+bool alv_kafka_membership_decline(rd_kafka_t *rk, rd_kafka_resp_err_t code);
 
 void alv_kafka_membership_done(alv_kafka_membership *membership);
 

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "topics/kafka_internal.h"
+#include "topics/kafka_membership_internal.h"
 
 #define NUDGE_TURN_MS 20
 #define NUDGE_CLOSE_MS 2000
@@ -19,21 +20,13 @@ static int64_t nudge_now_ms(void)
     return alv_monotonic_us(alv_clock_system()) / 1000;
 }
 
-/* Whatever it is given or loses: it takes nothing. */
+/* The opaque is the alv_kafka_client. */
 static void nudge_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
                                rd_kafka_topic_partition_list_t *partitions, void *opaque)
 {
     (void)partitions;
     nudge *self = ((alv_kafka_client *)opaque)->owner;
-    rd_kafka_topic_partition_list_t *none = rd_kafka_topic_partition_list_new(0);
-    bool assigns = code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-    rd_kafka_error_t *error =
-        assigns ? rd_kafka_incremental_assign(rk, none) : rd_kafka_incremental_unassign(rk, none);
-    if (error != NULL) {
-        rd_kafka_error_destroy(error); /* time runs out then */
-    }
-    rd_kafka_topic_partition_list_destroy(none);
-    self->is_assigned = self->is_assigned || assigns;
+    self->is_assigned = alv_kafka_membership_decline(rk, code) || self->is_assigned;
 }
 
 static void nudge_serve(rd_kafka_queue_t *queue)
@@ -69,12 +62,9 @@ static alv_status nudge_join(nudge *self, alv_error *err)
     char topic[ALV_TOPIC_NAME_BYTES];
     alv_schema_name(alv_config_settings(self->config)->application_id, ALV_TOPIC_CHANGELOG, topic,
                     sizeof(topic));
-    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
-    (void)rd_kafka_topic_partition_list_add(topics, topic, RD_KAFKA_PARTITION_UA);
-    rd_kafka_resp_err_t code = rd_kafka_subscribe(self->client.rk, topics);
-    rd_kafka_topic_partition_list_destroy(topics);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return alv_kafka_fail(err, ALV_FATAL, code, "subscribe: %s", rd_kafka_err2str(code));
+    alv_status status = alv_kafka_membership_seek(self->client.rk, topic, err);
+    if (status != ALV_OK) {
+        return status;
     }
     int64_t deadline_ms = nudge_now_ms() + ALV_NUDGE_MS;
     while (!self->is_assigned && nudge_now_ms() < deadline_ms && !atomic_load(self->stop)) {
