@@ -146,13 +146,19 @@ static void server_refuse(alv_exchange *exchange, const char *why)
     alv_exchange_answer(exchange, &answer);
 }
 
+/* From half of what answers may take on, whoever does not take his soon is cut off. */
+static void server_press(const alv_http_server *server)
+{
+    alv_http_connections_press(server->connections,
+                               server->answers_bytes > ALV_HTTP_ANSWERS_BYTES_MAX / 2);
+}
+
 /* Hands the answer to the library and counts what it holds until it is taken. */
 static enum MHD_Result server_send(alv_http_server *server, alv_exchange *exchange)
 {
     exchange->answer_counted = exchange->answer.body.size;
     server->answers_bytes += exchange->answer_counted;
-    alv_http_connections_press(server->connections,
-                               server->answers_bytes > ALV_HTTP_ANSWERS_BYTES_MAX / 2);
+    server_press(server);
     return alv_exchange_send(exchange);
 }
 
@@ -248,8 +254,7 @@ static void server_completed(void *payload, struct MHD_Connection *connection, v
     const alv_exchange *exchange = *slot;
     server->bodies_bytes -= exchange->body_counted;
     server->answers_bytes -= exchange->answer_counted;
-    alv_http_connections_press(server->connections,
-                               server->answers_bytes > ALV_HTTP_ANSWERS_BYTES_MAX / 2);
+    server_press(server);
     server_meter(server, exchange);
     server_set_phase(*slot, ALV_HTTP_IDLE);
     alv_exchange_free(*slot);
