@@ -419,7 +419,7 @@ static void kafka_security__a_rebuild_names_the_right_it_lacks(void **state)
     EXPECT_TO_LACK(REBUILDER, ALV_ACCESS_REBUILD, ALV_TOPIC_CHANGELOG, ALV_ACCESS_DELETE, "rebuild",
                    "--from", "commands", "--wipe", "--yes");
     expect(RUN_AS(REBUILDER, "rebuild", "--from", "commands", "--wipe", "--yes"), 0, NULL);
-    fixture.cluster.passed = ++fixture.tests_passed == 11;
+    fixture.cluster.passed = ++fixture.tests_passed == 10;
 }
 
 /* ---- not let in ------------------------------------------------------------------------------ */
@@ -459,65 +459,6 @@ static void kafka_security__who_is_not_let_in_is_told_why(void **state)
                    "kafka.ssl.certificate.location=", "-X", "kafka.ssl.key.location=");
     alv_free(dir);
     alv_free(other_ca);
-    fixture.tests_passed++;
-}
-
-/* ---- documentation --------------------------------------------------------------------------- */
-
-/* The rights on one resource as a row of the table; the number of them. */
-static size_t describe_resource(alv_access_role role, const alv_access *rights, size_t count,
-                                alv_bytes *out)
-{
-    size_t same = 0;
-    alv_bytes_clear(out);
-    alv_bytes_printf(out, "| %s | %s `%s%s` | ", alv_access_role_name(role),
-                     alv_access_kind_name(rights->kind), rights->name,
-                     rights->is_prefix ? "*" : "");
-    for (; same < count && rights[same].kind == rights->kind &&
-           strcmp(rights[same].name, rights->name) == 0;
-         same++) {
-        alv_bytes_printf(out, "%s%s", same == 0 ? "" : ", ",
-                         alv_access_operation_name(rights[same].operation));
-    }
-    alv_bytes_append(out, " |\n", sizeof " |\n"); /* with the NUL */
-    return same;
-}
-
-static char *read_documentation(void)
-{
-    char *path = alv_format("%s/docs/security.md", fixture.cluster.root);
-    FILE *file = fopen(path, "re");
-    assert_non_null(file);
-    alv_bytes text = ALV_BYTES_EMPTY;
-    char line[512];
-    while (fgets(line, sizeof line, file) != NULL) {
-        alv_bytes_append_text(&text, line);
-    }
-    (void)fclose(file);
-    alv_free(path);
-    alv_bytes_append(&text, "", 1);
-    return text.data;
-}
-
-/* The table in docs/security.md says what the code says. */
-static void kafka_security__the_documented_rights_are_these(void **state)
-{
-    (void)state;
-    const alv_settings settings = {.application_id = "A"};
-    char *documentation = read_documentation();
-    alv_bytes row = ALV_BYTES_EMPTY;
-    for (int role = 0; role < ALV_ACCESS_ROLE_COUNT; role++) {
-        alv_access rights[ALV_ACCESS_MAX];
-        size_t count = alv_access_list((alv_access_role)role, &settings, rights);
-        for (size_t i = 0; i < count;) {
-            i += describe_resource((alv_access_role)role, &rights[i], count - i, &row);
-            if (strstr(documentation, row.data) == NULL) {
-                fail_msg("docs/security.md lacks this row: %s", row.data);
-            }
-        }
-    }
-    alv_bytes_done(&row);
-    alv_free(documentation);
     fixture.tests_passed++;
 }
 
@@ -587,7 +528,6 @@ static int end_fixture(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(kafka_security__the_documented_rights_are_these),
         cmocka_unit_test(kafka_security__nodes_work_over_every_mechanism),
         cmocka_unit_test(kafka_security__operators_look_and_repair),
         cmocka_unit_test(kafka_security__readers_read_states_and_nothing_else),

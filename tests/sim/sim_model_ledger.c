@@ -12,35 +12,36 @@
 
 /* ---- entities -------------------------------------------------------------------------------- */
 
-static bool ledger_has_timer(const json_t *timers, const model_timer *timer)
+/* The object of the list whose member `name` is `text`; NULL = there is none. */
+static const json_t *ledger_find(const json_t *list, const char *name, const char *text)
 {
     size_t index;
     json_t *item;
-    json_array_foreach(timers, index, item)
+    json_array_foreach(list, index, item)
     {
-        const json_t *command = json_object_get(item, "command");
-        if (strcmp(json_string_value(json_object_get(item, "name")), timer->name) == 0) {
-            return json_integer_value(json_object_get(item, "due")) == timer->due_ms &&
-                   json_integer_value(json_object_get(command, "id")) == timer->id &&
-                   json_integer_value(json_object_get(command, "left")) == timer->left;
+        if (strcmp(json_string_value(json_object_get(item, name)), text) == 0) {
+            return item;
         }
     }
-    return false;
+    return NULL;
+}
+
+static bool ledger_has_timer(const json_t *timers, const model_timer *timer)
+{
+    const json_t *item = ledger_find(timers, "name", timer->name);
+    const json_t *command = json_object_get(item, "command");
+    return item != NULL && json_integer_value(json_object_get(item, "due")) == timer->due_ms &&
+           json_integer_value(json_object_get(command, "id")) == timer->id &&
+           json_integer_value(json_object_get(command, "left")) == timer->left;
 }
 
 static bool ledger_has_answer(const json_t *answers, const model_answer *answer)
 {
-    size_t index;
-    json_t *item;
-    json_array_foreach(answers, index, item)
-    {
-        const json_t *reply = json_object_get(item, "reply");
-        if (strcmp(json_string_value(json_object_get(item, "key")), answer->key) == 0) {
-            return json_is_true(json_object_get(item, "accepted")) == answer->outcome.accepted &&
-                   json_integer_value(json_object_get(reply, "n")) == answer->outcome.n;
-        }
-    }
-    return false;
+    const json_t *item = ledger_find(answers, "key", answer->key);
+    const json_t *reply = json_object_get(item, "reply");
+    return item != NULL &&
+           json_is_true(json_object_get(item, "accepted")) == answer->outcome.accepted &&
+           json_integer_value(json_object_get(reply, "n")) == answer->outcome.n;
 }
 
 /* A mist's ledger also says until when it stays. */
