@@ -55,7 +55,7 @@ const alv_config_key alv_config_keys[] = {
      .fallback = "512MiB",
      .meaning = "memory budget of RocksDB, all shards together"},
     {.name = "cache.memory.bytes",
-     BYTES(cache_memory_bytes, 64 * KIB, TIB),
+     BYTES(cache_memory_bytes, 4 * KIB, TIB),
      .fallback = "256MiB",
      .meaning = "memory budget of the decoded entities, all lanes together"},
     {.name = "lanes",

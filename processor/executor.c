@@ -66,6 +66,32 @@ static alv_status executor_load(execution *run, alv_reason *out_reason, alv_erro
     return ALV_OK;
 }
 
+/* The entity was put away earlier in this transaction. */
+static alv_reason executor_take_back(execution *run, alv_error *err)
+{
+    alv_bytes *scratch = &run->executor->scratch;
+    alv_view encoded = alv_overlay_away(&run->shard->overlay, run->entity);
+    alv_bytes_set(scratch, encoded.data, encoded.size);
+    run->entity->is_away = false;
+    return executor_decode_state(run, err);
+}
+
+/* Keeping the state would not pay: it stays until the commit in its encoded form only. */
+static void executor_put_away(const execution *run)
+{
+    alv_cache *cache = run->executor->cache;
+    alv_entity *entity = run->entity;
+    if (entity == NULL || entity->ledger != NULL || entity->is_suspect ||
+        !alv_cache_is_passing(cache, entity)) {
+        return;
+    }
+    if (!entity->dirty) {
+        alv_cache_let_go(cache, entity);
+    } else if (alv_overlay_put_away(&run->shard->overlay, entity)) {
+        alv_cache_set_cost(cache, entity, 0);
+    }
+}
+
 alv_status alv_executor_find(execution *run, alv_reason *out_reason, alv_error *err)
 {
     *out_reason = ALV_REASON_NONE;
@@ -75,7 +101,10 @@ alv_status alv_executor_find(execution *run, alv_reason *out_reason, alv_error *
     if (run->entity == NULL) {
         return executor_load(run, out_reason, err);
     }
-    if (run->entity->is_suspect) {
+    if (run->entity->is_away) {
+        *out_reason = executor_take_back(run, err);
+    }
+    if (*out_reason == ALV_REASON_NONE && run->entity->is_suspect) {
         *out_reason = alv_executor_check_quarantine(run, err);
     }
     return ALV_OK;
@@ -349,7 +378,9 @@ alv_status alv_executor_run(alv_executor *executor, alv_shard *shard, alv_produc
     if (status == ALV_OK && reason == ALV_REASON_NONE && !run.is_repeated) {
         status = executor_execute(&run, &reason, &why);
     }
-    return executor_conclude(&run, status, reason, &why, err);
+    status = executor_conclude(&run, status, reason, &why, err);
+    executor_put_away(&run);
+    return status;
 }
 
 alv_status alv_executor_carry_out(execution *run, alv_error *err)

@@ -39,8 +39,10 @@ typedef struct alv_entity {
     bool dirty;           /* changed by the open transaction: must not leave the cache */
     bool state_changed;   /* what of it was changed; for overlay.c */
     bool ledger_changed;
+    size_t overlay_at; /* while it is dirty: its place in the overlay */
     bool
         is_suspect; /* for the user of the cache: its commands have failed, see processor/quarantine.h */
+    bool is_away;     /* for overlay.c: `state` is there in encoded form only, and NULL here */
     bool is_outdated; /* for the user of the cache: `state` is to be migrated before it is used */
     uint32_t state_version; /* of `state`, see codec.h; 0 counts as 1 */
 
@@ -90,6 +92,17 @@ void alv_cache_set_cost(alv_cache *cache, alv_entity *entity, size_t cost_bytes)
 
 /* The same for the ledger, besides. */
 void alv_cache_set_ledger_cost(alv_cache *cache, alv_entity *entity, size_t cost_bytes);
+
+/* Whether this is the entity's first use since _insert. */
+bool alv_cache_is_new(const alv_entity *entity);
+
+/* Whether keeping the decoded state does not pay: the cache is nearly full, and this is the entity's first use
+ * for as long as the cache remembers. Most such entities are not used again before their turn to leave has come,
+ * and freeing them then walks memory that is in no cache of the processor any more. */
+bool alv_cache_is_passing(const alv_cache *cache, const alv_entity *entity);
+
+/* Evicts an entity that is clean; it is remembered, so that it stays when it comes back soon. */
+void alv_cache_let_go(alv_cache *cache, alv_entity *entity);
 
 /* Releases an entity, dirty or not. */
 void alv_cache_remove(alv_cache *cache, alv_entity *entity);

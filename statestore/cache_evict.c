@@ -5,6 +5,9 @@
 /* The small queue's share of the budget. */
 #define SMALL_DIVISOR 10
 
+/* From here on the cache counts as nearly full: what is left is the small queue's. */
+#define FULL_DIVISOR 10
+
 /* Uses after the first that are counted, and how many of them prove that an entity is worth keeping. */
 #define USES_MAX 3
 #define USES_PROVEN 2
@@ -137,6 +140,27 @@ static bool evict_spares(alv_cache *cache, evict_round *round, alv_entity *entit
     return true;
 }
 
+bool alv_cache_is_new(const alv_entity *entity)
+{
+    return entity->uses <= 0;
+}
+
+bool alv_cache_is_passing(const alv_cache *cache, const alv_entity *entity)
+{
+    return entity->queue == CACHE_SMALL && alv_cache_is_new(entity) &&
+           cache->bytes > cache->budget_bytes - cache->budget_bytes / FULL_DIVISOR;
+}
+
+void alv_cache_let_go(alv_cache *cache, alv_entity *entity)
+{
+    ALV_ASSERT(!entity->dirty);
+    if (entity->queue == CACHE_SMALL) {
+        alv_ghosts_add(&cache->ghosts, entity->hash);
+    }
+    alv_cache_remove(cache, entity);
+    cache->stats.evictions++;
+}
+
 void alv_cache_evict(alv_cache *cache)
 {
     evict_round round = {{0}, 0, 0};
@@ -148,11 +172,7 @@ void alv_cache_evict(alv_cache *cache)
         if (evict_spares(cache, &round, entity)) {
             continue;
         }
-        if (entity->queue == CACHE_SMALL) {
-            alv_ghosts_add(&cache->ghosts, entity->hash);
-        }
-        alv_cache_remove(cache, entity);
-        cache->stats.evictions++;
+        alv_cache_let_go(cache, entity);
     }
 }
 

@@ -17,30 +17,67 @@ void alv_overlay_init(alv_overlay *overlay)
 }
 
 /* In the list of changed entities, from its first change on. */
-static void overlay_list(alv_overlay *overlay, alv_entity *entity)
+static alv_overlay_item *overlay_list(alv_overlay *overlay, alv_entity *entity)
 {
-    if (entity->dirty) {
-        return;
+    if (!entity->dirty) {
+        if (overlay->count == overlay->capacity) {
+            overlay->capacity = overlay->capacity == 0 ? 64 : overlay->capacity * 2;
+            overlay->items =
+                alv_realloc(overlay->items, overlay->capacity * sizeof *overlay->items);
+        }
+        entity->overlay_at = overlay->count++;
+        overlay->items[entity->overlay_at] =
+            (alv_overlay_item){.entity = entity, .state_at = ALV_OVERLAY_STALE};
+        entity->dirty = true;
     }
-    if (overlay->count == overlay->capacity) {
-        overlay->capacity = overlay->capacity == 0 ? 64 : overlay->capacity * 2;
-        overlay->entities =
-            alv_realloc(overlay->entities, overlay->capacity * sizeof *overlay->entities);
+    return &overlay->items[entity->overlay_at];
+}
+
+static void overlay_encode_state(alv_overlay *overlay, alv_overlay_item *item)
+{
+    const alv_entity *entity = item->entity;
+    item->state_at = overlay->encoded.size;
+    if (entity->state != NULL && entity->state_version > 1) {
+        alv_codec_encode_version(entity->state, entity->state_version, &overlay->encoded);
+    } else if (entity->state != NULL) {
+        alv_codec_encode(entity->state, &overlay->encoded);
     }
-    overlay->entities[overlay->count++] = entity;
-    entity->dirty = true;
+    item->state_size = overlay->encoded.size - item->state_at;
 }
 
 void alv_overlay_note(alv_overlay *overlay, alv_entity *entity)
 {
-    overlay_list(overlay, entity);
+    alv_overlay_item *item = overlay_list(overlay, entity);
+    item->state_at = ALV_OVERLAY_STALE;
+    if (!entity->state_changed && alv_cache_is_new(entity)) {
+        overlay_encode_state(overlay, item);
+    }
     entity->state_changed = true;
+}
+
+bool alv_overlay_put_away(alv_overlay *overlay, alv_entity *entity)
+{
+    if (!entity->state_changed || entity->state == NULL ||
+        overlay->items[entity->overlay_at].state_at == ALV_OVERLAY_STALE) {
+        return false;
+    }
+    json_decref(entity->state);
+    entity->state = NULL;
+    entity->is_away = true;
+    return true;
+}
+
+alv_view alv_overlay_away(const alv_overlay *overlay, const alv_entity *entity)
+{
+    ALV_ASSERT(entity->is_away && entity->dirty);
+    const alv_overlay_item *item = &overlay->items[entity->overlay_at];
+    return (alv_view){overlay->encoded.data + item->state_at, item->state_size};
 }
 
 void alv_overlay_note_ledger(alv_overlay *overlay, alv_entity *entity)
 {
     ALV_ASSERT(entity->ledger != NULL);
-    overlay_list(overlay, entity);
+    (void)overlay_list(overlay, entity);
     overlay->ledger_count += !entity->ledger_changed;
     entity->ledger_changed = true;
 }
@@ -57,32 +94,30 @@ void alv_overlay_note_stale(alv_overlay *overlay, int64_t due_ms, alv_view entit
 
 /* ---- encode ------------------------------------------------------------------------------------- */
 
-/* Adds a write whose bytes were appended last to `encoded`; where they are is filled in at the end, because
+/* Adds a write whose bytes are in `encoded` from `at` on; the pointer to them is filled in at the end, because
  * the buffer moves while it grows. `key` absent: the bytes are the key; else they are the value, and none
  * are a deletion. */
-static void overlay_add(alv_overlay *overlay, alv_store_kind kind, alv_view key, alv_view value)
+static void overlay_add(alv_overlay *overlay, alv_store_kind kind, alv_view key, alv_view value,
+                        size_t at)
 {
     ALV_ASSERT(overlay->write_count < overlay->write_capacity);
+    overlay->places[overlay->write_count] = at;
     overlay->writes[overlay->write_count++] =
         (alv_store_write){.kind = kind, .key = key, .value = value};
 }
 
-static alv_status overlay_encode_state(alv_overlay *overlay, const alv_entity *entity,
-                                       alv_error *err)
+static alv_status overlay_add_state(alv_overlay *overlay, alv_overlay_item *item, alv_error *err)
 {
-    size_t begin = overlay->encoded.size;
-    if (entity->state != NULL && entity->state_version > 1) {
-        alv_codec_encode_version(entity->state, entity->state_version, &overlay->encoded);
-    } else if (entity->state != NULL) {
-        alv_codec_encode(entity->state, &overlay->encoded);
+    const alv_entity *entity = item->entity;
+    if (item->state_at == ALV_OVERLAY_STALE) {
+        overlay_encode_state(overlay, item);
     }
-    size_t size = overlay->encoded.size - begin;
-    if (size > ALV_STATE_BYTES_MAX) {
+    if (item->state_size > ALV_STATE_BYTES_MAX) {
         return alv_fail(err, ALV_REJECT, "state of %s has %zu bytes, at most %d are allowed",
-                        entity->key, size, ALV_STATE_BYTES_MAX);
+                        entity->key, item->state_size, ALV_STATE_BYTES_MAX);
     }
     overlay_add(overlay, ALV_STORE_STATE, (alv_view){entity->key, entity->key_size},
-                (alv_view){NULL, size});
+                (alv_view){NULL, item->state_size}, item->state_at);
     return ALV_OK;
 }
 
@@ -93,7 +128,7 @@ static void overlay_encode_index(alv_overlay *overlay, const alv_entity *entity,
     size_t begin = overlay->encoded.size;
     alv_store_timer_key(due_ms, (alv_view){entity->key, entity->key_size}, &overlay->encoded);
     overlay_add(overlay, ALV_STORE_TIMER, (alv_view){NULL, overlay->encoded.size - begin},
-                put ? ALV_VIEW("") : ALV_VIEW_NONE);
+                put ? ALV_VIEW("") : ALV_VIEW_NONE, begin);
 }
 
 static void overlay_encode_ledger(alv_overlay *overlay, const alv_entity *entity)
@@ -101,7 +136,7 @@ static void overlay_encode_ledger(alv_overlay *overlay, const alv_entity *entity
     size_t begin = overlay->encoded.size;
     alv_ledger_encode(entity->ledger, &overlay->encoded);
     overlay_add(overlay, ALV_STORE_LEDGER, (alv_view){entity->key, entity->key_size},
-                (alv_view){NULL, overlay->encoded.size - begin});
+                (alv_view){NULL, overlay->encoded.size - begin}, begin);
     int64_t due_ms = alv_ledger_due(entity->ledger);
     if (due_ms != entity->indexed_due_ms && entity->indexed_due_ms != ALV_DUE_NEVER) {
         overlay_encode_index(overlay, entity, entity->indexed_due_ms, false);
@@ -119,22 +154,22 @@ static void overlay_reserve_writes(alv_overlay *overlay, size_t needed)
             needed < 2 * overlay->write_capacity ? 2 * overlay->write_capacity : needed;
         overlay->writes =
             alv_realloc(overlay->writes, overlay->write_capacity * sizeof *overlay->writes);
+        overlay->places =
+            alv_realloc(overlay->places, overlay->write_capacity * sizeof *overlay->places);
     }
 }
 
 /* The buffer does not move any more: says where each write's bytes are. */
 static void overlay_place(alv_overlay *overlay)
 {
-    size_t at = 0;
     for (size_t i = 0; i < overlay->write_count; i++) {
         alv_store_write *write = &overlay->writes[i];
         alv_view *bytes = write->kind == ALV_STORE_TIMER ? &write->key : &write->value;
         if (bytes->size > 0) {
-            bytes->data = overlay->encoded.data + at;
-            at += bytes->size;
+            ALV_ASSERT(overlay->places[i] + bytes->size <= overlay->encoded.size);
+            bytes->data = overlay->encoded.data + overlay->places[i];
         }
     }
-    ALV_ASSERT(at == overlay->encoded.size);
 }
 
 /* First of all, because an entry that is put anew must stay. */
@@ -144,15 +179,15 @@ static void overlay_encode_stale(alv_overlay *overlay)
     for (size_t i = 0; i < overlay->stale_count; i++) {
         size_t size = 0;
         memcpy(&size, at, sizeof size);
+        overlay_add(overlay, ALV_STORE_TIMER, (alv_view){NULL, size}, ALV_VIEW_NONE,
+                    overlay->encoded.size);
         alv_bytes_append(&overlay->encoded, at + sizeof size, size);
-        overlay_add(overlay, ALV_STORE_TIMER, (alv_view){NULL, size}, ALV_VIEW_NONE);
         at += sizeof size + size;
     }
 }
 
 alv_status alv_overlay_encode(alv_overlay *overlay, alv_error *err)
 {
-    alv_bytes_clear(&overlay->encoded);
     /* One per changed state; per changed ledger itself, an entry of the index that goes and one that comes. */
     overlay_reserve_writes(overlay,
                            overlay->count + 3 * overlay->ledger_count + overlay->stale_count);
@@ -160,10 +195,10 @@ alv_status alv_overlay_encode(alv_overlay *overlay, alv_error *err)
     overlay->due_ms = ALV_DUE_NEVER;
     overlay_encode_stale(overlay);
     for (size_t i = 0; i < overlay->count; i++) {
-        const alv_entity *entity = overlay->entities[i];
-        ALV_ASSERT(entity->dirty);
+        const alv_entity *entity = overlay->items[i].entity;
+        ALV_ASSERT(entity->dirty && entity->overlay_at == i);
         if (entity->state_changed) {
-            alv_status status = overlay_encode_state(overlay, entity, err);
+            alv_status status = overlay_add_state(overlay, &overlay->items[i], err);
             if (status != ALV_OK) {
                 return status;
             }
@@ -207,22 +242,19 @@ static void overlay_clean(alv_entity *entity)
 
 void alv_overlay_finish(alv_overlay *overlay, alv_cache *cache)
 {
-    size_t next = 0; /* the next write of a state */
     for (size_t i = 0; i < overlay->count; i++) {
-        alv_entity *entity = overlay->entities[i];
+        alv_entity *entity = overlay->items[i].entity;
         if (entity->state_changed) {
-            while (overlay->writes[next].kind != ALV_STORE_STATE) {
-                next++;
-            }
-            size_t size = overlay->writes[next++].value.size;
-            alv_cache_set_cost(cache, entity, alv_codec_memory(size));
+            alv_cache_set_cost(cache, entity, alv_codec_memory(overlay->items[i].state_size));
         }
         if (entity->ledger_changed) {
             entity->indexed_due_ms = alv_ledger_due(entity->ledger);
             alv_cache_set_ledger_cost(cache, entity, alv_ledger_memory(entity->ledger));
         }
         overlay_clean(entity);
-        if (entity->state == NULL) {
+        if (entity->is_away) {
+            alv_cache_let_go(cache, entity);
+        } else if (entity->state == NULL) {
             alv_cache_remove(cache, entity);
         }
     }
@@ -232,9 +264,9 @@ void alv_overlay_finish(alv_overlay *overlay, alv_cache *cache)
 void alv_overlay_drop(alv_overlay *overlay, alv_cache *cache)
 {
     for (size_t i = 0; i < overlay->count; i++) {
-        overlay_clean(overlay->entities[i]);
+        overlay_clean(overlay->items[i].entity);
         if (!ALV_PLANTED(KEEP_ABORTED)) {
-            alv_cache_remove(cache, overlay->entities[i]);
+            alv_cache_remove(cache, overlay->items[i].entity);
         }
     }
     overlay_reset(overlay);
@@ -243,8 +275,9 @@ void alv_overlay_drop(alv_overlay *overlay, alv_cache *cache)
 void alv_overlay_done(alv_overlay *overlay)
 {
     ALV_ASSERT(overlay->count == 0);
-    alv_free(overlay->entities);
+    alv_free(overlay->items);
     alv_free(overlay->writes);
+    alv_free(overlay->places);
     alv_bytes_done(&overlay->encoded);
     alv_bytes_done(&overlay->stale);
     alv_overlay_init(overlay);

@@ -12,6 +12,7 @@
 #define LEVELS 7                          /* RocksDB's default, needed to name each */
 #define WRITE_BUFFER_BYTES_MAX (16 << 20) /* beyond, the skip list walks cold memory: slower puts */
 #define WRITE_BUFFER_BYTES_MIN (64 << 10) /* RocksDB's own minimum */
+#define MEMTABLE_BLOOM_RATIO 0.005
 #define ARENA_BLOCK_BYTES_MAX (256 << 10) /* what the first write costs an idle shard */
 #define BLOOM_BITS_PER_KEY 10             /* 1 % of the gets that find nothing read a block */
 #define BLOCK_BYTES 4096                  /* a get of 300 bytes reads and decompresses one block */
@@ -45,6 +46,10 @@ static void options_set_memtables(rocksdb_options_t *options, int64_t budget)
     rocksdb_options_set_write_buffer_size(options, (size_t)buffer);
     rocksdb_options_set_arena_block_size(options,
                                          (size_t)clamp(buffer / 16, 4096, ARENA_BLOCK_BYTES_MAX));
+    /* A key that is not in a memtable, as most are not when the state is much larger, is found missing by a
+     * look at one line of memory instead of a search through the whole skip list. */
+    rocksdb_options_set_memtable_whole_key_filtering(options, 1);
+    rocksdb_options_set_memtable_prefix_bloom_size_ratio(options, MEMTABLE_BLOOM_RATIO);
     /* Writers go on while two full ones are being flushed. */
     rocksdb_options_set_max_write_buffer_number(options, 4);
 }

@@ -19,17 +19,11 @@
 #define RUN_PATIENCE_MS 180000
 
 static const char *const run_settings[] = {
-    "application.id=sim",
-    "behavior.default=cell",
-    "idempotency.keys.max=1000",
-    "standby.replicas=1",
-    "postgres.interval.ms=1000",
-    "commit.interval.max.ms=50",
-    "passivate.after.ms=20000",
-    "passivate.check.ms=5000",
-    "cache.memory.bytes=65536",
-    "quarantine.after.failures=2",
-    NULL,
+    "application.id=sim",          "behavior.default=cell",
+    "idempotency.keys.max=1000",   "standby.replicas=1",
+    "postgres.interval.ms=1000",   "commit.interval.max.ms=50",
+    "passivate.after.ms=20000",    "passivate.check.ms=5000",
+    "quarantine.after.failures=2", NULL,
 };
 
 /* ---- steps ----------------------------------------------------------------------------------- */
@@ -147,15 +141,18 @@ static void run_init_registry(sim_simulation *run)
     ALV_ASSERT(status == ALV_OK);
 }
 
-/* Small transactions end in the middle of a batch, large ones when there is nothing more to do. */
+/* Small transactions end in the middle of a batch, large ones when there is nothing more to do. Entities come and
+ * go all the time, or most of them stay in the cache. */
 static const char *const *run_choose_settings(sim_simulation *run)
 {
     static const char *const sizes[] = {"commit.commands.max=2", "commit.commands.max=5",
                                         "commit.commands.max=30"};
+    static const char *const caches[] = {"cache.memory.bytes=4096", "cache.memory.bytes=65536"};
     size_t count = sizeof run_settings / sizeof run_settings[0];
-    ALV_ASSERT(count + 1 <= RUN_SETTINGS_MAX);
+    ALV_ASSERT(count + 2 <= RUN_SETTINGS_MAX);
     memcpy(run->settings, run_settings, sizeof run_settings);
     run->settings[count - 1] = sizes[sim_random_below(&run->random, 3)];
+    run->settings[count] = caches[run->seed % 2];
     return run->settings;
 }
 

@@ -85,6 +85,35 @@ static void lane__keeps_effects_out_of_the_store_until_the_commit(void **state)
     alv_sim_world_done(&world);
 }
 
+/* A cache for a handful of entities: most are put away after their command, some are used again in the same
+ * transaction, some are only read. */
+static void lane__executes_commands_of_more_entities_than_fit(void **state)
+{
+    (void)state;
+    alv_sim_world world;
+    alv_sim_world_init(&world, (const char *[]){"cache.memory.bytes=8192", NULL});
+    alv_sim_world_activate(&world);
+    char key[16];
+    for (int round = 1; round <= 3; round++) {
+        for (int i = 0; i < 200; i++) {
+            (void)snprintf(key, sizeof key, "m:%d", i);
+            (void)alv_sim_world_send(&world, key, ADD);
+            (void)snprintf(key, sizeof key, "m:%d", i / 2);
+            (void)alv_sim_world_send(&world, key, "{\"type\":\"get_user_state\"}");
+        }
+        send_adds(&world, "m:0", 2);
+        if (round == 2) {
+            alv_sim_log_fail_next(world.log, ALV_SIM_COMMIT_ABORTED);
+        }
+        for (int i = 1; i < 200; i += 33) {
+            (void)snprintf(key, sizeof key, "m:%d", i);
+            assert_settled(&world, key, round);
+        }
+        assert_settled(&world, "m:0", 3 * round);
+    }
+    alv_sim_world_done(&world);
+}
+
 /* The first commit after `fault` fails or seems to; nothing is lost and nothing is doubled. */
 static void check_fault(alv_sim_fault fault)
 {
@@ -517,6 +546,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lane__executes_commands_once),
         cmocka_unit_test(lane__writes_a_changed_entity_once_per_transaction),
+        cmocka_unit_test(lane__executes_commands_of_more_entities_than_fit),
         cmocka_unit_test(lane__keeps_effects_out_of_the_store_until_the_commit),
         cmocka_unit_test(lane__replays_an_aborted_transaction),
         cmocka_unit_test(lane__commits_what_it_has_before_it_waits),
