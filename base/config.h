@@ -51,6 +51,7 @@ typedef struct alv_settings {
     const char *postgres_schema;
     int64_t postgres_interval_ms;
     int64_t commit_interval_max_ms;
+    int64_t commit_interval_min_ms;
     int64_t commit_commands_max;
     bool changelog_coalesce;
     int64_t idempotency_keys_max;

@@ -103,6 +103,20 @@ static alv_status config_check_schema(const alv_config *config, alv_error *err)
                     config_place(config, "postgres.schema"), schema);
 }
 
+static alv_status config_check_commit(const alv_config *config, alv_error *err)
+{
+    const alv_settings *settings = &config->settings;
+    if (settings->commit_interval_min_ms <= settings->commit_interval_max_ms) {
+        return ALV_OK;
+    }
+    return alv_fail(err, ALV_REJECT,
+                    "%s: commit.interval.min.ms=%lld: must not be more than "
+                    "commit.interval.max.ms, which is %lld",
+                    config_place(config, "commit.interval.min.ms"),
+                    (long long)settings->commit_interval_min_ms,
+                    (long long)settings->commit_interval_max_ms);
+}
+
 static alv_status config_check_tables(const alv_config *config, alv_error *err)
 {
     alv_table_list list;
@@ -215,6 +229,9 @@ alv_status alv_config_finish(alv_config *config, alv_error *err)
     }
     if (status == ALV_OK) {
         status = config_check_schema(config, err);
+    }
+    if (status == ALV_OK) {
+        status = config_check_commit(config, err);
     }
     if (status == ALV_OK) {
         status = config_check_tables(config, err);

@@ -18,6 +18,7 @@ const char *alv_plant_name(alv_plant plant)
         [ALV_PLANT_GUESS_ABORTED] = "guess-aborted",
         [ALV_PLANT_FORGET_REWIND] = "forget-rewind",
         [ALV_PLANT_KEEP_ABORTED] = "keep-aborted",
+        [ALV_PLANT_STAY_AWAY] = "stay-away",
         [ALV_PLANT_KEEP_CACHE] = "keep-cache",
         [ALV_PLANT_LOSE_WRITE] = "lose-write",
         [ALV_PLANT_SHORT_RESTORE] = "short-restore",

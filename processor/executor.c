@@ -101,7 +101,7 @@ alv_status alv_executor_find(execution *run, alv_reason *out_reason, alv_error *
     if (run->entity == NULL) {
         return executor_load(run, out_reason, err);
     }
-    if (run->entity->is_away) {
+    if (run->entity->is_away && !ALV_PLANTED(STAY_AWAY)) {
         *out_reason = executor_take_back(run, err);
     }
     if (*out_reason == ALV_REASON_NONE && run->entity->is_suspect) {

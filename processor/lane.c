@@ -270,6 +270,14 @@ static alv_status lane_fire_timers(alv_lane *lane, alv_error *err)
     return ALV_OK;
 }
 
+/* How long the open transaction waits for more commands yet, in ms. */
+static int lane_lingers_ms(const alv_lane *lane)
+{
+    int64_t least_us = lane->options.settings->commit_interval_min_ms * 1000;
+    int64_t left_us = least_us == 0 ? 0 : least_us - alv_transaction_age_us(lane->transaction);
+    return left_us > 0 ? (int)((left_us + 999) / 1000) : 0;
+}
+
 /* A lane that waits (`able` false) commits what it has. Its batch says nothing then: shards that were rewound
  * deliver until they are started again, and what they deliver is dropped. */
 static alv_status lane_commit_if_due(alv_lane *lane, bool able, alv_error *err)
@@ -277,7 +285,7 @@ static alv_status lane_commit_if_due(alv_lane *lane, bool able, alv_error *err)
     if (alv_transaction_state_get(lane->transaction) != ALV_TRANSACTION_OPEN) {
         return ALV_OK;
     }
-    bool drained = lane->batch.count == 0 || !able;
+    bool drained = !able || (lane->batch.count == 0 && lane_lingers_ms(lane) == 0);
     if (drained || lane_is_full(lane, 0) || alv_lane_way_wanted(lane)) {
         return alv_lane_commit(lane, err);
     }
@@ -326,11 +334,15 @@ static void lane_silence(alv_lane *lane)
     }
 }
 
-/* How long poll may wait: not at all while a transaction is open, because an empty poll commits it, and not
+/* How long poll may wait: not longer than an open transaction does, because an empty poll commits it, and not
  * beyond the next timer. */
 static int lane_poll_timeout(const alv_lane *lane, int timeout_ms)
 {
     if (alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_OPEN) {
+        int lingers_ms = lane_lingers_ms(lane);
+        timeout_ms = lingers_ms < timeout_ms ? lingers_ms : timeout_ms;
+    }
+    if (timeout_ms == 0) {
         return 0;
     }
     int64_t next_ms = alv_lane_next_timer(lane);

@@ -15,7 +15,7 @@
  *   6. execute what was polled, committing when the transaction is full or old
  *   7. timers that are due fire, in the same transaction
  *   8. commit when the input is drained: low latency when there is little to do, large transactions
- *      when there is much
+ *      when there is much; not before commit.interval.min.ms have passed
  *   9. passivate idle entities, from time to time
  *   10. show what the cache holds and how far the commands reach, every second
  */

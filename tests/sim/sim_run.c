@@ -149,10 +149,11 @@ static const char *const *run_choose_settings(sim_simulation *run)
                                         "commit.commands.max=30"};
     static const char *const caches[] = {"cache.memory.bytes=4096", "cache.memory.bytes=65536"};
     size_t count = sizeof run_settings / sizeof run_settings[0];
-    ALV_ASSERT(count + 2 <= RUN_SETTINGS_MAX);
+    ALV_ASSERT(count + 3 <= RUN_SETTINGS_MAX);
     memcpy(run->settings, run_settings, sizeof run_settings);
     run->settings[count - 1] = sizes[sim_random_below(&run->random, 3)];
     run->settings[count] = caches[run->seed % 2];
+    run->settings[count + 1] = run->seed % 5 == 0 ? "commit.interval.min.ms=20" : NULL;
     return run->settings;
 }
 

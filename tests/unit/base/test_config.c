@@ -349,6 +349,24 @@ static void commit__interval_stays_clear_of_the_transaction_timeout(void **state
     alv_config_free(config);
 }
 
+static void commit__interval_has_its_bounds_in_order(void **state)
+{
+    (void)state;
+    alv_config *config = alv_config_new();
+    apply(config, "application.id=a\ncommit.interval.max.ms=20\ncommit.interval.min.ms=20");
+    finish(config);
+    assert_int_equal(alv_config_settings(config)->commit_interval_min_ms, 20);
+    alv_config_free(config);
+
+    alv_error err = ALV_ERROR_NONE;
+    config = alv_config_new();
+    apply(config, "application.id=a\ncommit.interval.min.ms=51");
+    assert_int_equal(alv_config_finish(config, &err), ALV_REJECT);
+    assert_string_equal(err.text, "f:2: commit.interval.min.ms=51: must not be more than "
+                                  "commit.interval.max.ms, which is 50");
+    alv_config_free(config);
+}
+
 static void http__is_not_opened_to_others_by_accident(void **state)
 {
     (void)state;
@@ -650,6 +668,7 @@ int main(void)
         cmocka_unit_test(later__features_are_refused_and_never_ignored),
         cmocka_unit_test(names__hold_only_what_topics_and_ids_can),
         cmocka_unit_test(commit__interval_stays_clear_of_the_transaction_timeout),
+        cmocka_unit_test(commit__interval_has_its_bounds_in_order),
         cmocka_unit_test(http__is_not_opened_to_others_by_accident),
         cmocka_unit_test(http__addresses_must_be_addresses),
         cmocka_unit_test(kafka__settings_pass_through_in_order),
