@@ -81,7 +81,7 @@ void alv_restorer_bulk_drop(alv_restore *restore, alv_store *store);
 
 /* Applies records of the shard (changelog and ledger, in their order) in one write with the position
  * behind them, or hands them to the bulk load. After a failure `restore` must be planned again. ALV_RETRY, ALV_REJECT (corrupt store),
- * ALV_FATAL (the ledger holds something that is not ours). */
+ * ALV_FATAL (the ledger holds something that is not ours; RocksDB writes no more). */
 alv_status alv_restorer_apply(alv_restore *restore, alv_store *store, const alv_record *records,
                               size_t count, int64_t now_ms, alv_error *err);
 

@@ -16,6 +16,7 @@
 #include "base/plant.h"
 #include "processor/executor_internal.h"
 #include "processor/singletons.h"
+#include "processor/text.h"
 
 /* ---- what handlers ask for ----------------------------------------------------------------------- */
 
@@ -131,8 +132,8 @@ static alv_status timers_find(execution *run, bool *out_found, alv_error *err)
         alv_executor_note_failure(run, reason, &why);
     }
     if (reason != ALV_REASON_NONE && reason != ALV_REASON_QUARANTINED) {
-        alv_log_error(ALV_LOG_WARN, "timer-left", &why, "key=%.*s reason=%s",
-                      (int)run->record->key.size, run->record->key.data, alv_reason_code(reason));
+        alv_log_error(ALV_LOG_WARN, "timer-left", &why, "key=%s reason=%s",
+                      alv_text_quote(run->record->key).text, alv_reason_code(reason));
     }
     *out_found = reason == ALV_REASON_NONE || (ALV_PLANTED(RING_HELD) && run->entity != NULL);
     return ALV_OK;

@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "base/logger.h"
 #include "base/plant.h"
+#include "processor/text.h"
 #include "topics/schema.h"
 
 /* An entry, or none. */
@@ -229,8 +230,7 @@ static bool quarantine_visit(void *payload, alv_view key, alv_view value)
     quarantine_state state = {.exists = true};
     alv_view entity_key = alv_quarantine_entity(key);
     if (!alv_quarantine_decode(value, &state.entry)) {
-        alv_log(ALV_LOG_WARN, "quarantine-unreadable", "key=%.*s", (int)entity_key.size,
-                entity_key.data);
+        alv_log(ALV_LOG_WARN, "quarantine-unreadable", "key=%s", alv_text_quote(entity_key).text);
         return true;
     }
     quarantine_insert(quarantine, entity_key)->now = state;

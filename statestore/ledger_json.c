@@ -193,17 +193,24 @@ static bool json_take_chores(alv_ledger *ledger, const json_t *record)
     return good;
 }
 
+static bool json_is_list(const json_t *list)
+{
+    return list == NULL || json_is_array(list);
+}
+
 static bool json_take_all(alv_ledger *ledger, const json_t *record)
 {
     alv_bytes scratch = ALV_BYTES_EMPTY;
-    bool good = json_is_object(record);
+    const json_t *timers = json_object_get(record, "timers");
+    const json_t *answers = json_object_get(record, "answers");
+    bool good = json_is_object(record) && json_is_list(timers) && json_is_list(answers);
     size_t index;
     json_t *item;
-    json_array_foreach(json_object_get(record, "timers"), index, item)
+    json_array_foreach(timers, index, item)
     {
         good = good && json_take_timer(ledger, item, &scratch);
     }
-    json_array_foreach(json_object_get(record, "answers"), index, item)
+    json_array_foreach(answers, index, item)
     {
         good = good && json_take_answer(ledger, item, &scratch);
     }

@@ -104,7 +104,17 @@ static alv_status file_ingest(alv_rocksdb *rocks, const alv_rocksdb_shard *shard
     char *text = NULL;
     rocksdb_ingest_external_file_cf(rocks->db, shard->family, &path, 1, options, &text);
     rocksdb_ingestexternalfileoptions_destroy(options);
-    return alv_rocksdb_check(text, "take a file into", shard->number, err);
+    alv_status status = alv_rocksdb_check(text, "take a file into", shard->number, err);
+    return status == ALV_REJECT ? alv_rocksdb_stop_writing(rocks, err) : status;
+}
+
+/* A folder that somebody removed says nothing of the shard; the next load makes it anew. */
+static alv_status file_not_damaged(alv_status status, alv_error *err)
+{
+    if (status == ALV_REJECT) {
+        status = err->status = ALV_RETRY;
+    }
+    return status;
 }
 
 alv_status alv_bulk_file_install(alv_rocksdb *rocks, const rocksdb_options_t *options,
@@ -113,7 +123,8 @@ alv_status alv_bulk_file_install(alv_rocksdb *rocks, const rocksdb_options_t *op
                                  alv_error *err)
 {
     *out_done = false;
-    alv_status status = file_write(options, buffer, path, shard->number, cancelled, err);
+    alv_status status =
+        file_not_damaged(file_write(options, buffer, path, shard->number, cancelled, err), err);
     if (status == ALV_OK && !atomic_load(cancelled)) {
         status = file_ingest(rocks, shard, path, err);
         *out_done = status == ALV_OK;

@@ -104,16 +104,16 @@ static void options_set_safety(rocksdb_options_t *options)
     rocksdb_options_set_paranoid_checks(options, 1);
 }
 
-/* RocksDB's LOG file: what it says when it opens, and fatal errors. Not its warnings: in a library
- * that was built with assertions, as Debian's is, the log's writer aborts the process at the second
- * message that a full disk refuses. What goes wrong comes back as an error anyway. No statistics
- * thread. */
+/* RocksDB's LOG file stays empty: in a library that was built with assertions, as Debian's is, the log's
+ * writer aborts the process at the second message after a full disk has refused one, even when there is
+ * room again by then. A new column family alone is a hundred of them, whatever the level of the log may
+ * be that has a name. What goes wrong comes back as an error anyway. No statistics thread. */
 static void options_set_log(rocksdb_options_t *options)
 {
     enum {
-        LEVEL_FATAL = 4
-    }; /* InfoLogLevel::FATAL_LEVEL; rocksdb/c.h has no name for it */
-    rocksdb_options_set_info_log_level(options, LEVEL_FATAL);
+        LEVEL_NOTHING = 6
+    }; /* InfoLogLevel::NUM_INFO_LOG_LEVELS; rocksdb/c.h has no name for it */
+    rocksdb_options_set_info_log_level(options, LEVEL_NOTHING);
     rocksdb_options_set_keep_log_file_num(options, 3);
     rocksdb_options_set_max_log_file_size(options, 1 << 20);
     rocksdb_options_set_stats_dump_period_sec(options, 0);

@@ -7,10 +7,12 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -399,6 +401,131 @@ static void restore__goes_on_after_it_was_cut_short(void **state)
     alv_free(database);
 }
 
+/* ---- what goes wrong on the way -------------------------------------------------------------- */
+
+/* Expects a backup of what is in `checkpoint` to be refused, and nothing to be left that looks like one. */
+static void expect_no_backup(const place *it, const char *checkpoint, const char *state_dir,
+                             const char *directory, const char *why)
+{
+    const alv_backup_source source = {.checkpoint = checkpoint,
+                                      .state_dir = state_dir,
+                                      .application_id = "test",
+                                      .node_id = "node-1",
+                                      .taken_at_ms = 5};
+    alv_backup backup = ALV_BACKUP_NONE;
+    alv_error err = ALV_ERROR_NONE;
+    assert_int_not_equal(ALV_OK, alv_backup_write(&source, directory, NULL, NULL, &backup, &err));
+    if (strstr(err.text, why) == NULL)
+        fail_msg("\"%s\" does not contain \"%s\"", err.text, why);
+    alv_backup_done(&backup);
+    expect_refused(directory, "test", it->restored, "there is no backup in");
+}
+
+static void backup__of_something_else_is_refused(void **state)
+{
+    place *it = *state;
+    char *away = alv_format("%s/no/backup", it->directory);
+    char *other = alv_format("%s/other", it->directory);
+    char *inner = alv_format("%s/inner", it->checkpoint);
+    expect_no_backup(it, it->checkpoint, it->state, away, "cannot make");
+    expect_no_backup(it, it->checkpoint, it->state, it->backup, "cannot read");
+    assert_int_equal(0, mkdir(it->checkpoint, 0700));
+    write_file(it->checkpoint, "CURRENT", "x");
+    expect_no_backup(it, it->checkpoint, it->state, it->backup, ""); /* RocksDB cannot open it */
+
+    char *second = alv_format("%s-2", it->backup);
+    assert_int_equal(0, mkdir(inner, 0700));
+    expect_no_backup(it, it->checkpoint, it->state, second, "inner is no file of a database");
+    alv_error err = ALV_ERROR_NONE;
+    write_file(inner, "file", "x");
+    assert_int_equal(ALV_RETRY, alv_store_checkpoint_remove(it->checkpoint, &err));
+    assert_non_null(strstr(err.text, "cannot remove"));
+
+    alv_store *store = must_open(other); /* no node has told its changelog */
+    store->ops->close(store);
+    expect_no_backup(it, it->checkpoint, other, second, "was never used by a node");
+    alv_free(second);
+    alv_free(inner);
+    alv_free(other);
+    alv_free(away);
+}
+
+/* A limit on the size of files stands for a full disk; where links can be made, only backup.json is written. */
+static void backup__that_the_disk_refuses_is_none(void **state)
+{
+    place *it = *state;
+    struct rlimit before;
+    write_number(it->store, 0, 10);
+    assert_int_equal(ALV_OK, alv_store_checkpoint_make(it->store, it->checkpoint, NULL));
+    assert_int_equal(0, getrlimit(RLIMIT_FSIZE, &before));
+    assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    struct rlimit small = {1, before.rlim_max};
+    assert_int_equal(0, setrlimit(RLIMIT_FSIZE, &small));
+    const alv_backup_source source = {.checkpoint = it->checkpoint,
+                                      .state_dir = it->state,
+                                      .application_id = "test",
+                                      .node_id = "node-1",
+                                      .taken_at_ms = 5};
+    alv_backup backup = ALV_BACKUP_NONE;
+    alv_error err = ALV_ERROR_NONE;
+    alv_status status = alv_backup_write(&source, it->backup, NULL, NULL, &backup, &err);
+    assert_int_equal(0, setrlimit(RLIMIT_FSIZE, &before));
+    alv_backup_done(&backup);
+    assert_int_equal(ALV_REJECT, status);
+    assert_non_null(strstr(err.text, "cannot write"));
+    expect_refused(it->backup, "test", it->restored, "there is no backup in");
+    assert_int_equal(ALV_OK, alv_store_checkpoint_remove(it->checkpoint, NULL));
+    write_number(it->store, 0, 11); /* the node goes on */
+}
+
+/* A restore that the disk refuses may be run again. */
+static void restore__that_the_disk_refuses_can_be_done_again(void **state)
+{
+    place *it = *state;
+    struct rlimit before;
+    alv_error err = ALV_ERROR_NONE;
+    write_number(it->store, 0, 10);
+    alv_backup backup = must_backup(it, it->backup);
+    alv_backup_done(&backup);
+    assert_int_equal(0, getrlimit(RLIMIT_FSIZE, &before));
+    assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    struct rlimit small = {100, before.rlim_max}; /* enough for the stamps */
+    assert_int_equal(0, setrlimit(RLIMIT_FSIZE, &small));
+    alv_status status = try_restore(it->backup, "test", it->restored, &err);
+    assert_int_equal(0, setrlimit(RLIMIT_FSIZE, &before));
+    assert_int_equal(ALV_REJECT, status);
+    assert_non_null(strstr(err.text, "cannot write"));
+    must_restore(it, it->restored);
+    alv_store *store = must_open(it->restored);
+    expect_number(store, 0, 10);
+    store->ops->close(store);
+}
+
+static void restore__refuses_numbers_that_make_no_sense(void **state)
+{
+    place *it = *state;
+    static const char *const wrong[] = {
+        "\"shards\":{},\"files\":[]",
+        "\"shards\":[7],\"files\":[]",
+        "\"shards\":[{\"shard\":-1,\"position\":null}],\"files\":[]",
+        "\"shards\":[{\"shard\":0,\"position\":{}}],\"files\":[]",
+        "\"shards\":[{\"shard\":0,\"position\":{\"commands\":1,\"changelog\":-1,\"ledger\":1,"
+        "\"at\":1}}],\"files\":[]",
+        "\"shards\":[{\"shard\":0,\"position\":null}],\"files\":{}",
+        "\"shards\":[],\"files\":[{\"name\":\"a\",\"bytes\":-1}]",
+    };
+    assert_int_equal(0, mkdir(it->backup, 0700));
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        char *text = alv_format("{\"format\":\"alluvium-backup\",\"version\":1,\"state\":\"1\","
+                                "\"application\":\"test\",\"node\":\"n\",\"changelogId\":\"t\","
+                                "\"takenAt\":1,%s}",
+                                wrong[i]);
+        write_file(it->backup, "backup.json", text);
+        expect_refused(it->backup, "test", it->restored, "changed or damaged");
+        alv_free(text);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -413,6 +540,10 @@ int main(void)
         TEST(restore__refuses_what_is_no_whole_backup),
         TEST(restore__refuses_a_state_dir_that_holds_something),
         TEST(restore__goes_on_after_it_was_cut_short),
+        TEST(backup__of_something_else_is_refused),
+        TEST(backup__that_the_disk_refuses_is_none),
+        TEST(restore__that_the_disk_refuses_can_be_done_again),
+        TEST(restore__refuses_numbers_that_make_no_sense),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "changelog/log_scan.h"
+#include "tests/support/faulty_log.h"
 #include "tests/support/sim_log.h"
 
 typedef struct fixture {
@@ -130,6 +131,32 @@ static void log_scan__an_empty_shard_is_done_at_once(void **state)
     assert_string_equal(f->seen, "");
 }
 
+/* A poll that fails in passing costs nothing; a scan that cannot begin says why. */
+static void log_scan__goes_on_when_a_call_fails(void **state)
+{
+    fixture *f = *state;
+    alv_io_faults io;
+    alv_faulty_log *faulty = alv_faulty_log_new(f->port, &io, 2);
+    alv_log_port *port = alv_faulty_log_port(faulty);
+    alv_reader *reader = NULL;
+    alv_error err = ALV_ERROR_NONE;
+    alv_io_faults_arm(&io, ALV_IO_FAULTS_OFF, 0);
+    assert_int_equal(port->ops->open_reader(port, "faulty", &reader, NULL), ALV_OK);
+    append(f, 1, "a");
+    append(f, 1, "b");
+    alv_io_faults_arm(&io, 0, 0);
+    assert_int_equal(alv_log_scan(reader, ALV_TOPIC_CHANGELOG, 1, 0, 2, visit, f, &err), ALV_RETRY);
+    assert_string_equal(io.call, "reader.assign");
+    assert_non_null(strstr(err.text, "reader.assign"));
+    assert_string_equal(f->seen, "");
+    alv_io_faults_arm(&io, 1, 0);
+    assert_int_equal(alv_log_scan(reader, ALV_TOPIC_CHANGELOG, 1, 0, 2, visit, f, NULL), ALV_OK);
+    assert_string_equal(io.call, "reader.poll");
+    assert_string_equal(f->seen, "ab");
+    reader->ops->close(reader);
+    alv_faulty_log_free(faulty);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -137,6 +164,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(log_scan__ends_where_it_is_told_to, set_up, tear_down),
         cmocka_unit_test_setup_teardown(log_scan__an_empty_shard_is_done_at_once, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(log_scan__goes_on_when_a_call_fails, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,8 +10,10 @@
 
 #include <cmocka.h>
 
+#include "base/limits.h"
 #include "base/logger.h"
 #include "changelog/table_follower.h"
+#include "tests/support/faulty_log.h"
 #include "tests/support/sim_log.h"
 
 #define PRICES ALV_TOPIC_OF_TABLE(0)
@@ -21,6 +23,7 @@ static struct {
     alv_config *config;
     alv_manual_clock clock;
     alv_sim_log *log;
+    alv_log_port *port; /* as the follower sees it */
     alv_tables *tables;
     alv_table_follower *follower;
     int changes;
@@ -45,13 +48,15 @@ static void start_with(const char *budget)
     f.tables = alv_tables_new(&list);
     f.changes = 0;
     const alv_table_source sources[] = {{"prices-id", 2}, {"limits-id", 1}};
-    const alv_table_follower_options options = {.log = alv_sim_log_port(f.log),
+    const alv_table_follower_options options = {.log = f.port,
                                                 .clock = &f.clock.clock,
                                                 .settings = alv_config_settings(f.config),
                                                 .tables = f.tables,
                                                 .sources = sources,
                                                 .changed = note_change};
-    assert_int_equal(alv_table_follower_new(&options, &f.follower, NULL), ALV_OK);
+    if (alv_table_follower_new(&options, &f.follower, NULL) !=
+        ALV_OK) /* the node is started again */
+        assert_int_equal(alv_table_follower_new(&options, &f.follower, NULL), ALV_OK);
 }
 
 static void start(void)
@@ -70,6 +75,7 @@ static int open_log(void **state)
 {
     (void)state;
     f.log = alv_sim_log_new(2);
+    f.port = alv_sim_log_port(f.log);
     return 0;
 }
 
@@ -244,6 +250,84 @@ static void follower__stays_where_it_is_when_memory_is_short(void **state)
     stop();
 }
 
+static void follower__passes_over_records_without_a_key(void **state)
+{
+    (void)state;
+    (void)alv_sim_log_append_bytes(f.log, PRICES, 0, ALV_VIEW_NONE, ALV_VIEW("1"), NULL, 0);
+    put(PRICES, 0, "apple", "2");
+    start();
+    turn(2);
+    assert_string_equal(row(0, "apple"), "2");
+    assert_int_equal(version(0, 0), 2);
+    alv_table_progress progress = alv_tables_progress(f.tables, 0);
+    assert_int_equal(progress.rows, 1);
+    assert_int_equal(progress.unreadable, 0);
+    stop();
+}
+
+/* Whichever call to the log fails: what there is to wait for is said, and then the copies are complete. */
+static void follower__follows_after_a_call_that_failed(void **state)
+{
+    (void)state;
+    alv_io_faults io;
+    int shown = 0;
+    put(PRICES, 0, "apple", "1");
+    put(PRICES, 1, "pear", "2");
+    put(LIMITS, 0, "anna", "3");
+    for (int64_t at = 0; at < 20; at++) {
+        alv_io_faults_arm(&io, at, 0);
+        alv_faulty_log *faulty = alv_faulty_log_new(alv_sim_log_port(f.log), &io, 2);
+        f.port = alv_faulty_log_port(faulty);
+        start();
+        turn(1);
+        for (size_t i = 0; i < 2; i++)
+            shown += strlen(alv_tables_progress(f.tables, i).problem) > 0;
+        alv_manual_clock_advance(&f.clock, ALV_BACKOFF_MAX_MS);
+        turn(3);
+        assert_string_equal(row(0, "apple"), "1");
+        assert_string_equal(row(0, "pear"), "2");
+        assert_string_equal(row(1, "anna"), "3");
+        for (size_t i = 0; i < 2; i++)
+            assert_string_equal(alv_tables_progress(f.tables, i).problem, "");
+        stop();
+        alv_faulty_log_free(faulty);
+    }
+    assert_true(shown > 0);
+}
+
+/* What was handed out is not handed out again in an older version: there is nothing to read it from. */
+static void follower__waits_for_a_topic_that_lost_its_end(void **state)
+{
+    (void)state;
+    alv_table copies[2] = {{.topic_id = "prices-id", .partition_count = 2},
+                           {.topic_id = "limits-id", .partition_count = 1}};
+    for (int i = 0; i < 2; i++)
+        alv_table_map_init(&copies[i].rows, 1);
+    put(PRICES, 0, "apple", "1");
+    start();
+    turn(2);
+    assert_string_equal(row(0, "apple"), "1");
+    alv_table_map_put(&copies[0].rows, ALV_VIEW("apple"), json_integer(9), 1);
+    copies[0].offsets[0] = 4; /* there were three more */
+    alv_tables_publish(f.tables, copies);
+    put(PRICES, 0, "apple", "2");
+    alv_sim_log_truncate(f.log, PRICES, 0, 2); /* so that it is read again */
+    turn(3);
+    assert_string_equal(row(0, "apple"), "9");
+    assert_non_null(strstr(alv_tables_progress(f.tables, 0).problem,
+                           "its topic was cut off: partition 0 ends at 2, and 4 was read"));
+    put(PRICES, 0, "apple", "3");
+    put(PRICES, 0, "apple", "4");
+    alv_manual_clock_advance(&f.clock, ALV_BACKOFF_MAX_MS);
+    turn(3);
+    assert_string_equal(row(0, "apple"), "4");
+    assert_int_equal(version(0, 0), 4);
+    assert_string_equal(alv_tables_progress(f.tables, 0).problem, "");
+    stop();
+    for (int i = 0; i < 2; i++)
+        alv_table_map_done(&copies[i].rows);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_log, close_log)
@@ -253,6 +337,9 @@ int main(void)
         TEST(follower__takes_what_is_not_json_for_no_row),
         TEST(follower__keeps_the_last_view_while_it_reads_again),
         TEST(follower__stays_where_it_is_when_memory_is_short),
+        TEST(follower__passes_over_records_without_a_key),
+        TEST(follower__follows_after_a_call_that_failed),
+        TEST(follower__waits_for_a_topic_that_lost_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

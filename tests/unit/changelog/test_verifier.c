@@ -345,6 +345,32 @@ static void verifier__random_logs_compacted_anywhere(void **state)
     }
 }
 
+/* More keys than there is room for at first: what was found before is found again. */
+static void verifier__grows_with_the_number_of_keys(void **state)
+{
+    (void)state;
+    enum {
+        COUNT = 100000
+    };
+    alv_verifier *verifier = alv_verifier_new();
+    char key[16];
+    alv_verifier_set_position(verifier, STORE, COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        (void)snprintf(key, sizeof key, "k%d", i);
+        record(verifier, i, key, "{}");
+    }
+    for (int i = 0; i < COUNT; i++) {
+        (void)snprintf(key, sizeof key, "k%d", i);
+        if (i != 7)
+            hold(verifier, STORE, key, "{}", NONE);
+    }
+    alv_verifier_finish(verifier);
+    expect_tally(verifier, STORE, COUNT - 1, 0, 1);
+    expect_difference(verifier, "k7", STORE, ALV_VERIFY_MISSING, 7, NONE);
+    assert_int_equal(alv_verifier_entities(verifier), COUNT);
+    alv_verifier_free(verifier);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -358,6 +384,7 @@ int main(void)
         cmocka_unit_test(verifier__a_row_without_state_has_only_its_offset),
         cmocka_unit_test(verifier__keys_that_postgres_cannot_hold_are_not_missed),
         cmocka_unit_test(verifier__a_side_that_takes_no_part_has_no_differences),
+        cmocka_unit_test(verifier__grows_with_the_number_of_keys),
         cmocka_unit_test(verifier__random_logs_compacted_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

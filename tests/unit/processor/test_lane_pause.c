@@ -196,6 +196,60 @@ static void pause__of_a_shard_that_leaves_is_answered(void **state)
     assert_true(failed_count > 0);
 }
 
+/* The wish is recorded in the next turn of a lane that can; here no transaction can begin. */
+static void pause__that_is_not_recorded_when_the_shard_leaves_is_answered(void **state)
+{
+    (void)state;
+    alv_sim_log_fail_next(world.log, ALV_SIM_BEGIN_RETRY);
+    wish(true);
+    alv_sim_world_run(&world, 1);
+    assert_int_equal(done_count + failed_count, 0);
+    alv_sim_log_revoke(world.log, 0, shard, false);
+    alv_sim_world_run(&world, TURNS);
+    assert_int_equal(done_count, 0);
+    assert_int_equal(failed_count, 1);
+    assert_false(is_recorded());
+}
+
+/* Of wishes that come together the last one counts; who wished the others is told to ask again. */
+static void pause__the_last_wish_counts(void **state)
+{
+    (void)state;
+    wish(false);
+    wish(true);
+    wish(true);
+    alv_sim_world_run(&world, TURNS);
+    assert_int_equal(done_count, 1);
+    assert_int_equal(failed_count, 2);
+    assert_true(is_shown_paused(shard));
+    assert_true(is_recorded());
+    wish(true);
+    wish(false);
+    send("m:1", 3);
+    alv_sim_world_run(&world, TURNS);
+    assert_int_equal(done_count, 2);
+    assert_int_equal(failed_count, 3);
+    assert_false(is_shown_paused(shard));
+    assert_false(is_recorded());
+    expect_balance("m:1", 4);
+}
+
+static void pause__more_wishes_than_fit_are_refused(void **state)
+{
+    (void)state;
+    int taken = 0;
+    while (taken < 10000 && alv_lane_set_paused(world.lane, shard, true, note_done, NULL))
+        taken++;
+    assert_in_range(taken, 1, 9999);
+    alv_sim_world_run(&world, TURNS);
+    assert_int_equal(done_count, 1);
+    assert_int_equal(failed_count, taken - 1); /* and nobody asks who was refused */
+    wish(false);
+    send("m:1", 1);
+    alv_sim_world_run(&world, TURNS);
+    expect_balance("m:1", 2);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
@@ -208,6 +262,9 @@ int main(void)
         TEST(pause__when_the_request_is_lost),
         TEST(pause__when_brokers_are_away),
         TEST(pause__of_a_shard_that_leaves_is_answered),
+        TEST(pause__that_is_not_recorded_when_the_shard_leaves_is_answered),
+        TEST(pause__the_last_wish_counts),
+        TEST(pause__more_wishes_than_fit_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -380,6 +380,69 @@ static void a_topic_made_anew__is_taken_as_it_is(void **state)
     assert_non_null(strstr(recorded(NULL), "{\"topic\":\"topic-new\",\"offsets\":[1]}"));
 }
 
+/* What it has seen is not known then, and to go on could be to go back. */
+static void shards__whose_record_is_unreadable_are_stopped(void **state)
+{
+    (void)state;
+    static const char *const records[] = {"[]", "{\"prices\":7}", "{\"prices\":"};
+    for (size_t i = 0; i < sizeof records / sizeof records[0]; i++) {
+        order_now();
+        const char *before = recorded(NULL);
+        char good[200];
+        (void)snprintf(good, sizeof good, "%s", before);
+        (void)alv_sim_log_append(world.log, ALV_TOPIC_LEDGER, shard, ALV_TABLES_KEY, records[i],
+                                 NULL, 0);
+        move_to_another_node();
+        publish_older(10, 50);
+        alv_sim_world_run(&world, TURNS);
+        assert_int_equal(alv_directory_view(world.directory, shard).state, ALV_SHARD_STOPPED);
+        assert_int_equal(alv_directory_view(world.directory, 1 - shard).state, ALV_SHARD_ACTIVE);
+        assert_int_equal(world.faults->wipes, 0);
+
+        (void)alv_sim_log_append(world.log, ALV_TOPIC_LEDGER, shard, ALV_TABLES_KEY, good, NULL, 0);
+        move_to_another_node(); /* mended by hand */
+        publish_older(10, 50);
+        alv_sim_world_run(&world, TURNS);
+        assert_true(is_active());
+    }
+}
+
+static void shards__wait_until_there_is_any_copy(void **state)
+{
+    (void)state;
+    order_now();
+    move_to_another_node();
+    alv_sim_world_run(&world, TURNS);
+    assert_int_equal(alv_directory_count(world.directory, ALV_SHARD_RESTORING), ALV_SIM_SHARDS);
+    publish_older(10, 50);
+    alv_sim_world_run(&world, TURNS);
+    assert_true(is_active());
+    order_now();
+    assert_int_equal(logged("price"), 50);
+}
+
+/* Whichever read fails while a shard becomes active: it becomes so a little later, and is not wiped. */
+static void shards__become_active_after_a_read_that_failed(void **state)
+{
+    (void)state;
+    alv_io_faults io;
+    order_now();
+    world.faults->io = &io;
+    for (int64_t at = 0; at < 20; at++) {
+        move_to_another_node();
+        alv_io_faults_arm(&io, at, 0);
+        publish_older(10, 50);
+        alv_sim_world_run(&world, TURNS);
+        alv_io_faults_disarm(&io);
+        alv_sim_world_pass(&world, ALV_BACKOFF_MAX_MS);
+        order_now();
+        assert_true(is_active());
+        assert_int_equal(logged("price"), 50);
+        assert_int_equal(world.faults->wipes, 0);
+    }
+    world.faults->io = NULL;
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
@@ -395,6 +458,9 @@ int main(void)
         TEST(shards__wait_for_a_copy_that_has_what_they_have_seen),
         TEST(shards__are_shown_as_stopped_when_the_copy_does_not_come),
         TEST(shards__that_are_taken_away_while_they_wait_are_forgotten),
+        TEST(shards__whose_record_is_unreadable_are_stopped),
+        TEST(shards__wait_until_there_is_any_copy),
+        TEST(shards__become_active_after_a_read_that_failed),
         TEST(a_topic_made_anew__is_taken_as_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

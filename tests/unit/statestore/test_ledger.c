@@ -214,6 +214,8 @@ static void ledger__refuses_what_it_did_not_write(void **state)
         "",
         "[]",
         "{",
+        "{\"timers\":7}",
+        "{\"answers\":{\"key\":\"a\",\"at\":1,\"accepted\":true}}",
         "{\"timers\":[1]}",
         "{\"timers\":[{\"name\":\"a\",\"due\":1}]}",
         "{\"timers\":[{\"name\":\"a\",\"due\":\"1\",\"command\":{}}]}",
@@ -234,6 +236,27 @@ static void ledger__refuses_what_it_did_not_write(void **state)
     assert_int_equal(alv_ledger_peek_due(ALV_VIEW("{\"due\":99999999999999999999")), ALV_DUE_NEVER);
     assert_int_equal(alv_ledger_peek_due(ALV_VIEW("{\"due\":12,\"")), 12);
     assert_true(alv_ledger_peek_due(ALV_VIEW("{\"due\":-9223372036854775808,\"")) == INT64_MIN);
+}
+
+/* An answer of the longest size comes back, one that is a byte longer was not written by us. */
+static void ledger__refuses_an_answer_that_is_too_long(void **state)
+{
+    (void)state;
+    for (int longer = 0; longer < 2; longer++) {
+        size_t letters = ALV_LEDGER_REPLY_BYTES_MAX - strlen("{\"x\":\"\"}") + (size_t)longer;
+        char *text = alv_alloc(letters + 1);
+        memset(text, 'y', letters);
+        char *encoded = alv_format("{\"answers\":[{\"key\":\"a\",\"at\":1,\"accepted\":true,"
+                                   "\"reply\":{\"x\":\"%s\"}}]}",
+                                   text);
+        alv_ledger *ledger = NULL;
+        assert_int_equal(alv_ledger_decode(alv_view_of(encoded), &ledger, NULL),
+                         longer == 0 ? ALV_OK : ALV_REJECT);
+        assert_int_equal(ledger != NULL, longer == 0);
+        alv_ledger_free(ledger);
+        alv_free(encoded);
+        alv_free(text);
+    }
 }
 
 /* The order of the keys is the order of time. */
@@ -270,6 +293,7 @@ int main(void)
         cmocka_unit_test(ledger__gives_the_earliest_timer_first),
         cmocka_unit_test(ledger__knows_what_is_to_be_done),
         cmocka_unit_test(ledger__refuses_what_it_did_not_write),
+        cmocka_unit_test(ledger__refuses_an_answer_that_is_too_long),
         cmocka_unit_test(index__is_ordered_by_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
