@@ -1,6 +1,7 @@
 /* store_directory.c — lock and version stamp of state.dir. */
 #include "statestore/store_directory_internal.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -310,6 +311,27 @@ alv_status alv_store_directory_open(const char *directory, const char *applicati
     }
     *out_lock = lock;
     return ALV_OK;
+}
+
+static bool name_ends_in(const char *name, const char *suffix)
+{
+    size_t length = strlen(name);
+    size_t suffix_length = strlen(suffix);
+    return length >= suffix_length && strcmp(name + length - suffix_length, suffix) == 0;
+}
+
+void alv_store_directory_sweep(const char *folder, const char *suffix)
+{
+    DIR *listing = opendir(folder);
+    if (listing == NULL) {
+        return;
+    }
+    for (struct dirent *entry = readdir(listing); entry != NULL; entry = readdir(listing)) {
+        if (name_ends_in(entry->d_name, suffix)) {
+            (void)unlinkat(dirfd(listing), entry->d_name, 0);
+        }
+    }
+    (void)closedir(listing);
 }
 
 void alv_store_directory_close(int lock)

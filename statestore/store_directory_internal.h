@@ -35,6 +35,10 @@ alv_status alv_store_directory_read(const char *directory, const char *applicati
 /* The format of what is in state.dir; a later one is another number. */
 #define ALV_STORE_DIRECTORY_FORMAT "1"
 
+/* Removes the files of `folder` whose names end in `suffix`: what a crash or RocksDB left behind there. What cannot
+ * be removed takes up room until the next start. */
+void alv_store_directory_sweep(const char *folder, const char *suffix);
+
 /* Lets go of the lock. The file stays: removing it would let two processes lock two different files
  * of that name. */
 void alv_store_directory_close(int lock);

@@ -9,7 +9,6 @@
  *                    ^                          |
  *                    +------- free buffers <----+
  */
-#include <dirent.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "statestore/store_directory_internal.h"
 #include "statestore/store_rocksdb_bulk_internal.h"
 
 /* One writes while the other sorts; more would take the cores from whoever reads the log. */
@@ -411,23 +411,6 @@ bool alv_rocksdb_bulk_wait(alv_store *store, int timeout_ms)
 
 /* ---- life ---------------------------------------------------------------------------------------- */
 
-/* Files that a crash left unfinished: RocksDB knows nothing of them. */
-static void bulk_remove_leftovers(const char *folder)
-{
-    DIR *listing = opendir(folder);
-    if (listing == NULL) {
-        return;
-    }
-    for (struct dirent *entry = readdir(listing); entry != NULL; entry = readdir(listing)) {
-        if (strstr(entry->d_name, ".sst") != NULL) {
-            char *path = alv_format("%s/%s", folder, entry->d_name);
-            (void)unlink(path); /* at worst it takes up room until the next start */
-            alv_free(path);
-        }
-    }
-    (void)closedir(listing);
-}
-
 /* A quarter of the budget, at most; the block cache, from which it is taken, has half of it. */
 static size_t bulk_buffer_bytes(int64_t memory_bytes)
 {
@@ -451,7 +434,8 @@ alv_rocksdb_bulk *alv_rocksdb_bulk_new(alv_rocksdb *rocks, int64_t memory_bytes)
     ALV_ASSERT(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
     ALV_ASSERT(pthread_cond_init(&bulk->progress, &monotonic) == 0);
     ALV_ASSERT(pthread_condattr_destroy(&monotonic) == 0);
-    bulk_remove_leftovers(bulk->folder);
+    /* What a crash left unfinished: RocksDB knows nothing of it. */
+    alv_store_directory_sweep(bulk->folder, ".sst");
     return bulk;
 }
 

@@ -9,9 +9,13 @@
 #include "statestore/store_directory_internal.h"
 #include "statestore/store_rocksdb_internal.h"
 
-/* Opening writes a log, a manifest and an options file, well below 1 MiB. On a full disk RocksDB
+/* Opening writes a log and a manifest, well below 1 MiB. On a full disk RocksDB
  * may abort the process instead of failing (see its log in store_rocksdb_options.c). */
 #define FREE_BYTES_MIN (16 << 20)
+
+/* RocksDB begins an OPTIONS file at every open and for every family that is made or dropped, cannot write it (see
+ * the log in store_rocksdb_options.c), and leaves what it has: some 200 bytes. */
+#define OPTIONS_LEFT ".dbtmp"
 
 static alv_status disk_check(const char *directory, alv_error *err)
 {
@@ -101,6 +105,9 @@ static alv_status database_open_families(alv_rocksdb *rocks, const char *path,
 alv_status alv_rocksdb_database_open(alv_rocksdb *rocks, const char *path, alv_error *err)
 {
     static const char *const first[] = {"default"};
+    if (!rocks->read_only) {
+        alv_store_directory_sweep(path, OPTIONS_LEFT);
+    }
     if (!rocks->read_only && !database_exists(path)) {
         return database_open_families(rocks, path, first, 1, err);
     }

@@ -107,7 +107,11 @@ static void options_set_safety(rocksdb_options_t *options)
 /* RocksDB's LOG file stays empty: in a library that was built with assertions, as Debian's is, the log's
  * writer aborts the process at the second message after a full disk has refused one, even when there is
  * room again by then. A new column family alone is a hundred of them, whatever the level of the log may
- * be that has a name. What goes wrong comes back as an error anyway. No statistics thread. */
+ * be that has a name. What goes wrong comes back as an error anyway. No statistics thread.
+ *
+ * A level without a name has one more effect: RocksDB cannot write its OPTIONS file, and does without one. Nobody
+ * reads it here, since each open names all options; written anew with each family that is made or dropped, all
+ * families in it, it took 6.5 s of CPU to make 256 shards, which takes 0.15 s now. */
 static void options_set_log(rocksdb_options_t *options)
 {
     enum {
