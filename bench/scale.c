@@ -192,26 +192,12 @@ static void add_row(json_t *row)
 
 /* ---- servers ----------------------------------------------------------------------------------------------------- */
 
-static pid_t read_pid(const char *server)
-{
-    int pid = 0;
-    char *name = alv_format("stack/%s.pid", server);
-    char *path = alv_cluster_path(&bench.stack, name);
-    FILE *file = fopen(path, "r");
-    assert_non_null(file);
-    assert_int_equal(fscanf(file, "%d", &pid), 1);
-    (void)fclose(file);
-    alv_free(name);
-    alv_free(path);
-    return pid;
-}
-
 static void start_brokers(void)
 {
     alv_bench_open_brokers(&bench.stack, "scale", bench.broker_count);
     for (int i = 0; i < bench.broker_count; i++) {
         char *name = alv_format("kafka-%d", i + 1);
-        bench.brokers[i] = read_pid(name);
+        bench.brokers[i] = alv_bench_server(&bench.stack, name);
         alv_free(name);
     }
 }
@@ -220,7 +206,7 @@ static void need_postgres(void)
 {
     if (bench.postgres == 0) {
         alv_bench_start_postgres(&bench.stack);
-        bench.postgres = read_pid("postgres");
+        bench.postgres = alv_bench_server(&bench.stack, "postgres");
     }
 }
 

@@ -151,6 +151,20 @@ void alv_bench_open_brokers(alv_cluster *cluster, const char *name, int brokers)
     alv_cluster_write_config(cluster);
 }
 
+pid_t alv_bench_server(const alv_cluster *cluster, const char *name)
+{
+    int pid = 0;
+    char *file_name = alv_format("stack/%s.pid", name);
+    char *path = alv_cluster_path(cluster, file_name);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%d", &pid), 1);
+    (void)fclose(file);
+    alv_free(file_name);
+    alv_free(path);
+    return pid;
+}
+
 void alv_bench_start_postgres(alv_cluster *cluster)
 {
     alv_cluster_stack(cluster, "start-postgres", NULL);

@@ -30,6 +30,9 @@ void alv_bench_open(alv_cluster *cluster, const char *name);
 /* The same with several brokers; with three and more, topics are replicated. */
 void alv_bench_open_brokers(alv_cluster *cluster, const char *name, int brokers);
 
+/* The process of a server of the stack: "kafka-1", "postgres". */
+pid_t alv_bench_server(const alv_cluster *cluster, const char *name);
+
 /* From now on nodes have a PostgreSQL to write to. */
 void alv_bench_start_postgres(alv_cluster *cluster);
 
