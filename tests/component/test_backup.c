@@ -509,8 +509,8 @@ static void restore__refuses_numbers_that_make_no_sense(void **state)
         "\"shards\":[7],\"files\":[]",
         "\"shards\":[{\"shard\":-1,\"position\":null}],\"files\":[]",
         "\"shards\":[{\"shard\":0,\"position\":{}}],\"files\":[]",
-        "\"shards\":[{\"shard\":0,\"position\":{\"commands\":1,\"changelog\":-1,\"ledger\":1,"
-        "\"at\":1}}],\"files\":[]",
+        ("\"shards\":[{\"shard\":0,\"position\":{\"commands\":1,\"changelog\":-1,\"ledger\":1,"
+         "\"at\":1}}],\"files\":[]"),
         "\"shards\":[{\"shard\":0,\"position\":null}],\"files\":{}",
         "\"shards\":[],\"files\":[{\"name\":\"a\",\"bytes\":-1}]",
     };
