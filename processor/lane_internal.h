@@ -95,7 +95,7 @@ bool alv_lane_way_wanted(alv_lane *lane);
 void alv_lane_pause_take_all(alv_lane *lane);
 
 /* lane_pause.c: records wishes, when no transaction is open. As alv_lane_commit, and ALV_RETRY when a
- * transaction cannot be begun. */
+ * transaction cannot be begun, or is UNCERTAIN now: the lane executes nothing until that is resolved. */
 alv_status alv_lane_pause_record(alv_lane *lane, alv_error *err);
 
 /* lane_pause.c: a shard becomes active: is it paused? ALV_RETRY, ALV_REJECT: its store cannot be read. */

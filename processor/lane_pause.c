@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/logger.h"
+#include "base/plant.h"
 #include "processor/lane_internal.h"
 #include "topics/schema.h"
 
@@ -179,6 +180,10 @@ alv_status alv_lane_pause_record(alv_lane *lane, alv_error *err)
     bool committed = status == ALV_OK && lane->retrying.failures == 0 &&
                      alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_IDLE;
     pause_finish(lane, committed);
+    if (status == ALV_OK &&
+        alv_transaction_state_get(lane->transaction) == ALV_TRANSACTION_UNCERTAIN) {
+        return alv_fail(err, ALV_RETRY, "whether a wish to pause was recorded is not known yet");
+    }
     return status;
 }
 
@@ -196,7 +201,7 @@ alv_status alv_lane_pause_load(alv_lane *lane, alv_shard *shard, alv_error *err)
         return status;
     }
     bool wished = shard->pause_wish != NULL && shard->pause_wish->paused;
-    shard->paused = found || wished;
+    shard->paused = (found && !ALV_PLANTED(FORGET_PAUSE)) || wished;
     if (shard->paused) {
         pause_show(lane, shard);
     }

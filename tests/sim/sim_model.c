@@ -438,6 +438,7 @@ void sim_model_decided(sim_model *model, const sim_transaction *transaction)
             model_check_offsets(model, transaction, shard, until);
             sim_trace("  shard %d: commands %" PRId64 " to %" PRId64, (int)shard,
                       model->shards[shard].next, until);
+            sim_model_take_pause(model, transaction, shard, until);
             sim_model_take_version(model, transaction, shard);
             model_run_shard(model, transaction, shard, until);
             sim_model_check_version(model, transaction, shard);
@@ -453,6 +454,11 @@ void sim_model_decided(sim_model *model, const sim_transaction *transaction)
 }
 
 /* ---- for others to ask ----------------------------------------------------------------------- */
+
+bool sim_model_is_paused(const sim_model *model, int32_t shard)
+{
+    return model->shards[shard].is_paused;
+}
 
 int64_t sim_model_next(const sim_model *model, int32_t shard)
 {
@@ -544,7 +550,8 @@ void sim_model_count(const sim_model *model, sim_model_counts *out)
     *out = (sim_model_counts){.expired = model->expired,
                               .quarantined = model->quarantined,
                               .released = model->released,
-                              .looked = model->looked};
+                              .looked = model->looked,
+                              .paused = model->paused};
 }
 
 const sim_version *sim_model_version(const sim_model *model, int32_t shard)

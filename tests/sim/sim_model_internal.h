@@ -89,6 +89,7 @@ typedef struct model_shard {
     int64_t outcome_capacity;
     sim_version version; /* of the table, as the ledger says */
     bool has_looked;     /* in the transaction that is being looked at */
+    bool is_paused;
 } model_shard;
 
 struct sim_model {
@@ -104,6 +105,7 @@ struct sim_model {
     int64_t quarantined;
     int64_t released;
     int64_t looked;
+    int64_t paused;
     const model_event *event;         /* the next one of the shard; NULL = there is none */
     int node;                         /* whose transaction it is */
     int32_t running;                  /* the shard that is being executed */
@@ -133,6 +135,11 @@ void sim_model_take_version(sim_model *model, const sim_transaction *transaction
 /* The headers of its changelog say the same. */
 void sim_model_check_version(const sim_model *model, const sim_transaction *transaction,
                              int32_t shard);
+
+/* Whether the transaction may do what it does to a shard that is paused, or that pauses with it or goes on: nothing
+ * but say so. */
+void sim_model_take_pause(sim_model *model, const sim_transaction *transaction, int32_t shard,
+                          int64_t until);
 
 /* A record of the shard's ledger that is not its position. */
 void sim_model_take_ledger(sim_model *model, const sim_record *record);

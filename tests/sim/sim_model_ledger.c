@@ -120,7 +120,8 @@ void sim_model_take_ledger(sim_model *model, const sim_record *record)
     bool is_failing = alv_view_starts_with(record->key, ALV_VIEW(ALV_QUARANTINE_KEY));
     alv_view key = is_failing ? alv_quarantine_entity(record->key) : record->key;
     int number = sim_model_cell(key);
-    if (alv_view_equal(record->key, ALV_VIEW(ALV_TABLES_KEY))) {
+    if (alv_view_equal(record->key, ALV_VIEW(ALV_TABLES_KEY)) ||
+        alv_view_equal(record->key, ALV_VIEW(ALV_PAUSED_KEY))) {
         return; /* taken before */
     }
     if (number < 0) {
@@ -131,6 +132,53 @@ void sim_model_take_ledger(sim_model *model, const sim_record *record)
         ledger_take_failing(&model->cells[number], number, record);
     } else {
         ledger_take_entity(&model->cells[number], number, record);
+    }
+}
+
+/* ---- shards that are paused -------------------------------------------------------------------- */
+
+/* The record that says so; NULL = there is none. */
+static const sim_record *ledger_find_pause(const sim_model *model,
+                                           const sim_transaction *transaction, int32_t shard,
+                                           size_t *out_others)
+{
+    const sim_record *found = NULL;
+    *out_others = 0;
+    for (size_t i = 0; i < transaction->place_count; i++) {
+        const sim_place *place = &transaction->places[i];
+        bool is_own = place->topic == ALV_TOPIC_CHANGELOG || place->topic == ALV_TOPIC_LEDGER ||
+                      place->topic == ALV_TOPIC_EVENTS;
+        if (!is_own || place->shard != shard) {
+            continue;
+        }
+        const sim_record *record =
+            &sim_broker_partition(model->broker, place->topic, shard)->records[place->offset];
+        bool is_ledger = place->topic == ALV_TOPIC_LEDGER;
+        if (is_ledger && alv_view_equal(record->key, ALV_VIEW(ALV_PAUSED_KEY))) {
+            found = record;
+        } else if (!is_ledger || !alv_view_equal(record->key, ALV_VIEW(ALV_POSITION_KEY))) {
+            (*out_others)++;
+        }
+    }
+    return found;
+}
+
+void sim_model_take_pause(sim_model *model, const sim_transaction *transaction, int32_t shard,
+                          int64_t until)
+{
+    model_shard *known = &model->shards[shard];
+    size_t others = 0;
+    const sim_record *record = ledger_find_pause(model, transaction, shard, &others);
+    if ((known->is_paused || record != NULL) && (others > 0 || until != known->next)) {
+        sim_fail("pause",
+                 "shard %d is paused, and %zu records and commands %" PRId64 " to %" PRId64
+                 " are of it",
+                 (int)shard, others, known->next, until);
+    }
+    if (record != NULL) {
+        model->paused += record->value.data != NULL;
+        known->is_paused = record->value.data != NULL;
+        sim_trace("  shard %d: %s", (int)shard, known->is_paused ? "pauses" : "goes on");
     }
 }
 

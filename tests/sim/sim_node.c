@@ -289,6 +289,23 @@ void sim_node_follow_table(sim_node *node, int64_t short_of)
 
 /* ---- reads ----------------------------------------------------------------------------------- */
 
+/* By the time it comes somebody else may have had the last word. */
+static void node_paused(void *payload, alv_status status)
+{
+    (void)payload;
+    (void)status;
+}
+
+void sim_node_set_paused(sim_node *node, int32_t shard, bool paused)
+{
+    if (!node->is_up || node->is_dead) {
+        return;
+    }
+    for (int lane = 0; lane < node->lane_count; lane++) {
+        (void)alv_lane_set_paused(node->lanes[lane], shard, paused, node_paused, node);
+    }
+}
+
 /* As api/ask.c does: the store of whoever is the owner by its own directory. */
 void sim_node_read(sim_node *node, int32_t shard)
 {

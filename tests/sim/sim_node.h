@@ -111,6 +111,9 @@ int64_t sim_node_clock_ms(const sim_node *node);
 /* Its copy of the global table goes on, up to `short_of` records before the end of each partition. */
 void sim_node_follow_table(sim_node *node, int64_t short_of);
 
+/* Asks every lane for a shard to stop or to go on; what they answer is nothing that could be relied on. */
+void sim_node_set_paused(sim_node *node, int32_t shard, bool paused);
+
 /* A reader looks at a shard, and I4 is checked. */
 void sim_node_read(sim_node *node, int32_t shard);
 

@@ -228,6 +228,7 @@ static void run_finish(sim_simulation *run)
             sim_fail("progress", "after %d s without any trouble %s", RUN_PATIENCE_MS / 1000,
                      unfinished);
         }
+        sim_trouble_resume_all(run);
         for (int i = 0; i < 50; i++) {
             run_step(run);
         }
@@ -260,6 +261,7 @@ static void run_done(sim_simulation *run, sim_stats *stats)
     run->stats.quarantined = counts.quarantined;
     run->stats.released = counts.released;
     run->stats.looked = counts.looked;
+    run->stats.pauses = counts.paused;
     run->stats.late_hits = run->broker.late_hits;
     run->stats.rebalances = run->broker.group.rebalances;
     for (int i = 0; i < run->node_count; i++) {
@@ -312,6 +314,7 @@ void sim_stats_print(const sim_stats *stats, double seconds)
         {"entities quarantined", stats->quarantined},
         {"of these, released", stats->released},
         {"commands that looked a row up", stats->looked},
+        {"shards paused", stats->pauses},
         {"looks at shards that waited for a table", stats->awaited},
         {"transactions committed", stats->transactions},
         {"transactions aborted", stats->aborts},

@@ -37,6 +37,7 @@ typedef struct run_troubles {
     int64_t lose_call; /* of calls: all others */
     int64_t yield;     /* of calls: others run inside */
     int64_t deep;      /* applies that a crash may undo */
+    int64_t pause;     /* somebody wishes that a shard is paused, or goes on */
 } run_troubles;
 
 typedef struct sim_simulation {
@@ -78,6 +79,9 @@ void sim_trouble_judge(sim_simulation *run, sim_node *node);
 
 /* Maybe something goes wrong. */
 void sim_trouble_step(sim_simulation *run);
+
+/* Asks for every shard that is paused to go on. */
+void sim_trouble_resume_all(sim_simulation *run);
 
 /* What has lasted long enough is mended; with `all`, everything is. */
 void sim_trouble_mend(sim_simulation *run, bool all);

@@ -36,6 +36,7 @@ void sim_trouble_choose(sim_simulation *run)
     troubles->lose_call = trouble_rate(run, 8);
     troubles->yield = sim_random_between(&run->random, 0, 250);
     troubles->deep = sim_random_between(&run->random, 0, 12);
+    troubles->pause = trouble_rate(run, 40);
     run->broker.marker_delay_per_mille = trouble_rate(run, 500);
     run->broker.unsaid_per_mille = sim_random_chance(&run->random, 150) ? 50 : 0;
 }
@@ -194,6 +195,26 @@ static void trouble_of_cluster(sim_simulation *run)
     }
 }
 
+/* An operator, or two who do not know of each other: each node is asked, and who has the shard does it. */
+static void trouble_pause(sim_simulation *run)
+{
+    int32_t shard = (int32_t)sim_random_below(&run->random, run->broker.shard_count);
+    bool paused = sim_random_chance(&run->random, 500);
+    sim_trace("somebody wishes that shard %d %s", (int)shard, paused ? "pauses" : "goes on");
+    for (int i = 0; i < run->node_count; i++) {
+        sim_node_set_paused(&run->nodes[i], shard, paused);
+    }
+}
+
+void sim_trouble_resume_all(sim_simulation *run)
+{
+    for (int32_t shard = 0; shard < run->broker.shard_count; shard++) {
+        for (int i = 0; i < run->node_count && sim_model_is_paused(run->model, shard); i++) {
+            sim_node_set_paused(&run->nodes[i], shard, false);
+        }
+    }
+}
+
 void sim_trouble_step(sim_simulation *run)
 {
     const run_troubles *troubles = &run->troubles;
@@ -203,6 +224,9 @@ void sim_trouble_step(sim_simulation *run)
         return;
     }
     trouble_of_cluster(run);
+    if (sim_random_chance(random, troubles->pause)) {
+        trouble_pause(run);
+    }
     bool alive = trouble_is_alive(node);
     bool frozen = alive && node->paused_until_ms > 0;
     if ((!alive || frozen || node->cut_until_ms > 0) &&

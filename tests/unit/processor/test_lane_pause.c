@@ -142,8 +142,10 @@ static void pause__survives_a_crash(void **state)
 
 static void pause__is_recorded_in_spite_of(alv_sim_fault fault)
 {
+    int64_t before = alv_sim_world_stored_balance(&world, other_key);
     alv_sim_log_fail_next(world.log, fault);
     wish(true);
+    send(other_key, 2); /* the lane has work when it finds out */
     alv_sim_world_run(&world, 4 * TURNS);
     assert_int_equal(done_count, 1);
     assert_true(is_recorded());
@@ -152,10 +154,12 @@ static void pause__is_recorded_in_spite_of(alv_sim_fault fault)
     expect_balance("m:1", 1);
     alv_sim_log_fail_next(world.log, fault);
     wish(false);
+    send(other_key, 2);
     alv_sim_world_run(&world, 4 * TURNS);
     assert_int_equal(done_count, 2);
     assert_false(is_recorded());
     expect_balance("m:1", 4);
+    expect_balance(other_key, before + 4);
 }
 
 static void pause__when_a_commit_is_refused(void **state)
