@@ -121,6 +121,9 @@ static alv_status timers_find(execution *run, bool *out_found, alv_error *err)
     alv_reason reason = ALV_REASON_NONE;
     alv_error why = ALV_ERROR_NONE;
     alv_status status = alv_executor_find(run, &reason, &why);
+    if (ALV_PLANTED(RING_HELD) && reason == ALV_REASON_QUARANTINED && run->entity != NULL) {
+        reason = ALV_REASON_NONE;
+    }
     if (status == ALV_OK && reason == ALV_REASON_NONE) {
         alv_cache_touch(run->executor->cache, run->entity, run->now_ms);
         status = alv_executor_read_ledger(run, &reason, &why);
@@ -135,7 +138,7 @@ static alv_status timers_find(execution *run, bool *out_found, alv_error *err)
         alv_log_error(ALV_LOG_WARN, "timer-left", &why, "key=%s reason=%s",
                       alv_text_quote(run->record->key).text, alv_reason_code(reason));
     }
-    *out_found = reason == ALV_REASON_NONE || (ALV_PLANTED(RING_HELD) && run->entity != NULL);
+    *out_found = reason == ALV_REASON_NONE;
     return ALV_OK;
 }
 
