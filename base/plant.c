@@ -20,6 +20,7 @@ const char *alv_plant_name(alv_plant plant)
         [ALV_PLANT_KEEP_ABORTED] = "keep-aborted",
         [ALV_PLANT_STAY_AWAY] = "stay-away",
         [ALV_PLANT_FORGET_PAUSE] = "forget-pause",
+        [ALV_PLANT_JOB_STAYS] = "job-stays",
         [ALV_PLANT_KEEP_CACHE] = "keep-cache",
         [ALV_PLANT_LOSE_WRITE] = "lose-write",
         [ALV_PLANT_SHORT_RESTORE] = "short-restore",

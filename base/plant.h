@@ -24,6 +24,7 @@ typedef enum alv_plant {
     ALV_PLANT_KEEP_ABORTED,   /* entities stay in the cache as the aborted transaction left them */
     ALV_PLANT_STAY_AWAY,      /* an entity that was put away is taken for one that does not exist */
     ALV_PLANT_FORGET_PAUSE,   /* a new owner does not read whether its shard is paused */
+    ALV_PLANT_JOB_STAYS,      /* a job is sent, and stays due */
     ALV_PLANT_KEEP_CACHE,     /* of a shard that goes to another lane */
     ALV_PLANT_LOSE_WRITE,     /* the last write of a transaction does not get into the store */
     ALV_PLANT_SHORT_RESTORE,  /* a restore ends at the first transaction under way */

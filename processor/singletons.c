@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/plant.h"
 #include "processor/executor_internal.h"
 #include "processor/outbox.h"
 
@@ -160,6 +161,8 @@ alv_status alv_singletons_fire(alv_executor *executor, alv_shard *shard, alv_pro
         alv_overlay_note_ledger(&shard->overlay, run.entity);
         return ALV_OK;
     }
-    singletons_set(&run, singletons_next(due_ms, singleton->every_ms, now_ms));
+    if (!ALV_PLANTED(JOB_STAYS)) {
+        singletons_set(&run, singletons_next(due_ms, singleton->every_ms, now_ms));
+    }
     return singletons_send(&run, singleton, entity_key, due_ms, err);
 }

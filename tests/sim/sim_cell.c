@@ -140,7 +140,15 @@ static void cell_break(const json_t *state, const alv_command *command, int64_t 
     alv_fatal(effects, "broken");
 }
 
+static void cell_tick(const json_t *state, const alv_command *command, int64_t now_ms,
+                      alv_effects *effects)
+{
+    cell_execute(state, command, cell_integer(command->body, "due") % SIM_CELL_TICKS, now_ms,
+                 effects);
+}
+
 static const alv_command_row cell_commands[] = {
+    {"tick", cell_tick, {ALV_REQUIRED("due", ALV_FIELD_INTEGER)}},
     {"add", cell_add, {ALV_REQUIRED("id", ALV_FIELD_INTEGER)}},
     {"look",
      cell_look,
@@ -167,11 +175,12 @@ static const alv_command_row cell_commands[] = {
      {ALV_REQUIRED("idempotencyKey", ALV_FIELD_TEXT), ALV_REQUIRED("accepted", ALV_FIELD_BOOLEAN)}},
 };
 
+static const alv_singleton cell_jobs[] = {{"4", "tick", SIM_JOB_EVERY_MS}};
+
 const alv_behavior sim_cell_behavior = {
-    ALV_BEHAVIOR_HEAD,
-    .type = "cell",
-    .commands = cell_commands,
-    .command_count = sizeof cell_commands / sizeof cell_commands[0],
+    ALV_BEHAVIOR_HEAD,         .type = "cell",
+    .commands = cell_commands, .command_count = sizeof cell_commands / sizeof cell_commands[0],
+    .singletons = cell_jobs,   .singleton_count = 1,
 };
 
 const alv_behavior sim_mist_behavior = {

@@ -16,6 +16,7 @@
  *   look {id, row}                    looks a row of a global table up (sim_tables.h), which counts for `chain`
  *   break {id}                        fails, so that the entity is quarantined
  *   ring, ack                         a timer fires; an outcome comes back
+ *   tick {due}                        executes; the job of the cluster sends it to cell 4
  *
  * A mist is a cell that expires.
  * Thread: any; pure.
@@ -30,6 +31,10 @@
 
 /* quarantine.after.failures */
 #define SIM_FAILURES 2
+
+/* How often the job sends `tick`, and what the time that it was due leaves of a division by this counts as its id. */
+#define SIM_JOB_EVERY_MS 3000
+#define SIM_CELL_TICKS 1000003
 
 /* What `look` finds counts so much more than its id. */
 #define SIM_CELL_LOOKED 10000000

@@ -272,7 +272,10 @@ static void model_take_command(sim_model *model, const sim_record *record)
     alv_view key = sim_model_header(record, ALV_HEADER_IDEMPOTENCY_KEY);
     int from = sim_model_cell(sim_model_header(record, ALV_HEADER_FROM));
     ALV_ASSERT(type != NULL);
-    if (strcmp(type, "ack") == 0) {
+    if (strcmp(type, "tick") == 0) {
+        ALV_ASSERT(model->job.sent_count < MODEL_TICKS_MAX);
+        model->job.sent[model->job.sent_count++] = json_integer_value(json_object_get(body, "due"));
+    } else if (strcmp(type, "ack") == 0) {
         sim_model_add_line(&model->found, "outcome %.*s ack key=%s accepted=%d from=%d",
                            (int)record->key.size, record->key.data,
                            json_string_value(json_object_get(body, "idempotencyKey")),
@@ -451,9 +454,15 @@ void sim_model_decided(sim_model *model, const sim_transaction *transaction)
     }
     model_compare_cells(model);
     model_compare_lines(model);
+    sim_model_check_job(model);
 }
 
 /* ---- for others to ask ----------------------------------------------------------------------- */
+
+int64_t sim_model_job_due(const sim_model *model)
+{
+    return model->job.due_ms;
+}
 
 bool sim_model_is_paused(const sim_model *model, int32_t shard)
 {
@@ -551,7 +560,8 @@ void sim_model_count(const sim_model *model, sim_model_counts *out)
                               .quarantined = model->quarantined,
                               .released = model->released,
                               .looked = model->looked,
-                              .paused = model->paused};
+                              .paused = model->paused,
+                              .ticks = model->ticks};
 }
 
 const sim_version *sim_model_version(const sim_model *model, int32_t shard)

@@ -39,6 +39,9 @@ int sim_model_cell(alv_view key);
 /* A transaction is decided; nothing to see when it is aborted. */
 void sim_model_decided(sim_model *model, const sim_transaction *transaction);
 
+/* When the job is due next, by what is committed; 0 = it was never begun. */
+int64_t sim_model_job_due(const sim_model *model);
+
 /* Whether a shard is paused, by what is committed. */
 bool sim_model_is_paused(const sim_model *model, int32_t shard);
 
@@ -75,6 +78,7 @@ typedef struct sim_model_counts {
     int64_t released;
     int64_t looked; /* commands that looked a row up */
     int64_t paused; /* shards, each time */
+    int64_t ticks;  /* commands that the job has sent */
 } sim_model_counts;
 
 void sim_model_count(const sim_model *model, sim_model_counts *out);

@@ -182,6 +182,8 @@ static model_outcome cell_handle(sim_model *model, int number, const json_t *bod
         const char *key = json_string_value(json_object_get(body, "idempotencyKey"));
         bool accepted = json_is_true(json_object_get(body, "accepted"));
         id = strtoll(key + 1, NULL, 10) * 2 + accepted + 2 * SIM_CELL_PASSED;
+    } else if (strcmp(type, "tick") == 0) {
+        id = body_integer(body, "due") % SIM_CELL_TICKS;
     } else if (strcmp(type, "look") == 0) {
         id += cell_look(model, body);
     }
@@ -322,7 +324,8 @@ static const char *command_problem(const json_t *body)
     if (type == NULL || strcmp(type, "dance") == 0) {
         return "unknown-type";
     }
-    bool has_id = strcmp(type, "ack") == 0 || json_is_integer(json_object_get(body, "id"));
+    bool has_id = strcmp(type, "ack") == 0 || strcmp(type, "tick") == 0 ||
+                  json_is_integer(json_object_get(body, "id"));
     return has_id ? NULL : "bad-field";
 }
 

@@ -92,6 +92,18 @@ typedef struct model_shard {
     bool is_paused;
 } model_shard;
 
+/* The job of the cluster. */
+#define MODEL_TICKS_MAX 16
+
+typedef struct model_job {
+    int64_t due_ms; /* as the ledger says; 0 = it was never begun */
+
+    /* By the transaction that is being looked at. */
+    int64_t next_ms;               /* what the ledger says then; 0 = nothing */
+    int64_t sent[MODEL_TICKS_MAX]; /* commands: when each was due */
+    int sent_count;
+} model_job;
+
 struct sim_model {
     sim_broker *broker;
     model_cell cells[SIM_CELLS];
@@ -106,6 +118,8 @@ struct sim_model {
     int64_t released;
     int64_t looked;
     int64_t paused;
+    int64_t ticks;
+    model_job job;
     const model_event *event;         /* the next one of the shard; NULL = there is none */
     int node;                         /* whose transaction it is */
     int32_t running;                  /* the shard that is being executed */
@@ -143,6 +157,9 @@ void sim_model_take_pause(sim_model *model, const sim_transaction *transaction, 
 
 /* A record of the shard's ledger that is not its position. */
 void sim_model_take_ledger(sim_model *model, const sim_record *record);
+
+/* When the transaction is taken: what the job sent is what was due, and its ledger has moved on. */
+void sim_model_check_job(sim_model *model);
 
 /* When the transaction is taken: what changed without being there, and until when mists stay. */
 void sim_model_check_cell(model_cell *cell, int number);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "processor/quarantine_record.h"
+#include "processor/singletons.h"
 #include "tests/sim/sim_cell.h"
 #include "tests/sim/sim_model_internal.h"
 #include "tests/sim/sim_trace.h"
@@ -115,6 +116,47 @@ static void ledger_take_failing(model_cell *cell, int number, const sim_record *
     cell->failing_seen = true;
 }
 
+/* ---- the job ----------------------------------------------------------------------------------- */
+
+static void ledger_take_job(model_job *job, const sim_record *record)
+{
+    json_t *ledger = json_loadb(record->value.data, record->value.size, 0, NULL);
+    const json_t *timers = json_object_get(ledger, "timers");
+    job->next_ms = json_integer_value(json_object_get(json_array_get(timers, 0), "due"));
+    if (json_array_size(timers) != 1 || job->next_ms <= 0) {
+        sim_fail("jobs", "the ledger of the job is %.*s", (int)record->value.size,
+                 record->value.data);
+    }
+    json_decref(ledger);
+}
+
+/* Each time is sent once and in its order, none before its time; the ledger moves on in the same transaction. */
+void sim_model_check_job(sim_model *model)
+{
+    model_job *job = &model->job;
+    bool is_first = job->due_ms == 0;
+    if ((job->sent_count > 0 || job->next_ms != 0) &&
+        (job->next_ms <= job->due_ms || (!is_first && job->sent_count == 0))) {
+        sim_fail("jobs",
+                 "the job was sent %d times, and its next time was %" PRId64 " and is %" PRId64,
+                 job->sent_count, job->due_ms, job->next_ms);
+    }
+    int64_t earliest_ms = job->due_ms;
+    for (int i = 0; i < job->sent_count; i++) {
+        int64_t due_ms = job->sent[i];
+        bool is_due = i == 0 && !is_first ? due_ms == job->due_ms : due_ms > earliest_ms;
+        if (!is_due || due_ms >= job->next_ms || due_ms > model->latest_ms[model->node]) {
+            sim_fail("jobs", "the job was sent for %" PRId64 ", and it was due at %" PRId64, due_ms,
+                     job->due_ms);
+        }
+        earliest_ms = due_ms;
+        model->ticks++;
+    }
+    job->due_ms = job->next_ms != 0 ? job->next_ms : job->due_ms;
+    job->next_ms = 0;
+    job->sent_count = 0;
+}
+
 void sim_model_take_ledger(sim_model *model, const sim_record *record)
 {
     bool is_failing = alv_view_starts_with(record->key, ALV_VIEW(ALV_QUARANTINE_KEY));
@@ -123,6 +165,10 @@ void sim_model_take_ledger(sim_model *model, const sim_record *record)
     if (alv_view_equal(record->key, ALV_VIEW(ALV_TABLES_KEY)) ||
         alv_view_equal(record->key, ALV_VIEW(ALV_PAUSED_KEY))) {
         return; /* taken before */
+    }
+    if (alv_singletons_is_key(record->key)) {
+        ledger_take_job(&model->job, record);
+        return;
     }
     if (number < 0) {
         sim_fail("I1", "the ledger has a record of nobody: %.*s", (int)record->key.size,

@@ -207,6 +207,9 @@ static const char *run_unfinished(const sim_simulation *run)
     if (sim_model_due(run->model) != INT64_MAX) {
         return "timers have not fired, or entities have not expired";
     }
+    if (sim_model_job_due(run->model) < sim_node_clock_ms(&run->nodes[0]) - SIM_JOB_EVERY_MS) {
+        return "the job has not been sent";
+    }
     for (int32_t shard = 0; shard < run->broker.shard_count; shard++) {
         if (!sim_postgres_is_complete(&run->postgres, shard)) {
             return "PostgreSQL is not complete";
@@ -262,6 +265,7 @@ static void run_done(sim_simulation *run, sim_stats *stats)
     run->stats.released = counts.released;
     run->stats.looked = counts.looked;
     run->stats.pauses = counts.paused;
+    run->stats.ticks = counts.ticks;
     run->stats.late_hits = run->broker.late_hits;
     run->stats.rebalances = run->broker.group.rebalances;
     for (int i = 0; i < run->node_count; i++) {
@@ -315,6 +319,7 @@ void sim_stats_print(const sim_stats *stats, double seconds)
         {"of these, released", stats->released},
         {"commands that looked a row up", stats->looked},
         {"shards paused", stats->pauses},
+        {"commands of the cluster's job", stats->ticks},
         {"looks at shards that waited for a table", stats->awaited},
         {"transactions committed", stats->transactions},
         {"transactions aborted", stats->aborts},

@@ -29,6 +29,7 @@ typedef struct sim_stats {
     int64_t released;
     int64_t looked;
     int64_t pauses;  /* recorded, of shards */
+    int64_t ticks;   /* commands that the job of the cluster has sent */
     int64_t awaited; /* looks at a shard that waited for a node's copy of the table */
     int64_t transactions;
     int64_t aborts;
