@@ -189,10 +189,10 @@ static void stage_close(void)
 {
     alv_api_node *all[] = {&stage.here,   &stage.there,  &stage.strangers[0], &stage.strangers[1],
                            &stage.old[0], &stage.old[1], &stage.other};
+    for (int i = 0; i < 2; i++)
+        alv_faulty_peer_stop(stage.fronts[i]); /* they have borrowed the addresses of nodes */
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         alv_api_node_close(all[i]);
-    for (int i = 0; i < 2; i++)
-        alv_faulty_peer_stop(stage.fronts[i]);
     alv_fake_sender_free(stage.sender);
     alv_fake_group_done(&stage.group);
     alv_fake_group_done(&stage.nobody);
