@@ -1,8 +1,8 @@
-/* Goal:   a node that has executed two million commands is not larger than one that has executed some: nothing is
+/* Goal:   a node that has executed four million commands is not larger than one that has executed some: nothing is
  *         kept for each command, neither here nor in a library.
  * Method: few users, so that all that grows with them is there early; commands in pieces, of every kind that has
  *         memory of its own: changes, idempotency keys, replies, rejections, dead letters, requests over HTTP.
- *         What the kernel counts as resident is compared after the first pieces and after the last one.
+ *         What the kernel counts as resident is compared after the first pieces and after the last ones.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +19,7 @@
 #include "tests/support/wire.h"
 
 #define USERS 499 /* no divisor of the numbers below, so that each gets commands of each kind */
-#define PIECES 20
+#define PIECES 40
 #define COMMANDS_PER_PIECE 100000
 #define REQUESTS_PER_PIECE 200
 #define DRAIN_TIMEOUT_MS 300000
@@ -27,9 +27,12 @@
 /* By then the buffers of RocksDB and librdkafka have been as full as they get. */
 #define PIECES_WARM 12
 
-/* What eight more pieces may add, with room for what the allocator does: 8 bytes for each of their commands would
- * be 6 MiB. Measured: less than 0.2. */
-#define GROWTH_MAX_KIB (5 * 1024)
+/* It goes up by 10 to 20 MiB now and then and comes back, when more of RocksDB's threads than usual flush and
+ * compact at once: the least of the last pieces counts. */
+#define PIECES_LAST 10
+
+/* What the pieces in between may add: 7 bytes for each of their commands would be 13 MiB. Measured: less than 1. */
+#define GROWTH_MAX_KIB (12 * 1024)
 
 static const char *const settings[] = {"lanes=1",
                                        "shards=4",
@@ -106,16 +109,17 @@ static void memory__does_not_grow_with_commands(void **state)
 {
     (void)state;
     int64_t warm_kib = 0;
-    int64_t now_kib = 0;
+    int64_t least_kib = INT64_MAX;
     for (int piece = 1; piece <= PIECES; piece++) {
         send_piece();
         ask();
-        now_kib = alv_usage_resident_kib(fixture.node->process.pid);
+        int64_t now_kib = alv_usage_resident_kib(fixture.node->process.pid);
         print_message("%" PRId64 " commands: %" PRId64 " KiB\n", fixture.sent, now_kib);
         warm_kib = piece == PIECES_WARM ? now_kib : warm_kib;
+        least_kib = piece > PIECES - PIECES_LAST && now_kib < least_kib ? now_kib : least_kib;
     }
-    assert_true(warm_kib > 0 && now_kib > 0);
-    assert_true(now_kib - warm_kib <= GROWTH_MAX_KIB);
+    assert_true(warm_kib > 0 && least_kib > 0);
+    assert_true(least_kib - warm_kib <= GROWTH_MAX_KIB);
     fixture.passed = true;
 }
 
