@@ -17,6 +17,7 @@
 
 #include "base/alloc.h"
 #include "tests/support/scratch.h"
+#include "tests/support/store_files.h"
 #include "tests/support/wait.h"
 
 #define MEMORY_BYTES (8 << 20) /* 349,525 for each buffer of a load */
@@ -302,23 +303,6 @@ static void load__leaves_nothing_behind_for_the_next_start(void **state)
 
 /* ---- damage that a compaction meets ---------------------------------------------------------- */
 
-/* The newest .sst of the database: the one with the largest number. */
-static char *newest_table(void)
-{
-    char *folder = alv_format("%s/rocksdb", directory);
-    DIR *listing = opendir(folder);
-    assert_non_null(listing);
-    long newest = -1;
-    for (struct dirent *entry = readdir(listing); entry != NULL; entry = readdir(listing))
-        if (strstr(entry->d_name, ".sst") != NULL && strtol(entry->d_name, NULL, 10) > newest)
-            newest = strtol(entry->d_name, NULL, 10);
-    assert_int_equal(0, closedir(listing));
-    assert_true(newest >= 0);
-    char *path = alv_format("%s/%06ld.sst", folder, newest);
-    alv_free(folder);
-    return path;
-}
-
 /* Many entries in shard 1, in a table whose middle is damaged. Opens. */
 static void damage_the_middle_of_shard_1(void)
 {
@@ -332,7 +316,7 @@ static void damage_the_middle_of_shard_1(void)
         store_put(store, 1, key, value, i);
     }
     assert_int_equal(ALV_OK, store->ops->flush(store, NULL));
-    char *table = newest_table();
+    char *table = alv_store_newest_table(directory);
     close_store();
     int file = open(table, O_WRONLY | O_CLOEXEC);
     assert_true(file >= 0);

@@ -4,7 +4,6 @@
  *         with files changed in between. */
 #include "tests/support/store_contract.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "tests/support/scratch.h"
+#include "tests/support/store_files.h"
 #include "tests/support/wait.h"
 
 #define MEMORY_BYTES (8 << 20)
@@ -272,23 +272,6 @@ static void stamp__of_another_changelog_is_refused(void **state)
 /* ---- damage -----------------------------------------------------------------------------------
  * */
 
-/* The newest .sst of the database: the one with the largest number. */
-static char *newest_table(const char *directory)
-{
-    char *folder = alv_format("%s/rocksdb", directory);
-    DIR *listing = opendir(folder);
-    assert_non_null(listing);
-    long newest = -1;
-    for (struct dirent *entry = readdir(listing); entry != NULL; entry = readdir(listing))
-        if (strstr(entry->d_name, ".sst") != NULL && strtol(entry->d_name, NULL, 10) > newest)
-            newest = strtol(entry->d_name, NULL, 10);
-    assert_int_equal(0, closedir(listing));
-    assert_true(newest >= 0);
-    char *path = alv_format("%s/%06ld.sst", folder, newest);
-    alv_free(folder);
-    return path;
-}
-
 /* Fills shard 1 and flushes, then shard 0, so that the newest table is shard 0's alone. Closes. */
 static char *fill_two_shards(store_contract *fixture)
 {
@@ -297,7 +280,7 @@ static char *fill_two_shards(store_contract *fixture)
         store_put(fixture->store, shard, "a", "value of a", 10);
         assert_int_equal(ALV_OK, fixture->store->ops->flush(fixture->store, NULL));
     }
-    char *table = newest_table(fixture->payload);
+    char *table = alv_store_newest_table(fixture->payload);
     close_store(fixture);
     return table;
 }
@@ -389,7 +372,7 @@ static void damage_the_middle_of_shard_0(store_contract *fixture)
         store_put(fixture->store, 0, key, value, i);
     }
     assert_int_equal(ALV_OK, fixture->store->ops->flush(fixture->store, NULL));
-    char *table = newest_table(fixture->payload);
+    char *table = alv_store_newest_table(fixture->payload);
     close_store(fixture);
     int file = open(table, O_WRONLY | O_CLOEXEC);
     assert_true(file >= 0);

@@ -264,14 +264,16 @@ const char *alv_sim_world_user(int32_t shard)
     return NULL;
 }
 
-static int64_t world_balance(alv_view encoded)
+/* -1: the state has no such member. */
+static int64_t world_member(alv_view encoded, const char *member)
 {
     json_t *state = NULL;
     alv_status status = alv_codec_decode(encoded, &state, NULL);
     ALV_ASSERT(status == ALV_OK);
-    int64_t balance = json_integer_value(json_object_get(state, "balance"));
+    const json_t *value = json_object_get(state, member);
+    int64_t number = value == NULL ? -1 : json_integer_value(value);
     json_decref(state);
-    return balance;
+    return number;
 }
 
 int64_t alv_sim_world_stored_balance(alv_sim_world *world, const char *key)
@@ -282,14 +284,19 @@ int64_t alv_sim_world_stored_balance(alv_sim_world *world, const char *key)
     alv_status status = world->store->ops->get(world->store, shard, ALV_STORE_STATE,
                                                alv_view_of(key), &found, &value, NULL);
     ALV_ASSERT(status == ALV_OK);
-    int64_t balance = found ? world_balance(alv_bytes_view(&value)) : -1;
+    int64_t balance = found ? world_member(alv_bytes_view(&value), "balance") : -1;
     alv_bytes_done(&value);
     return balance;
 }
 
-int64_t alv_sim_world_logged_balance(alv_sim_world *world, const char *key)
+int64_t alv_sim_world_logged(const alv_sim_world *world, const char *key, const char *member)
 {
     int32_t shard = alv_partitioner_shard(alv_view_of(key), ALV_SIM_SHARDS);
     const char *last = alv_sim_log_last(world->log, ALV_TOPIC_CHANGELOG, shard, key, NULL);
-    return last == NULL ? -1 : world_balance(alv_view_of(last));
+    return last == NULL ? -1 : world_member(alv_view_of(last), member);
+}
+
+int64_t alv_sim_world_logged_balance(alv_sim_world *world, const char *key)
+{
+    return alv_sim_world_logged(world, key, "balance");
 }

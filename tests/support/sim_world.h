@@ -81,4 +81,7 @@ const char *alv_sim_world_user(int32_t shard);
 int64_t alv_sim_world_stored_balance(alv_sim_world *world, const char *key);
 int64_t alv_sim_world_logged_balance(alv_sim_world *world, const char *key);
 
+/* Another member of an entity's state, by the changelog's last record; -1 = no such entity, or member. */
+int64_t alv_sim_world_logged(const alv_sim_world *world, const char *key, const char *member);
+
 #endif

@@ -105,12 +105,8 @@ static const char *last_reply(size_t *out_count)
 
 static int64_t strikes(const char *key)
 {
-    int32_t partition = alv_partitioner_shard(alv_view_of(key), ALV_SIM_SHARDS);
-    const char *text = alv_sim_log_last(world.log, ALV_TOPIC_CHANGELOG, partition, key, NULL);
-    json_t *bell = text == NULL ? NULL : json_loads(text, 0, NULL);
-    int64_t count = json_integer_value(json_object_get(bell, "count"));
-    json_decref(bell);
-    return count;
+    int64_t count = alv_sim_world_logged(&world, key, "count");
+    return count < 0 ? 0 : count;
 }
 
 static void set_timer(const char *key, int64_t in_ms)

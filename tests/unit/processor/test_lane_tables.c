@@ -122,12 +122,7 @@ static void order_now(void)
 /* A member of the order as the changelog has it last; -1 when it has none. */
 static int64_t logged(const char *member)
 {
-    const char *text = alv_sim_log_last(world.log, ALV_TOPIC_CHANGELOG, shard, "order/1", NULL);
-    json_t *state = text == NULL ? NULL : json_loads(text, 0, NULL);
-    const json_t *value = json_object_get(state, member);
-    int64_t number = value == NULL ? -1 : json_integer_value(value);
-    json_decref(state);
-    return number;
+    return alv_sim_world_logged(&world, "order/1", member);
 }
 
 /* The ledger's record of versions, and how often it was written. */

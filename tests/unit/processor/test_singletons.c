@@ -59,13 +59,8 @@ static int close_world(void **state)
 /* How often the job was done. */
 static int64_t count_reports(void)
 {
-    int32_t shard = alv_partitioner_shard(ALV_VIEW("alarm/report"), ALV_SIM_SHARDS);
-    const char *text =
-        alv_sim_log_last(world.log, ALV_TOPIC_CHANGELOG, shard, "alarm/report", NULL);
-    json_t *report = text == NULL ? NULL : json_loads(text, 0, NULL);
-    int64_t count = json_integer_value(json_object_get(report, "count"));
-    json_decref(report);
-    return count;
+    int64_t count = alv_sim_world_logged(&world, "alarm/report", "count");
+    return count < 0 ? 0 : count;
 }
 
 static void move_to_another_node(void)
