@@ -34,12 +34,12 @@ static void evict__moves_shards_in_one_rebalance_and_ends_transactions(void **st
     alv_evict_watch_open(&watch, &node, ALV_EVICT_SHARDS);
     assert_int_equal(alv_evict_watch_open_shards(&watch), 4);
     assert_false(alv_evict_watch_is_past(&watch));
-    int rebalances = survivor.rebalances;
+    int arrivals = survivor.arrivals;
 
     alv_evict_doomed_kill(&doomed);
     alv_evict_run_start(&eviction, &node, both_lanes, 2);
     alv_evict_run_expect_takeover(&eviction, &survivor, ALV_EVICT_SHARDS, &watch);
-    alv_evict_expect_quiet(&survivor, rebalances + 1);
+    alv_evict_expect_quiet(&survivor, arrivals + 1);
     alv_evict_watch_close(&watch);
     alv_evict_member_close(&survivor, false);
     alv_evict_node_close(&node);
@@ -93,11 +93,11 @@ static void evict__works_for_the_leader_of_the_group(void **state)
     alv_evict_doomed_wait(&doomed, &survivor);
     alv_evict_member_wait(&survivor, 2);
     alv_evict_watch_open(&watch, &node, ALV_EVICT_SHARDS);
-    int rebalances = survivor.rebalances;
+    int arrivals = survivor.arrivals;
     alv_evict_doomed_kill(&doomed);
     alv_evict_run_start(&eviction, &node, both_lanes, 2);
     alv_evict_run_expect_takeover(&eviction, &survivor, ALV_EVICT_SHARDS, &watch);
-    alv_evict_expect_quiet(&survivor, rebalances + 1);
+    alv_evict_expect_quiet(&survivor, arrivals + 1);
     alv_evict_watch_close(&watch);
     alv_evict_member_close(&survivor, false);
     alv_evict_node_close(&node);
@@ -121,13 +121,13 @@ static void evict__takes_two_nodes_that_died_together(void **state)
     alv_evict_member_wait(&survivor, 2);
     alv_evict_watch_open(&watch, &node, ALV_EVICT_SHARDS);
     assert_int_equal(alv_evict_watch_open_shards(&watch), 4);
-    int rebalances = survivor.rebalances;
+    int arrivals = survivor.arrivals;
 
     alv_evict_doomed_kill(&doomed[0]);
     alv_evict_doomed_kill(&doomed[1]);
     alv_evict_run_start(&eviction, &node, seats, 2);
     alv_evict_run_expect_takeover(&eviction, &survivor, ALV_EVICT_SHARDS, &watch);
-    alv_evict_expect_quiet(&survivor, rebalances + 1);
+    alv_evict_expect_quiet(&survivor, arrivals + 1);
     alv_evict_watch_close(&watch);
     alv_evict_member_close(&survivor, false);
     alv_evict_node_close(&node);

@@ -265,7 +265,7 @@ static void fence__ends_a_transaction_and_leaves_the_seat(void **state)
     assert_int_equal(watch.records, 0);
 
     assert_int_equal(alv_evict_member_commit(&living, 0), ALV_FENCED);
-    alv_evict_expect_quiet(&living, living.rebalances);
+    alv_evict_expect_quiet(&living, living.arrivals);
     assert_int_equal(living.owned, ALV_EVICT_SHARDS);
     alv_evict_watch_close(&watch);
     alv_evict_member_close(&living, false);

@@ -91,8 +91,8 @@ static void member_assigned(void *payload, const int32_t *shards, size_t count)
         member->owns[shards[i]] = true;
     }
     member->owned += (int)count;
-    member->rebalances++;
     if (count > 0) {
+        member->arrivals++;
         member->assigned_at_ms = alv_evict_now_ms();
     }
 }
@@ -387,13 +387,15 @@ void alv_evict_run_expect_takeover(alv_evict_run *eviction, alv_evict_member *su
     assert_int_equal(watch->records, 0);
 }
 
-void alv_evict_expect_quiet(alv_evict_member *survivor, int rebalances)
+void alv_evict_expect_quiet(alv_evict_member *survivor, int arrivals)
 {
+    int owned = survivor->owned;
     int64_t until = alv_evict_now_ms() + ALV_EVICT_QUIET_MS;
     while (alv_evict_now_ms() < until) {
         alv_evict_member_poll(survivor, 20);
     }
-    assert_int_equal(survivor->rebalances, rebalances);
+    assert_int_equal(survivor->arrivals, arrivals);
+    assert_int_equal(survivor->owned, owned);
     assert_false(survivor->was_lost || survivor->was_fenced);
 }
 

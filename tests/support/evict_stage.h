@@ -60,7 +60,7 @@ typedef struct alv_evict_member {
     alv_batch batch;
     int owned;
     bool owns[ALV_EVICT_SHARDS];
-    int rebalances; /* that it took part in */
+    int arrivals; /* rebalances that gave it shards: the others tell a member late, when their effect is long there */
     int64_t assigned_at_ms;
     bool was_lost;
     bool was_fenced;
@@ -135,7 +135,7 @@ void alv_evict_run_join(alv_evict_run *eviction, alv_status expected);
 void alv_evict_run_expect_takeover(alv_evict_run *eviction, alv_evict_member *survivor, int shards,
                                    alv_evict_watch *watch);
 
-/* No rebalance comes for a while. */
-void alv_evict_expect_quiet(alv_evict_member *survivor, int rebalances);
+/* For a while no shard comes or goes, and shards have come so many times. */
+void alv_evict_expect_quiet(alv_evict_member *survivor, int arrivals);
 
 #endif
