@@ -71,17 +71,15 @@ static alv_status twin_ask_group(const alv_api *api, alv_members *out, alv_error
     return status;
 }
 
-alv_status alv_twin_check(const alv_api *api, alv_error *err)
+alv_status alv_twin_check(const alv_api *api, alv_members *out, alv_error *err)
 {
-    alv_members members = {.count = 0};
+    *out = (alv_members){.count = 0};
     alv_error why = ALV_ERROR_NONE;
-    alv_status status = twin_ask_group(api, &members, &why);
+    alv_status status = twin_ask_group(api, out, &why);
     if (status != ALV_OK) {
         alv_log_error(ALV_LOG_WARN, "twin-unknown", &why, "node=%s",
                       api->options.settings->node_id);
         return ALV_OK;
     }
-    status = twin_check_members(api, &members, err);
-    alv_members_done(&members);
-    return status;
+    return twin_check_members(api, out, err);
 }

@@ -13,9 +13,10 @@
 
 #include "api/api.h"
 
-/* The API must be serving: a former address of this node may lead back to it. Blocks up to
+/* The API must be serving: a former address of this node may lead back to it. `out` is who is a member,
+ * empty when the group cannot be asked; freed with alv_members_done, whatever the call says. Blocks up to
  * ALV_PEERS_CALL_MS, and ALV_TWIN_ANSWER_MS per address. */
 #define ALV_TWIN_ANSWER_MS 1000
-alv_status alv_twin_check(const alv_api *api, alv_error *err);
+alv_status alv_twin_check(const alv_api *api, alv_members *out, alv_error *err);
 
 #endif

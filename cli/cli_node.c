@@ -20,6 +20,7 @@
 #include "processor/library.h"
 #include "processor/node.h"
 #include "processor/orphans.h"
+#include "processor/readdress.h"
 #include "processor/takeover.h"
 
 /* ---- options --------------------------------------------------------------------------------- */
@@ -271,6 +272,18 @@ static void run_members_known(void *payload, const alv_members *members)
     alv_orphans_see(run->orphans, members);
 }
 
+/* Who has this node's seats: another process that runs, which is refused, or what an earlier one left. */
+static alv_status run_find_former(node_run *run, alv_error *err)
+{
+    alv_members members;
+    alv_status status = alv_twin_check(run->api, &members, err);
+    if (status == ALV_OK) {
+        alv_readdress(run->config, &members);
+    }
+    alv_members_done(&members);
+    return status;
+}
+
 static alv_status run_start_api(node_run *run, alv_error *err)
 {
     if (strcmp(run->settings->http_listen, "none") == 0) {
@@ -306,7 +319,7 @@ static alv_status run_start_api(node_run *run, alv_error *err)
     if (status == ALV_OK) {
         status = run_advertise(run, err);
     }
-    return status == ALV_OK ? alv_twin_check(run->api, err) : status;
+    return status == ALV_OK ? run_find_former(run, err) : status;
 }
 
 /* A node works without; only backup and verify cannot ask it. */

@@ -390,8 +390,10 @@ static outcome ask_command(void)
 
 static outcome ask_twin(void)
 {
+    alv_members members;
     alv_error err = ALV_ERROR_NONE;
-    alv_status status = alv_twin_check(stage.here.api, &err);
+    alv_status status = alv_twin_check(stage.here.api, &members, &err);
+    alv_members_done(&members);
     if (status == ALV_REJECT)
         return stage.fault == ALV_PEER_OLD ? SAID : WRONG; /* it is one */
     return status == ALV_OK ? RIGHT : WRONG;
