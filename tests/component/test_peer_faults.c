@@ -407,7 +407,7 @@ static alv_status fetch(bool *out_right, alv_error *err)
     alv_http_security_init_client(&stage.here.settings, &security);
     alv_status status = alv_http_get(&security, alv_faulty_peer_address(stage.fronts[1]),
                                      "/v1/node", GET_MS, &http_status, &body, err);
-    *out_right = status == ALV_OK && http_status == 200 &&
+    *out_right = status == ALV_OK && http_status == 200 && body.size > 0 &&
                  memmem(body.data, body.size, "\"node-2\"", 8) != NULL;
     alv_bytes_done(&body);
     return status;
