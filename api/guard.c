@@ -18,7 +18,10 @@ static bool guard_has_token(const alv_settings *settings, const alv_exchange *ex
     if (given == NULL || strncasecmp(given, GUARD_BEARER, size) != 0) {
         return false;
     }
-    return alv_secret_equal(alv_view_of(settings->http_auth_token), alv_view_of(given + size));
+    alv_view token = alv_view_of(given + size);
+    return alv_secret_equal(alv_view_of(settings->http_auth_token), token) ||
+           (settings->http_auth_token_also != NULL &&
+            alv_secret_equal(alv_view_of(settings->http_auth_token_also), token));
 }
 
 static bool guard_check_identity(const alv_http_security *security, const alv_exchange *exchange,

@@ -43,7 +43,8 @@ typedef struct alv_settings {
                                    what the settings below ask for */
     const char *http_auth_token; /* NULL = none; from http_auth_token_file once finished */
     const char *http_auth_token_file;
-    const char *http_tls_cert; /* PEM files; NULL = plain HTTP */
+    const char *http_auth_token_also; /* let in as well, never shown to others; NULL = none */
+    const char *http_tls_cert;        /* PEM files; NULL = plain HTTP */
     const char *http_tls_key;
     const char *http_tls_client_ca; /* NULL = clients need no certificate */
     const char *http_tls_ca;        /* NULL = http_tls_client_ca, or what the system trusts */

@@ -95,7 +95,7 @@ void alv_config_hide_passwords(const char *url, alv_bytes *out);
 alv_status alv_config_dereference(const char *place, const char *key, const char *text,
                                   bool is_allowed, char **out, alv_error *err);
 
-/* config_token.c: reads http.auth.token.file, if it is set, and checks the token. ALV_REJECT. */
+/* config_token.c: reads http.auth.token.file, if it is set, and checks the tokens. ALV_REJECT. */
 alv_status alv_config_load_token(alv_config *config, alv_error *err);
 
 /* The value in effect as one would write it; empty when it is not set. */

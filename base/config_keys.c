@@ -118,6 +118,10 @@ const alv_config_key alv_config_keys[] = {
     {.name = "http.auth.token.file",
      TEXT(http_auth_token_file),
      .meaning = "file with that secret, and nothing else but a line end"},
+    {.name = "http.auth.token.also",
+     TEXT(http_auth_token_also),
+     .hidden = true,
+     .meaning = "a second secret that is let in, while the first one is changed node by node"},
     {.name = "http.tls.cert",
      TEXT(http_tls_cert),
      .meaning = "PEM file with this node's certificate and its chain: the API speaks HTTPS; also "

@@ -1,4 +1,4 @@
-/* config_token.c — the secret of http.auth.token, from the settings or a file. */
+/* config_token.c — the secrets of http.auth.token, from the settings or a file, and http.auth.token.also. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -72,7 +72,7 @@ static alv_status token_from_file(alv_config *config, const char *path, alv_erro
 }
 
 /* Finishing twice must not find the token of the first time as one that was set. */
-alv_status alv_config_load_token(alv_config *config, alv_error *err)
+static alv_status token_load(alv_config *config, alv_error *err)
 {
     const alv_settings *settings = &config->settings;
     size_t index = alv_config_key_find("http.auth.token");
@@ -87,4 +87,26 @@ alv_status alv_config_load_token(alv_config *config, alv_error *err)
                            settings->http_auth_token, err);
     }
     return ALV_OK;
+}
+
+/* A second secret alone would let in whoever shows it, and nobody could be shown it. */
+static alv_status token_check_also(const alv_config *config, alv_error *err)
+{
+    const alv_settings *settings = &config->settings;
+    if (settings->http_auth_token_also == NULL) {
+        return ALV_OK;
+    }
+    const char *place = token_place(config, "http.auth.token.also");
+    if (settings->http_auth_token == NULL) {
+        return alv_fail(err, ALV_REJECT,
+                        "%s: http.auth.token.also: needs http.auth.token or http.auth.token.file",
+                        place);
+    }
+    return token_check(place, "http.auth.token.also", settings->http_auth_token_also, err);
+}
+
+alv_status alv_config_load_token(alv_config *config, alv_error *err)
+{
+    alv_status status = token_load(config, err);
+    return status == ALV_OK ? token_check_also(config, err) : status;
 }

@@ -21,6 +21,7 @@
 #define NODES 3
 #define USERS 24
 #define SETTLE_MS 30000
+#define NEW_TOKEN "another-token-of-a-test-and-nothing-else"
 
 static struct {
     alv_cluster cluster;
@@ -238,6 +239,36 @@ static void secured__changes_are_watched_over_tls(void **state)
     fixture.tests_passed++;
 }
 
+/* Stops and starts each node, one after the other; in between all others serve, and all hear each other. */
+static void roll(const char *const *settings)
+{
+    for (int i = 0; i < NODES; i++) {
+        alv_cluster_stop_node(fixture.nodes[i]);
+        alv_cluster_start_node(fixture.nodes[i], settings);
+        alv_cluster_wait_ready(fixture.nodes[i]);
+        assert_true(alv_wait_until(all_are_heard, NULL, SETTLE_MS));
+        assert_true(alv_wait_until(all_are_known, NULL, SETTLE_MS));
+        assert_balances(fixture.balance);
+    }
+}
+
+/* As docs/security.md says: everybody lets the new one in before anybody shows it. */
+static void secured__a_token_is_changed_node_by_node(void **state)
+{
+    (void)state;
+    static const char *const first[] = {"lanes=1", "shards=6", "http.auth.token.also=" NEW_TOKEN,
+                                        NULL};
+    static const char *const second[] = {"lanes=1",
+                                         "shards=6",
+                                         "http.auth.token.file=",
+                                         "http.auth.token=" NEW_TOKEN,
+                                         "http.auth.token.also=" ALV_CLUSTER_TOKEN,
+                                         NULL};
+    roll(first);
+    roll(second);
+    fixture.tests_passed++;
+}
+
 /* The verdict comes over the peers' streams; without it the session would have to end first, in 10 s. */
 static void secured__a_killed_node_is_taken_over(void **state)
 {
@@ -248,7 +279,7 @@ static void secured__a_killed_node_is_taken_over(void **state)
     send_to_all_users();
     alv_cluster_wait_consumed(&fixture.cluster, SETTLE_MS);
     assert_balances(++fixture.balance);
-    fixture.cluster.passed = ++fixture.tests_passed == 5;
+    fixture.cluster.passed = ++fixture.tests_passed == 6;
 }
 
 static int start_fixture(void **state)
@@ -282,6 +313,7 @@ int main(void)
         cmocka_unit_test(secured__strangers_are_refused),
         cmocka_unit_test(secured__the_command_line_shows_what_its_settings_say),
         cmocka_unit_test(secured__changes_are_watched_over_tls),
+        cmocka_unit_test(secured__a_token_is_changed_node_by_node),
         cmocka_unit_test(secured__a_killed_node_is_taken_over),
     };
     return cmocka_run_group_tests(tests, start_fixture, end_fixture);

@@ -132,6 +132,24 @@ static void token__a_wrong_one_is_refused(void **state)
     close_node();
 }
 
+static void with_two_tokens(alv_settings *settings)
+{
+    settings->http_auth_token = TOKEN;
+    settings->http_auth_token_also = "the-other-token-of-two-that-count";
+}
+
+static void token__each_of_two_is_let_in(void **state)
+{
+    (void)state;
+    open_node(with_two_tokens);
+    assert_int_equal(get(ENTITY, "Authorization: Bearer " TOKEN), 200);
+    assert_int_equal(get(ENTITY, "Authorization: Bearer the-other-token-of-two-that-count"), 200);
+    assert_int_equal(get(ENTITY, "Authorization: Bearer the-third-token-of-two-that-count"), 401);
+    assert_int_equal(get(ENTITY, "Authorization: Bearer "), 401);
+    assert_int_equal(get(ENTITY, NULL), 401);
+    close_node();
+}
+
 static void token__401_says_what_is_asked_for(void **state)
 {
     (void)state;
@@ -291,6 +309,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(token__is_asked_for_everywhere_but_for_health),
         cmocka_unit_test(token__a_wrong_one_is_refused),
+        cmocka_unit_test(token__each_of_two_is_let_in),
         cmocka_unit_test(token__401_says_what_is_asked_for),
         cmocka_unit_test(tls__plain_requests_get_no_answer),
         cmocka_unit_test(tls__a_certificate_of_the_right_authority_is_needed),

@@ -621,6 +621,17 @@ static void http__a_token_must_be_fit_for_a_header(void **state)
     }
 }
 
+static void http__a_second_token_needs_a_first_one(void **state)
+{
+    (void)state;
+    check_finish_refused("http.auth.token.also=" TOKEN,
+                         "f:1: http.auth.token.also: needs http.auth.token or "
+                         "http.auth.token.file");
+    check_finish_refused("http.auth.token.also=short\nhttp.auth.token=" TOKEN,
+                         "f:1: http.auth.token.also: must be 16 to 512 characters out of "
+                         "A-Z a-z 0-9 - . _ ~ + / =");
+}
+
 static void http__a_token_comes_from_a_file_and_is_never_shown(void **state)
 {
     (void)state;
@@ -680,6 +691,7 @@ int main(void)
         cmocka_unit_test(http__a_token_or_client_certificates_open_other_addresses),
         cmocka_unit_test(http__halves_of_settings_are_refused),
         cmocka_unit_test(http__a_token_must_be_fit_for_a_header),
+        cmocka_unit_test(http__a_second_token_needs_a_first_one),
         cmocka_unit_test(http__a_token_comes_from_a_file_and_is_never_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
