@@ -451,7 +451,7 @@ static void lane_leave(alv_lane *lane)
     lane->closing = true;
     alv_inbox_close(lane->pauses);
     alv_lane_pause_take_all(lane);
-    lane_close_consumer(lane, strcmp(lane->options.settings->shutdown, "stay") == 0);
+    lane_close_consumer(lane, atomic_load(&lane->stay));
     for (int32_t number = 0; number < lane->options.shard_count; number++) {
         if (lane->shards[number] != NULL) {
             alv_rebalance_revoked(lane, &number, 1, true);
@@ -540,8 +540,9 @@ bool alv_lane_has_joined(const alv_lane *lane)
     return atomic_load(&lane->joined);
 }
 
-void alv_lane_request_stop(alv_lane *lane)
+void alv_lane_request_stop(alv_lane *lane, bool stay)
 {
+    atomic_store(&lane->stay, stay);
     atomic_store(&lane->stop, true);
     lane_wake(lane);
 }

@@ -83,9 +83,9 @@ typedef void (*alv_lane_pause_done)(void *payload, alv_status status);
 bool alv_lane_set_paused(alv_lane *lane, int32_t shard, bool paused, alv_lane_pause_done done,
                          void *payload);
 
-/* Asks the thread to drain: finish the open transaction, leave the group (shutdown=stay: keep the
- * seat), close. Any thread; returns at once. */
-void alv_lane_request_stop(alv_lane *lane);
+/* Asks the thread to drain: finish the open transaction, leave the group, or with `stay` keep the seat, and close.
+ * A lane that ends by itself leaves. Any thread; returns at once. */
+void alv_lane_request_stop(alv_lane *lane, bool stay);
 
 /* Waits for the end of the thread, closes what is open and frees. NULL is fine. */
 void alv_lane_free(alv_lane *lane);

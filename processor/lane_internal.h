@@ -56,6 +56,7 @@ struct alv_lane {
     pthread_mutex_t wake_lock;
     alv_consumer *wakeable;
     atomic_bool joined;
+    atomic_bool stay; /* the seat is kept; set before */
     atomic_bool stop;
     bool started;
     pthread_t thread;

@@ -493,6 +493,9 @@ alv_status alv_node_wait(alv_node *node, alv_error *err)
             return alv_fail_from(err, ALV_FATAL, node->failure.source, node->failure.code, "%s",
                                  node->failure.text);
         }
+        if (!node->store->ops->is_writable(node->store, err)) {
+            return ALV_FATAL; /* whoever gets the shards goes on with them; so does the next start */
+        }
         node_start_lanes_if_due(node);
         node_log_readiness(node);
         node_flush_if_due(node);
@@ -503,13 +506,21 @@ alv_status alv_node_wait(alv_node *node, alv_error *err)
 
 /* ---- stop ------------------------------------------------------------------------------------------ */
 
+/* Seats are kept for a quick restart. A node that ends because it cannot go on may be away for long. */
+static bool node_keeps_seats(const alv_node *node)
+{
+    return strcmp(node->settings->shutdown, "stay") == 0 && !atomic_load(&node->failed) &&
+           node->store->ops->is_writable(node->store, NULL);
+}
+
 /* All lanes at once, so that the group rebalances as few times as possible. */
 static alv_status node_stop_lanes(alv_node *node, alv_error *err)
 {
+    bool stay = node_keeps_seats(node);
     int64_t deadline_us =
         alv_monotonic_us(node->options.clock) + (int64_t)ALV_STOP_TIMEOUT_MS * 1000;
     for (int32_t i = 0; i < node->lane_count; i++) {
-        alv_lane_request_stop(node->lanes[i]);
+        alv_lane_request_stop(node->lanes[i], stay);
     }
     while (atomic_load(&node->lanes_ended) < node->lane_count) {
         if (alv_monotonic_us(node->options.clock) > deadline_us) {
@@ -558,6 +569,9 @@ alv_status alv_node_stop(alv_node *node, alv_error *err)
     node->checkpointer = NULL;
     alv_replicator_stop(node->replicator);
     alv_node_tables_stop(&node->global);
+    if (!node->store->ops->is_writable(node->store, NULL)) {
+        return ALV_OK; /* alv_node_wait has said so; what is not on the disk is in the changelog */
+    }
     return node->store->ops->flush(node->store, err);
 }
 

@@ -81,14 +81,14 @@ bool alv_node_checkpoints(const alv_node *node, alv_checkpointer_status *out_sta
  * (one line) says what is missing. Any thread. */
 bool alv_node_ready(const alv_node *node, char *why, size_t size);
 
-/* Waits until somebody asks for a stop or a lane cannot go on, and logs meanwhile when the node becomes
+/* Waits until somebody asks for a stop, or a lane or the store cannot go on, and logs meanwhile when the node becomes
  * ready. ALV_OK: asked; ALV_FATAL: `err` has the reason. */
 alv_status alv_node_wait(alv_node *node, alv_error *err);
 
 /* Async-signal-safe. Any thread; also ends alv_node_open. */
 void alv_node_request_stop(void);
 
-/* Clean stop: lanes drain, commit and leave the group (shutdown=stay: keep their seats). ALV_RETRY when
+/* Clean stop: lanes drain, commit and leave the group (shutdown=stay: keep their seats, unless the node cannot go on). ALV_RETRY when
  * it did not end within ALV_STOP_TIMEOUT_MS: the process should exit at once, state on disk is good. */
 alv_status alv_node_stop(alv_node *node, alv_error *err);
 

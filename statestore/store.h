@@ -135,6 +135,10 @@ typedef struct alv_store_ops {
      * shard that fails does not keep the others from being flushed. */
     alv_status (*flush)(alv_store *store, alv_error *err);
 
+    /* Whether it takes writes at all. False, and `err` (may be NULL) says why and what to do, once it has met damage
+     * or a disk that fails: until it is opened anew, nothing of any shard can be written. Any thread. */
+    bool (*is_writable)(alv_store *store, alv_error *err);
+
     /* Fills `out`; what the store does not know is 0. Takes locks inside the store for some
      * microseconds per shard. Any thread. */
     void (*stats)(alv_store *store, alv_store_stats *out);

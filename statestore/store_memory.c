@@ -489,6 +489,13 @@ static alv_status memory_flush(alv_store *store, alv_error *err)
     return ALV_OK;
 }
 
+static bool memory_is_writable(alv_store *store, alv_error *err)
+{
+    (void)store;
+    (void)err;
+    return true;
+}
+
 static void memory_stats(alv_store *store, alv_store_stats *out)
 {
     *out = (alv_store_stats){.keys = 0};
@@ -528,6 +535,7 @@ static const alv_store_ops memory_ops = {
     .position = memory_position,
     .scan = memory_scan,
     .flush = memory_flush,
+    .is_writable = memory_is_writable,
     .stats = memory_stats,
     .close = memory_close,
 };

@@ -151,10 +151,7 @@ static alv_status rocksdb_store_apply(alv_store *store, int32_t number,
     rocksdb_write(rocks->db, rocks->write_options, writer->batch, &text);
     writer_give(rocks, writer);
 
-    alv_status status = alv_rocksdb_check(text, "write", number, err);
-    if (status == ALV_REJECT) {
-        status = alv_rocksdb_stop_writing(rocks, err);
-    }
+    alv_status status = alv_rocksdb_check_write(rocks, text, "write", number, err);
     if (status == ALV_OK) {
         alv_rocksdb_shard_set_position(shard, position);
     }
@@ -306,7 +303,7 @@ static alv_status shard_flush(alv_rocksdb *rocks, int32_t number,
         rocksdb_free(text); /* wiped meanwhile: there is nothing left to make durable */
         return ALV_OK;
     }
-    return alv_rocksdb_check(text, "flush", number, err);
+    return alv_rocksdb_check_write(rocks, text, "flush", number, err);
 }
 
 static alv_status rocksdb_store_flush(alv_store *store, alv_error *err)
@@ -369,6 +366,7 @@ const alv_store_ops alv_rocksdb_ops = {
     .position = rocksdb_store_position,
     .scan = rocksdb_store_scan,
     .flush = rocksdb_store_flush,
+    .is_writable = alv_rocksdb_is_writable,
     .stats = alv_rocksdb_stats,
     .close = rocksdb_store_close,
 };

@@ -104,8 +104,7 @@ static alv_status file_ingest(alv_rocksdb *rocks, const alv_rocksdb_shard *shard
     char *text = NULL;
     rocksdb_ingest_external_file_cf(rocks->db, shard->family, &path, 1, options, &text);
     rocksdb_ingestexternalfileoptions_destroy(options);
-    alv_status status = alv_rocksdb_check(text, "take a file into", shard->number, err);
-    return status == ALV_REJECT ? alv_rocksdb_stop_writing(rocks, err) : status;
+    return alv_rocksdb_check_ingest(rocks, text, shard->number, err);
 }
 
 /* A folder that somebody removed says nothing of the shard; the next load makes it anew. */

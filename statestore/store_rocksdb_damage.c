@@ -8,6 +8,8 @@
  *   - a compaction meets it: RocksDB takes no more writes, of any shard, until it is opened anew. A file
  *     tells the next start to look at every shard, because nothing else would: the damage may lie where
  *     opening does not look.
+ * A disk that fails once while RocksDB writes has the same effect, without any damage: what it was about to write
+ * is lost, as in a crash. Nothing of any shard can be written then, so the node ends (processor/node.c).
  * The checks are not left out for good: with them, a full disk is an error of the write that met it.
  */
 #include <fcntl.h>
@@ -44,21 +46,83 @@ bool alv_rocksdb_is_damaged(alv_rocksdb *rocks, int32_t shard, alv_error *err)
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-alv_status alv_rocksdb_stop_writing(alv_rocksdb *rocks, alv_error *err)
+static void damage_leave_word(const alv_rocksdb *rocks)
 {
-    alv_error found = err != NULL ? *err : ALV_ERROR_NONE;
     char *path = damage_mark(rocks);
     int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (file >= 0) {
         (void)close(file); /* being there is all it says */
     }
     alv_free(path);
+}
+
+/* Replaces what `err` says by what it means. */
+static alv_status damage_refuse(alv_rocksdb *rocks, bool is_damage, alv_error *err)
+{
+    alv_error found = *err;
     alv_error_clear(err);
-    return alv_fail_from(err, ALV_FATAL, found.source, found.code,
-                         "state.dir %s: RocksDB writes no more, because it has found damage "
-                         "(%.200s); start the node again: it looks for the shard that is damaged "
-                         "and restores that one",
-                         rocks->directory, found.text);
+    alv_status status = alv_fail_from(
+        err, ALV_FATAL, found.source, found.code,
+        "state.dir %s: RocksDB writes no more, because %s (%.200s); %s", rocks->directory,
+        is_damage ? "it has found damage" : "the disk has failed", found.text,
+        is_damage
+            ? "start the node again: it looks for the shard that is damaged and restores that one"
+            : "look at the disk and start the node again");
+    if (!atomic_exchange(&rocks->refuses, true)) {
+        rocks->refusal = *err;
+        atomic_store(&rocks->refusal_ready, true);
+    }
+    return status;
+}
+
+alv_status alv_rocksdb_check_write(alv_rocksdb *rocks, char *text, const char *doing, int32_t shard,
+                                   alv_error *err)
+{
+    bool passes = alv_rocksdb_error_passes(text);
+    alv_error ignored = ALV_ERROR_NONE;
+    alv_error *why = err != NULL ? err : &ignored;
+    alv_status status = alv_rocksdb_check(text, doing, shard, why);
+    if (status == ALV_REJECT) {
+        damage_leave_word(rocks);
+    }
+    return status == ALV_REJECT || !passes ? damage_refuse(rocks, status == ALV_REJECT, why)
+                                           : status;
+}
+
+/* An empty batch writes nothing, and is refused as any other. */
+static alv_status damage_probe(alv_rocksdb *rocks, int32_t shard, alv_error *err)
+{
+    char *text = NULL;
+    rocksdb_writebatch_t *nothing = rocksdb_writebatch_create();
+    rocksdb_write(rocks->db, rocks->write_options, nothing, &text);
+    rocksdb_writebatch_destroy(nothing);
+    return alv_rocksdb_check_write(rocks, text, "write", shard, err);
+}
+
+alv_status alv_rocksdb_check_ingest(alv_rocksdb *rocks, char *text, int32_t shard, alv_error *err)
+{
+    static const char doing[] = "take a file into";
+    if (alv_rocksdb_error_passes(text)) {
+        return alv_rocksdb_check_write(rocks, text, doing, shard, err);
+    }
+    alv_error refused = ALV_ERROR_NONE;
+    if (damage_probe(rocks, shard, &refused) != ALV_FATAL) {
+        return alv_rocksdb_check(text, doing, shard, err);
+    }
+    rocksdb_free(text);
+    return alv_fail_from(err, ALV_FATAL, refused.source, refused.code, "%s", refused.text);
+}
+
+bool alv_rocksdb_is_writable(alv_store *store, alv_error *err)
+{
+    const alv_rocksdb *rocks = (const alv_rocksdb *)store;
+    if (!atomic_load(&rocks->refusal_ready)) {
+        return true;
+    }
+    if (err != NULL) {
+        *err = rocks->refusal;
+    }
+    return false;
 }
 
 bool alv_rocksdb_must_salvage(const alv_rocksdb *rocks, alv_status status)

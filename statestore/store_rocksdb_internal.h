@@ -56,6 +56,9 @@ typedef struct alv_rocksdb {
     pthread_rwlock_t table;
     alv_rocksdb_shard *shards[ALV_SHARDS_MAX];
     atomic_bool damaged[ALV_SHARDS_MAX]; /* something of it could not be read: until it is wiped */
+    atomic_bool refuses; /* RocksDB takes no more writes, the first to notice says why in */
+    alv_error refusal;
+    atomic_bool refusal_ready; /* it has said so */
     pthread_mutex_t writers_lock;
     alv_rocksdb_writer *writers[ALV_ROCKSDB_WRITERS_MAX]; /* not in use at the moment */
     size_t writer_count;
@@ -83,6 +86,9 @@ void alv_rocksdb_thread_prepare(void);
 /* Frees RocksDB's text and returns what it means (ALV_OK for NULL), with `doing` ("write") and the
  * shard (-1: none) in `err`. */
 alv_status alv_rocksdb_check(char *text, const char *doing, int32_t shard, alv_error *err);
+
+/* Whether RocksDB goes on by itself after this error of a write (NULL = none), once its cause is gone. */
+bool alv_rocksdb_error_passes(const char *text);
 
 /* store_rocksdb_shards.c */
 
@@ -143,9 +149,15 @@ alv_status alv_rocksdb_note_read(alv_rocksdb *rocks, int32_t shard, alv_status s
 
 bool alv_rocksdb_is_damaged(alv_rocksdb *rocks, int32_t shard, alv_error *err);
 
-/* A write was refused because of damage somewhere: RocksDB takes no more writes of any shard until it is
- * opened anew. Leaves word for the next start, which salvages. Replaces `err`. ALV_FATAL. */
-alv_status alv_rocksdb_stop_writing(alv_rocksdb *rocks, alv_error *err);
+/* As alv_rocksdb_check, for a call that writes into the database. What RocksDB does not get over by itself, it
+ * answers every write of any shard with until it is opened anew: damage that a compaction has met, of which word is
+ * left for the next start, which salvages; or a disk that has failed, if only once. ALV_FATAL then. */
+alv_status alv_rocksdb_check_write(alv_rocksdb *rocks, char *text, const char *doing, int32_t shard,
+                                   alv_error *err);
+
+/* The same for a file that RocksDB was to take over: a disk that fails then need not end writing, so it is asked. */
+alv_status alv_rocksdb_check_ingest(alv_rocksdb *rocks, char *text, int32_t shard, alv_error *err);
+bool alv_rocksdb_is_writable(alv_store *store, alv_error *err);
 
 /* Whether the last start left word, or `status` of opening says so itself. */
 bool alv_rocksdb_must_salvage(const alv_rocksdb *rocks, alv_status status);

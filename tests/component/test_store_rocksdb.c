@@ -479,48 +479,6 @@ static void damage__of_the_whole_says_what_to_do(void **state)
     alv_free(database);
 }
 
-/* ---- a disk that takes no more -----------------------------------------------------------------
- * */
-
-/* A limit on the size of files stands for the full disk, which only root could make. */
-static void disk__refusing_writes_asks_to_retry(void **state)
-{
-    store_contract *fixture = *state;
-    alv_store *store = fixture->store;
-    char value[1000];
-    int64_t applied = 0;
-    alv_status status = ALV_OK;
-    alv_error err = ALV_ERROR_NONE;
-    struct rlimit before;
-    memset(value, 'v', sizeof value);
-    store_open_shard(store, 0);
-    assert_int_equal(0, getrlimit(RLIMIT_FSIZE, &before));
-    assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
-    struct rlimit small = {256 << 10, before.rlim_max};
-    assert_int_equal(0, setrlimit(RLIMIT_FSIZE, &small));
-    while (status == ALV_OK && applied < 100000) {
-        char key[32];
-        int64_t next = applied + 1;
-        size_t size = (size_t)snprintf(key, sizeof key, "%lld", (long long)next);
-        alv_store_write write = {ALV_STORE_STATE, {key, size}, {value, sizeof value}};
-        alv_position position = {next, next, next, 0};
-        status = store->ops->apply(store, 0, &write, 1, &position, &err);
-        applied += status == ALV_OK;
-    }
-    assert_int_equal(0, setrlimit(RLIMIT_FSIZE, &before));
-    assert_int_equal(ALV_RETRY, status);
-    assert_contains(err.text, "write shard 0: IO error");
-    assert_true(applied > 0);
-    /* What was applied can still be read; the refused write left nothing. */
-    store_expect_position(store, 0, applied);
-    assert_int_equal(applied, store_count(store, 0, ALV_STORE_STATE));
-    /* What reached the disk is a prefix (I2). */
-    reopen(fixture);
-    int64_t kept = store_open_shard(fixture->store, 0).changelog;
-    assert_in_range(kept, 0, applied);
-    assert_int_equal(kept, store_count(fixture->store, 0, ALV_STORE_STATE));
-}
-
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -542,7 +500,6 @@ int main(void)
         WITH_STORE(damage__that_a_read_meets_is_refused_until_wiped),
         WITH_STORE(damage__that_a_compaction_meets_is_found_at_the_next_start),
         WITH_STORE(damage__of_the_whole_says_what_to_do),
-        WITH_STORE(disk__refusing_writes_asks_to_retry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -148,6 +148,11 @@ static alv_status disk_flush(alv_store *base, alv_error *err)
     return status != ALV_OK ? status : disk->inner->ops->flush(disk->inner, err);
 }
 
+static bool disk_is_writable(alv_store *base, alv_error *err)
+{
+    return disk_of(base)->inner->ops->is_writable(disk_of(base)->inner, err);
+}
+
 static void disk_stats(alv_store *base, alv_store_stats *out)
 {
     disk_of(base)->inner->ops->stats(disk_of(base)->inner, out);
@@ -170,6 +175,7 @@ static const alv_store_ops disk_ops = {
     .position = disk_position,
     .scan = disk_scan,
     .flush = disk_flush,
+    .is_writable = disk_is_writable,
     .stats = disk_stats,
     .close = disk_close,
 };

@@ -148,6 +148,11 @@ static alv_status faulty_flush(alv_store *base, alv_error *err)
     return faulty_inner(base)->ops->flush(faulty_inner(base), err);
 }
 
+static bool faulty_is_writable(alv_store *base, alv_error *err)
+{
+    return faulty_inner(base)->ops->is_writable(faulty_inner(base), err);
+}
+
 static void faulty_stats(alv_store *base, alv_store_stats *out)
 {
     faulty_inner(base)->ops->stats(faulty_inner(base), out);
@@ -171,6 +176,7 @@ static const alv_store_ops faulty_ops = {
     .position = faulty_position,
     .scan = faulty_scan,
     .flush = faulty_flush,
+    .is_writable = faulty_is_writable,
     .stats = faulty_stats,
     .close = faulty_close,
 };
