@@ -66,6 +66,7 @@ typedef struct alv_settings {
     int64_t global_tables_memory_bytes;
     bool failover_evict;
     int64_t peer_timeout_ms;
+    int64_t handler_timeout_ms; /* 0 = none */
     const char *shutdown;       /* "leave" or "stay" */
     const char *on_command_gap; /* "stop" or "continue" */
     const char *log_level;      /* "error", "warn", "info", "debug" */

@@ -215,6 +215,11 @@ const alv_config_key alv_config_keys[] = {
      INT(peer_timeout_ms, 100, 10 * MINUTE_MS),
      .fallback = "1000",
      .meaning = "silence after which a peer is suspected dead"},
+    {.name = "handler.timeout.ms",
+     INT(handler_timeout_ms, 0, 4 * MINUTE_MS),
+     .fallback = "30000",
+     .meaning = "a handler that takes longer is taken for one that never returns, and its process "
+                "ends as by a crash; 0 lets it"},
     {.name = "shutdown",
      CHOICE(shutdown, "leave|stay"),
      .fallback = "leave",

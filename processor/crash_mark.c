@@ -23,7 +23,8 @@ typedef struct crash_mark_slot {
     _Atomic int64_t offset; /* -1 = nothing */
     _Atomic int32_t shard;
     _Atomic int32_t crashed; /* 1: the lane's thread crashed with this in hand */
-    char padding[48];
+    atomic_bool in_handler;  /* of this process only */
+    char padding[47];
 } crash_mark_slot;
 _Static_assert(sizeof(crash_mark_slot) == 64, "one cache line");
 
@@ -163,6 +164,7 @@ static void crash_mark_take_stock(alv_crash_mark *mark)
         }
         atomic_store(&slot->offset, -1);
         atomic_store(&slot->crashed, 0);
+        atomic_store(&slot->in_handler, false);
     }
     for (size_t i = 0; i < CRASH_MARK_ENTRIES; i++) {
         mark->has_poison = mark->has_poison || crash_mark_is_enough(&file->entries[i]);
@@ -252,6 +254,27 @@ void alv_crash_mark_clear(alv_crash_mark *mark, int32_t lane)
 {
     ALV_ASSERT(lane >= 0 && lane < ALV_LANES_MAX);
     atomic_store_explicit(&mark->file->slots[lane].offset, -1, memory_order_relaxed);
+}
+
+void alv_crash_mark_enter_handler(alv_crash_mark *mark, int32_t lane)
+{
+    ALV_ASSERT(lane >= 0 && lane < ALV_LANES_MAX);
+    atomic_store_explicit(&mark->file->slots[lane].in_handler, true, memory_order_relaxed);
+}
+
+void alv_crash_mark_leave_handler(alv_crash_mark *mark, int32_t lane)
+{
+    atomic_store_explicit(&mark->file->slots[lane].in_handler, false, memory_order_relaxed);
+}
+
+alv_crash_hand alv_crash_mark_hand(const alv_crash_mark *mark, int32_t lane)
+{
+    ALV_ASSERT(lane >= 0 && lane < ALV_LANES_MAX);
+    const crash_mark_slot *slot = &mark->file->slots[lane];
+    return (alv_crash_hand){.is_in_handler =
+                                atomic_load_explicit(&slot->in_handler, memory_order_relaxed),
+                            .shard = atomic_load_explicit(&slot->shard, memory_order_relaxed),
+                            .offset = atomic_load_explicit(&slot->offset, memory_order_relaxed)};
 }
 
 bool alv_crash_mark_is_poison(const alv_crash_mark *mark, int32_t shard, int64_t offset)

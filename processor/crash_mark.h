@@ -21,6 +21,7 @@
 #ifndef ALV_PROCESSOR_CRASH_MARK_H
 #define ALV_PROCESSOR_CRASH_MARK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -46,6 +47,20 @@ void alv_crash_mark_set(alv_crash_mark *mark, int32_t lane, int32_t shard, int64
 
 /* The lane has no command in hand. */
 void alv_crash_mark_clear(alv_crash_mark *mark, int32_t lane);
+
+/* Code of a behavior is called for it, or has returned; one store to memory. */
+void alv_crash_mark_enter_handler(alv_crash_mark *mark, int32_t lane);
+void alv_crash_mark_leave_handler(alv_crash_mark *mark, int32_t lane);
+
+/* What a lane has in hand at the moment. */
+typedef struct alv_crash_hand {
+    bool is_in_handler; /* false: shard and offset mean nothing */
+    int32_t shard;
+    int64_t offset;
+} alv_crash_hand;
+
+/* Any thread. */
+alv_crash_hand alv_crash_mark_hand(const alv_crash_mark *mark, int32_t lane);
 
 /* Whether this command has killed the process often enough. */
 bool alv_crash_mark_is_poison(const alv_crash_mark *mark, int32_t shard, int64_t offset);

@@ -5,11 +5,31 @@
 #include "processor/executor_internal.h"
 #include "statestore/codec.h"
 
+/* Around all that calls code of a behavior, which may not return. */
+static void executor_enter_handler(const execution *run)
+{
+    const alv_executor_options *options = &run->executor->options;
+    if (options->crash_mark != NULL) {
+        alv_crash_mark_enter_handler(options->crash_mark, options->lane);
+    }
+}
+
+static void executor_leave_handler(const execution *run)
+{
+    const alv_executor_options *options = &run->executor->options;
+    if (options->crash_mark != NULL) {
+        alv_crash_mark_leave_handler(options->crash_mark, options->lane);
+    }
+}
+
+/* Calls `init` for an entity that is new. */
 static void executor_apply(execution *run, json_t **state)
 {
     alv_entity *entity = run->entity;
+    executor_enter_handler(run);
     alv_effects_apply(run->executor->effects, entity->behavior, entity->key,
                       entity->key + entity->id_at, state);
+    executor_leave_handler(run);
 }
 
 /* Careful mode: the effects are tried on a copy first. */
@@ -84,8 +104,10 @@ static void executor_call_handler(execution *run)
     bool reply_wanted = run->correlation_id.data != NULL || run->on_reply.data != NULL ||
                         run->idempotency_key.data != NULL;
     alv_effects_begin(executor->effects, reply_wanted);
+    executor_enter_handler(run);
     run->decoded.row->handler(entity->state, &command, run->record->timestamp_ms,
                               executor->effects);
+    executor_leave_handler(run);
     executor_note_tables(run);
     executor_check_outputs(run);
 }
@@ -137,7 +159,9 @@ alv_status alv_executor_handle(execution *run, alv_reason *out_reason, alv_error
 {
     alv_executor *executor = run->executor;
     if (run->entity->is_outdated) {
+        executor_enter_handler(run);
         *out_reason = alv_executor_migrate(run, err);
+        executor_leave_handler(run);
         if (*out_reason != ALV_REASON_NONE) {
             return ALV_OK;
         }

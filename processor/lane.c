@@ -1,6 +1,7 @@
 #include "processor/lane.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -545,6 +546,14 @@ void alv_lane_request_stop(alv_lane *lane, bool stay)
     atomic_store(&lane->stay, stay);
     atomic_store(&lane->stop, true);
     lane_wake(lane);
+}
+
+/* The handler of crash_mark.c runs on that thread and notes its command. */
+void alv_lane_crash(alv_lane *lane)
+{
+    ALV_ASSERT(lane->started);
+    int failed = pthread_kill(lane->thread, SIGABRT);
+    ALV_ASSERT(failed == 0);
 }
 
 void alv_lane_free(alv_lane *lane)

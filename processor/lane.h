@@ -87,6 +87,10 @@ bool alv_lane_set_paused(alv_lane *lane, int32_t shard, bool paused, alv_lane_pa
  * A lane that ends by itself leaves. Any thread; returns at once. */
 void alv_lane_request_stop(alv_lane *lane, bool stay);
 
+/* Ends the process as if the lane's thread had crashed in the command that it has in hand. Returns before that. The
+ * lane must have been started. @thread main */
+void alv_lane_crash(alv_lane *lane);
+
 /* Waits for the end of the thread, closes what is open and frees. NULL is fine. */
 void alv_lane_free(alv_lane *lane);
 

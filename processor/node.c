@@ -16,12 +16,12 @@
 #include "processor/lane.h"
 #include "processor/node_tables.h"
 #include "processor/rivals.h"
+#include "processor/store_care.h"
+#include "processor/watchdog.h"
 #include "topics/kafka.h"
 
 /* The store is made durable this often, or after so many changelog records, whatever comes first: that
  * is what a node reads again after a crash of its process, at some 400,000 records a second. */
-#define NODE_FLUSH_EVERY_MS (60 * 1000)
-#define NODE_FLUSH_RECORDS 500000
 
 /* While nobody rings the bell the main thread looks around this often. */
 #define NODE_WAIT_MS 50
@@ -45,8 +45,8 @@ struct alv_node {
     alv_rivals *rivals;
     bool *standbys; /* by shard: whether this node is to keep a replica */
     int64_t opened_at_us;
-    int64_t flush_at_ms;
-    int64_t flushed_records; /* changelog records of all shards at the last flush */
+    alv_store_care care;
+    alv_watchdog *watchdog;
     bool was_ready;
 
     /* Read by other threads. */
@@ -157,6 +157,10 @@ alv_status alv_node_open(const alv_node_options *options, alv_node **out, alv_er
     node->rivals = alv_rivals_new(node->directory, node->settings->node_id);
     node->meter = alv_meter_new();
     node->standbys = alv_alloc_array((size_t)node->shard_count, sizeof *node->standbys);
+    node->care = (alv_store_care){.store = node->store,
+                                  .directory = node->directory,
+                                  .clock = options->clock,
+                                  .state_dir = node->settings->state_dir};
     *out = node;
     return ALV_OK;
 }
@@ -301,6 +305,23 @@ static void node_tables_changed(void *payload)
     node_ring();
 }
 
+static void node_lane_is_stuck(void *payload, int32_t lane)
+{
+    alv_node *node = payload;
+    alv_lane_crash(node->lanes[lane]);
+}
+
+static void node_start_watchdog(alv_node *node)
+{
+    const alv_watchdog_options options = {.mark = node->crash_mark,
+                                          .clock = node->options.clock,
+                                          .lane_count = node->lane_count,
+                                          .timeout_ms = node->settings->handler_timeout_ms,
+                                          .stuck = node_lane_is_stuck,
+                                          .payload = node};
+    node->watchdog = alv_watchdog_new(&options);
+}
+
 static void node_start_lanes(alv_node *node)
 {
     node->lane_count = (int32_t)node->settings->lanes;
@@ -328,6 +349,7 @@ static void node_start_lanes(alv_node *node)
     for (int32_t i = 0; i < node->lane_count; i++) {
         alv_lane_start(node->lanes[i]);
     }
+    node_start_watchdog(node);
     atomic_store(&node->started, true);
 }
 
@@ -458,34 +480,6 @@ static void node_log_readiness(alv_node *node)
     node->was_ready = ready;
 }
 
-static int64_t node_records(const alv_node *node)
-{
-    int64_t records = 0;
-    for (int32_t shard = 0; shard < node->shard_count; shard++) {
-        records += alv_directory_view(node->directory, shard).position.changelog;
-    }
-    return records;
-}
-
-static void node_flush_if_due(alv_node *node)
-{
-    int64_t now_ms = alv_now_ms(node->options.clock);
-    int64_t records = node_records(node);
-    if (now_ms < node->flush_at_ms && records - node->flushed_records < NODE_FLUSH_RECORDS) {
-        return;
-    }
-    node->flush_at_ms = now_ms + NODE_FLUSH_EVERY_MS;
-    if (records == node->flushed_records) {
-        return; /* nothing has changed */
-    }
-    node->flushed_records = records;
-    alv_error err = ALV_ERROR_NONE;
-    if (node->store->ops->flush(node->store, &err) != ALV_OK) {
-        alv_log_error(ALV_LOG_ERROR, "flush-failed", &err, "state_dir=%s",
-                      node->settings->state_dir);
-    }
-}
-
 alv_status alv_node_wait(alv_node *node, alv_error *err)
 {
     while (!atomic_load(&node_stop_requested)) {
@@ -493,12 +487,14 @@ alv_status alv_node_wait(alv_node *node, alv_error *err)
             return alv_fail_from(err, ALV_FATAL, node->failure.source, node->failure.code, "%s",
                                  node->failure.text);
         }
-        if (!node->store->ops->is_writable(node->store, err)) {
+        if (alv_store_care_turn(&node->care, err) != ALV_OK) {
             return ALV_FATAL; /* whoever gets the shards goes on with them; so does the next start */
         }
         node_start_lanes_if_due(node);
         node_log_readiness(node);
-        node_flush_if_due(node);
+        if (node->watchdog != NULL) {
+            alv_watchdog_look(node->watchdog);
+        }
         node_wait_bell(NODE_WAIT_MS);
     }
     return ALV_OK;
@@ -587,6 +583,7 @@ void alv_node_close(alv_node *node)
     for (int32_t i = 0; i < node->lane_count; i++) {
         alv_lane_free(node->lanes[i]);
     }
+    alv_watchdog_free(node->watchdog);
     alv_fencer_stop(node->fencer);
     alv_node_tables_done(&node->global);
     alv_replicator_free(node->replicator); /* lanes let go of their shards there */

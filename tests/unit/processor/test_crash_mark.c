@@ -114,6 +114,23 @@ static void die_on_another_thread(void)
     (void)pthread_join(thread, NULL);
 }
 
+/* What the watchdog does: the signal is for this thread, and from another one of the process. */
+static void *abort_lane(void *payload)
+{
+    (void)pthread_kill(*(pthread_t *)payload, SIGABRT);
+    return NULL;
+}
+
+static void die_by_watchdog(void)
+{
+    pthread_t lane = pthread_self();
+    pthread_t thread;
+    (void)pthread_create(&thread, NULL, abort_lane, &lane);
+    for (;;) {
+        (void)pause();
+    }
+}
+
 static const struct death {
     const char *name;
     void (*die)(void);
@@ -129,6 +146,7 @@ static const struct death {
     {"failed assertion", die_by_failed_assertion, SIGABRT, true},
     {"division", die_by_division, SIGFPE, true},
     {"bus error", die_by_bus_error, SIGBUS, true},
+    {"watchdog", die_by_watchdog, SIGABRT, true},
     {"stack overflow", die_by_stack_overflow, SIGSEGV, true},
 };
 
