@@ -61,7 +61,8 @@ static alv_status plan_refuse_state(rebuild_plan *plan, alv_error *err)
 
 static alv_status plan_look_at_topics(rebuild_plan *plan, alv_error *err)
 {
-    alv_status status = alv_kafka_describe_topics(plan->config, plan->topics, err);
+    alv_status status =
+        alv_kafka_describe_topics(plan->config, ALV_ACCESS_REBUILD, plan->topics, err);
     if (status != ALV_OK) {
         return status;
     }
