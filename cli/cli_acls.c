@@ -69,7 +69,7 @@ static const struct argp acls_argp = {
         "topics    whoever creates the topics\n"
         "sender    any program that produces commands\n"
         "reader    any program that reads states or events from Kafka\n"
-        "operator  `topics check`, `dead-letters`, `verify`, `table put|delete`\n"
+        "operator  `topics check`, `dead-letters`, `quarantine`, `verify`, `table put|delete`\n"
         "rebuild   `rebuild`, which may delete\n\n"
         "Nothing is asked of Kafka and nothing is changed.",
     .children = alv_cli_argp_children,

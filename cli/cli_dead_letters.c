@@ -310,7 +310,7 @@ int alv_cli_letters_run(const letter_options *options, alv_config *config, uint6
     alv_error err = ALV_ERROR_NONE;
     alv_topic_info topics[ALV_TOPICS_MAX];
     if (alv_config_set(config, "node.id=" ALV_RETRY_NODE_ID, &err) != ALV_OK ||
-        alv_kafka_describe_topics(config, topics, &err) != ALV_OK) {
+        alv_kafka_describe_topics(config, ALV_ACCESS_OPERATOR, topics, &err) != ALV_OK) {
         return alv_cli_fail_error(&options->common, &err, NULL);
     }
     if (!topics[ALV_TOPIC_DEAD_LETTERS].exists) {

@@ -146,8 +146,8 @@ alv_status alv_cli_letters_visit(letter_run *run, int32_t shard, int64_t start,
     if (status != ALV_OK) {
         return status;
     }
-    return alv_log_scan(run->reader, ALV_TOPIC_DEAD_LETTERS, shard, start > first ? start : first,
-                        end, visit, payload, err);
+    const alv_log_range range = {ALV_TOPIC_DEAD_LETTERS, shard, start > first ? start : first, end};
+    return alv_log_scan(run->reader, &range, alv_clock_system(), visit, payload, err);
 }
 
 /* A shard that none of the ids is in need not be read. */

@@ -61,7 +61,8 @@ static alv_status plan_refuse_state(rebuild_plan *plan, alv_error *err)
 
 static alv_status plan_look_at_topics(rebuild_plan *plan, alv_error *err)
 {
-    alv_status status = alv_kafka_describe_topics(plan->config, plan->topics, err);
+    alv_status status =
+        alv_kafka_describe_topics(plan->config, ALV_ACCESS_REBUILD, plan->topics, err);
     if (status != ALV_OK) {
         return status;
     }
@@ -124,8 +125,8 @@ static alv_status plan_look_at_shard(rebuild_plan *plan, int32_t number, alv_err
     }
     if (status == ALV_OK) {
         shard->ledger_records = end - start;
-        status = alv_log_scan(plan->reader, ALV_TOPIC_LEDGER, number, start, end, plan_take_ledger,
-                              shard, err);
+        const alv_log_range all = {ALV_TOPIC_LEDGER, number, start, end};
+        status = alv_log_scan(plan->reader, &all, alv_clock_system(), plan_take_ledger, shard, err);
     }
     return status;
 }
@@ -257,8 +258,9 @@ static alv_status plan_refuse_newer(const rebuild_plan *plan, int32_t number, al
         return ALV_OK;
     }
     int64_t start = plan_max(shard->rows.position, shard->changelog_end - shard->changelog_records);
-    alv_status status = alv_log_scan(plan->reader, ALV_TOPIC_CHANGELOG, number, start,
-                                     shard->changelog_end, plan_count_record, &newer, err);
+    const alv_log_range rest = {ALV_TOPIC_CHANGELOG, number, start, shard->changelog_end};
+    alv_status status =
+        alv_log_scan(plan->reader, &rest, alv_clock_system(), plan_count_record, &newer, err);
     if (status == ALV_OK && newer > 0) {
         status = alv_fail(err, ALV_REJECT,
                           "the changelog of shard %" PRId32 " is %" PRId64 " records ahead of "

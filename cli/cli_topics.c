@@ -154,7 +154,8 @@ static int topics_show(const topics_options *options, const alv_config *config)
     alv_topic_info topics[ALV_TOPICS_MAX];
     memset(topics, 0, sizeof(topics));
     alv_error err = ALV_ERROR_NONE;
-    if (alv_kafka_describe_topics(config, topics, &err) != ALV_OK) {
+    alv_access_role role = options->verb == TOPICS_CREATE ? ALV_ACCESS_TOPICS : ALV_ACCESS_OPERATOR;
+    if (alv_kafka_describe_topics(config, role, topics, &err) != ALV_OK) {
         return alv_cli_fail_error(&options->common, &err, NULL);
     }
     if (options->common.json) {

@@ -203,7 +203,7 @@ static int32_t verify_shard_count(const verify_options *options, const alv_confi
     alv_topic_info topics[ALV_TOPICS_MAX];
     memset(topics, 0, sizeof(topics));
     alv_error err = ALV_ERROR_NONE;
-    if (alv_kafka_describe_topics(config, topics, &err) != ALV_OK) {
+    if (alv_kafka_describe_topics(config, ALV_ACCESS_OPERATOR, topics, &err) != ALV_OK) {
         (void)alv_cli_fail_error(&options->common, &err, NULL);
         return 0;
     }

@@ -140,8 +140,8 @@ static alv_status pass_run(verify_pass *pass, alv_error *err)
         status = pass_take_store(pass, err);
     }
     if (status == ALV_OK) {
-        status = alv_log_scan(reader, ALV_TOPIC_CHANGELOG, result->shard, result->start,
-                              result->end, pass_take_record, pass, err);
+        const alv_log_range all = {ALV_TOPIC_CHANGELOG, result->shard, result->start, result->end};
+        status = alv_log_scan(reader, &all, alv_clock_system(), pass_take_record, pass, err);
     }
     if (status != ALV_OK) {
         return status;

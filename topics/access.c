@@ -82,8 +82,7 @@ static const access_rule access_table[] = {
 
 static const access_rule access_group[] = {
     {NODE, ALV_ACCESS_READ, "be a member, take the seats of dead lanes, commit"},
-    {REBUILD, ALV_ACCESS_DELETE, "forget what was consumed"},
-    {OPERATOR | REBUILD, ALV_ACCESS_DESCRIBE, "see what is consumed"},
+    {REBUILD, ALV_ACCESS_DELETE, "see and forget what was consumed"},
 };
 
 static const access_rule access_transactional_ids[] = {
@@ -178,7 +177,7 @@ const char *alv_access_role_meaning(alv_access_role role)
         "creates the topics: `alluvium topics create`, or nodes with topics.create=true",
         "any program that produces commands: `alluvium send`",
         "any program that reads states or events from Kafka; with a group of its own, Read on that",
-        "`alluvium topics check`, `dead-letters`, `verify`, `table put|delete`",
+        "`alluvium topics check`, `dead-letters`, `quarantine`, `verify`, `table put|delete`",
         "`alluvium rebuild`, which may delete",
     };
     ALV_ASSERT(role < ALV_ACCESS_ROLE_COUNT);

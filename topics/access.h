@@ -2,7 +2,7 @@
  *
  * Why:    under an authorizer (ACLs) every program should have as few rights as it can work with. This list
  *         is the only one: `alluvium acls` prints it, the check at the start of a node reads it, messages
- *         about refusals point to it, and cluster/kafka_security grants exactly it.
+ *         about refusals point to it, cluster/kafka_security grants exactly it, and cluster/kafka_rights less.
  * Thread: any; pure.
  * Owns:   the caller's array.
  */
@@ -15,10 +15,10 @@
 typedef enum alv_access_role {
     ALV_ACCESS_NODE,
     ALV_ACCESS_TOPICS, /* creates topics: `alluvium topics`, a node with topics.create and none there */
-    ALV_ACCESS_SENDER,   /* any program that produces commands: `alluvium send` */
-    ALV_ACCESS_READER,   /* any program that reads states or events from Kafka */
-    ALV_ACCESS_OPERATOR, /* looks and repairs: `topics check`, `dead-letters`, `verify` */
-    ALV_ACCESS_REBUILD,  /* `alluvium rebuild`: may delete */
+    ALV_ACCESS_SENDER, /* any program that produces commands: `alluvium send` */
+    ALV_ACCESS_READER, /* any program that reads states or events from Kafka */
+    ALV_ACCESS_OPERATOR, /* looks and repairs: `topics check`, `dead-letters`, `verify`, `table put` */
+    ALV_ACCESS_REBUILD, /* `alluvium rebuild`: may delete */
     ALV_ACCESS_ROLE_COUNT,
 } alv_access_role;
 

@@ -10,6 +10,7 @@
 #define ALV_TOPICS_KAFKA_H
 
 #include "base/config.h"
+#include "topics/access.h"
 #include "topics/log_port.h"
 #include "topics/schema.h"
 
@@ -60,10 +61,11 @@ typedef struct alv_topic_info {
 /* Looks at all topics of the application and of its global tables (alv_schema_topic_count of them; the
  * rest of `out` is empty), with `problem` set where one
  * is missing, has another number of partitions than the command topic (or than `shards`, when that
- * was set by hand), the wrong cleanup policy or a max.message.bytes that a state may exceed.
+ * was set by hand), the wrong cleanup policy or a max.message.bytes that a state may exceed. `role`: whose rights
+ * are named when some are missing.
  * ALV_RETRY: no broker answers; ALV_REJECT: not allowed to look. */
-alv_status alv_kafka_describe_topics(const alv_config *config, alv_topic_info out[ALV_TOPICS_MAX],
-                                     alv_error *err);
+alv_status alv_kafka_describe_topics(const alv_config *config, alv_access_role role,
+                                     alv_topic_info out[ALV_TOPICS_MAX], alv_error *err);
 
 /* Creates the topics that are missing; never changes one that exists. The shard count is that of
  * the existing command topic, else `shards`. Waits until they have leaders. `out_created` may be

@@ -33,6 +33,7 @@ typedef struct kafka_reader {
     int32_t slot_count[ALV_TOPICS_MAX];
     size_t rejected_count;
     bool paused;
+    bool is_stranger; /* the group's coordinator was asked for and may not be known */
     const rd_kafka_topic_t *last_handle; /* of the last message, and ... */
     alv_topic last_topic;                /* ... what it stands for */
     alv_error notice;                    /* for the next poll */
@@ -167,10 +168,13 @@ static void reader_note(kafka_reader *reader, reader_slot *slot, const rd_kafka_
         }
         return;
     }
+    if (message->err == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED) {
+        reader->is_stranger = true; /* it reads all the same; who asks for offsets is told there */
+        return;
+    }
     if (reader->notice.status == ALV_OK) {
         const char *topic = message->rkt != NULL ? rd_kafka_topic_name(message->rkt) : "read";
-        const alv_kafka_need need =
-            alv_kafka_need_to_read(reader->log->config, message->err, topic);
+        const alv_kafka_need need = {ALV_ACCESS_READ, ALV_ACCESS_TOPIC, topic};
         alv_status status = alv_kafka_is_forbidden(message->err) ? ALV_FATAL : ALV_RETRY;
         (void)alv_kafka_fail_needing(&reader->notice, status, message->err, need, "%s",
                                      rd_kafka_message_errstr(message));
@@ -300,12 +304,53 @@ static alv_status reader_ends(alv_reader *base, alv_topic topic, alv_shard_offse
                           err);
 }
 
+static bool reader_has_shards(const kafka_reader *reader)
+{
+    for (int topic = 0; topic < ALV_TOPICS_MAX; topic++) {
+        for (int32_t shard = 0; shard < reader->slot_count[topic]; shard++) {
+            if (reader->slots[topic][shard].assigned) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* To librdkafka a coordinator that may not be known is one that does not answer; why not it says among the
+ * messages. A reader with shards meets that when it polls; without any, what is there is worth nothing else. */
+static bool reader_is_stranger(kafka_reader *reader)
+{
+    rd_kafka_message_t *message = NULL;
+    while (!reader_has_shards(reader) &&
+           (message = rd_kafka_consume_queue(reader->queue, 0)) != NULL) {
+        if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            reader_note(reader, NULL, message);
+        }
+        rd_kafka_message_destroy(message);
+    }
+    return reader->is_stranger;
+}
+
 static alv_status reader_committed(alv_reader *base, alv_shard_offset *items, size_t count,
                                    int timeout_ms, alv_error *err)
 {
     kafka_reader *reader = (kafka_reader *)base;
-    return alv_kafka_committed(reader->client.rk, reader->log->names[ALV_TOPIC_COMMANDS], items,
-                               count, timeout_ms, err);
+    const char *topic = reader->log->names[ALV_TOPIC_COMMANDS];
+    alv_error why = ALV_ERROR_NONE;
+    alv_status status =
+        alv_kafka_committed(reader->client.rk, topic, items, count, timeout_ms, &why);
+    if (status == ALV_OK) {
+        reader->is_stranger = false;
+        return ALV_OK;
+    }
+    if (why.code == RD_KAFKA_RESP_ERR__TIMED_OUT && reader_is_stranger(reader)) {
+        rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
+        const alv_kafka_need need = {ALV_ACCESS_DESCRIBE, ALV_ACCESS_GROUP,
+                                     reader->log->settings->application_id};
+        return alv_kafka_fail_needing(err, status, code, need, "committed offsets of %s: %s", topic,
+                                      rd_kafka_err2str(code));
+    }
+    return alv_kafka_fail(err, status, why.code, "%s", why.text);
 }
 
 /* ---- open, close ----------------------------------------------------------------------------- */

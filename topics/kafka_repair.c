@@ -103,21 +103,36 @@ alv_status alv_kafka_recreate_topics(const alv_config *config, const alv_topic *
 
 /* ---- offsets of the group -------------------------------------------------------------------- */
 
-static alv_status repair_read_partitions(const rd_kafka_topic_partition_list_t *partitions,
+/* It takes Delete on the group, and Read on the topic of the offsets. */
+static alv_status repair_not_forgotten(const alv_kafka_admin *admin, rd_kafka_resp_err_t code,
+                                       const char *reason, alv_error *err)
+{
+    char topic[ALV_TOPIC_NAME_BYTES];
+    const char *group = admin->settings->application_id;
+    alv_kafka_need need = {ALV_ACCESS_DELETE, ALV_ACCESS_GROUP, group};
+    if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
+        alv_schema_name(group, ALV_TOPIC_COMMANDS, topic, sizeof(topic));
+        need = (alv_kafka_need){ALV_ACCESS_READ, ALV_ACCESS_TOPIC, topic};
+    }
+    return alv_kafka_fail_needing(err, alv_kafka_admin_status(code), code, need,
+                                  "forget the offsets of group %s: %s", group, reason);
+}
+
+static alv_status repair_read_partitions(const alv_kafka_admin *admin,
+                                         const rd_kafka_topic_partition_list_t *partitions,
                                          alv_error *err)
 {
     for (int i = 0; partitions != NULL && i < partitions->cnt; i++) {
         rd_kafka_resp_err_t code = partitions->elems[i].err;
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            return alv_kafka_fail(err, alv_kafka_admin_status(code), code,
-                                  "forget the group's offset of shard %d: %s",
-                                  (int)partitions->elems[i].partition, rd_kafka_err2str(code));
+            return repair_not_forgotten(admin, code, rd_kafka_err2str(code), err);
         }
     }
     return ALV_OK;
 }
 
-static alv_status repair_read_forgotten(rd_kafka_event_t *event, alv_error *err)
+static alv_status repair_read_forgotten(const alv_kafka_admin *admin, rd_kafka_event_t *event,
+                                        alv_error *err)
 {
     size_t count = 0;
     const rd_kafka_group_result_t **results = rd_kafka_DeleteConsumerGroupOffsets_result_groups(
@@ -126,13 +141,9 @@ static alv_status repair_read_forgotten(rd_kafka_event_t *event, alv_error *err)
     const rd_kafka_error_t *error = rd_kafka_group_result_error(results[0]);
     rd_kafka_resp_err_t code = rd_kafka_error_code(error);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        const char *name = rd_kafka_group_result_name(results[0]);
-        const alv_kafka_need need = {ALV_ACCESS_DELETE, ALV_ACCESS_GROUP, name};
-        return alv_kafka_fail_needing(err, alv_kafka_admin_status(code), code, need,
-                                      "forget offsets of group %s: %s", name,
-                                      rd_kafka_error_string(error));
+        return repair_not_forgotten(admin, code, rd_kafka_error_string(error), err);
     }
-    return repair_read_partitions(rd_kafka_group_result_partitions(results[0]), err);
+    return repair_read_partitions(admin, rd_kafka_group_result_partitions(results[0]), err);
 }
 
 static rd_kafka_DeleteConsumerGroupOffsets_t *repair_forget_request(const alv_kafka_admin *admin,
@@ -158,11 +169,12 @@ static alv_status repair_forget(alv_kafka_admin *admin, int32_t shard_count, alv
     rd_kafka_DeleteConsumerGroupOffsets_destroy(request);
 
     rd_kafka_event_t *event = NULL;
-    alv_status status = alv_kafka_admin_answer(admin, "forget the group's offsets", &event, err);
+    alv_error why = ALV_ERROR_NONE;
+    alv_status status = alv_kafka_admin_answer(admin, "forget offsets", &event, &why);
     if (status != ALV_OK) {
-        return status;
+        return repair_not_forgotten(admin, (rd_kafka_resp_err_t)why.code, why.text, err);
     }
-    status = repair_read_forgotten(event, err);
+    status = repair_read_forgotten(admin, event, err);
     rd_kafka_event_destroy(event);
     return status;
 }

@@ -43,6 +43,16 @@ static alv_status sender_status(rd_kafka_resp_err_t code)
     }
 }
 
+/* What became of a record when the handle has failed for good: it was purged, and the reason is elsewhere. An
+ * idempotent producer that may write to no topic at all is refused in the name of the cluster, before it has
+ * named one. */
+static rd_kafka_resp_err_t sender_reason(const kafka_sender *sender, rd_kafka_resp_err_t code)
+{
+    char text[256];
+    rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(sender->client.rk, text, sizeof(text));
+    return fatal != RD_KAFKA_RESP_ERR_NO_ERROR ? fatal : code;
+}
+
 static alv_status sender_fail(alv_error *err, alv_status status, rd_kafka_resp_err_t code,
                               const char *topic, const char *reason)
 {
@@ -65,9 +75,9 @@ static void sender_on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message
     alv_error why = ALV_ERROR_NONE;
     if (status != ALV_OK) {
         const kafka_sender *sender = ((alv_kafka_client *)opaque)->owner;
-        (void)sender_fail(&why, status, message->err,
-                          sender->log->names[alv_kafka_targets_topic(message)],
-                          rd_kafka_err2str(message->err));
+        rd_kafka_resp_err_t code = sender_reason(sender, message->err);
+        (void)sender_fail(&why, status, code, sender->log->names[alv_kafka_targets_topic(message)],
+                          rd_kafka_err2str(code));
     }
     ticket->sent(ticket->payload, status, message->partition,
                  status == ALV_OK && message->offset >= 0 ? message->offset : ALV_OFFSET_NONE,
@@ -104,6 +114,7 @@ static alv_status sender_send(alv_sender *base, const alv_produce *record, alv_s
         return ALV_OK;
     }
     alv_free(ticket); /* no report will come */
+    code = sender_reason(sender, code);
     return sender_fail(err, sender_status(code), code, sender->log->names[record->topic],
                        alv_kafka_reason(&sender->client, code));
 }

@@ -506,14 +506,14 @@ static alv_status topics_create(alv_kafka_admin *admin, alv_access_role role,
 
 /* ---- public ---------------------------------------------------------------------------------- */
 
-alv_status alv_kafka_describe_topics(const alv_config *config, alv_topic_info out[ALV_TOPICS_MAX],
-                                     alv_error *err)
+alv_status alv_kafka_describe_topics(const alv_config *config, alv_access_role role,
+                                     alv_topic_info out[ALV_TOPICS_MAX], alv_error *err)
 {
     alv_kafka_admin admin;
     topics_seen seen[ALV_TOPICS_MAX];
     alv_status status = alv_kafka_admin_open(&admin, config, "topics", err);
     if (status == ALV_OK) {
-        status = topics_describe(&admin, ALV_ACCESS_OPERATOR, out, seen, err);
+        status = topics_describe(&admin, role, out, seen, err);
     }
     alv_kafka_admin_close(&admin);
     return status;

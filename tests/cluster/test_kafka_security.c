@@ -15,9 +15,8 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "tests/support/certificates.h"
-#include "tests/support/cluster.h"
 #include "tests/support/cluster_view.h"
-#include "tests/support/kafka_guard.h"
+#include "tests/support/kafka_identity.h"
 #include "tests/support/wait.h"
 
 #define NODES 3
@@ -25,15 +24,6 @@
 #define SETTLE_MS 60000
 /* librdkafka itself would try for ever, and say after 10 s that nobody answers. */
 #define REFUSED_MS 8000
-#define PASSWORD "password-of-a-test-and-nothing-else"
-
-/* Who somebody is to Kafka: a configuration file and the name the broker knows them by. */
-typedef struct identity {
-    const char *name;
-    const char *mechanism; /* of SASL; NULL = a certificate */
-    char *principal;
-    char *config_path;
-} identity;
 
 enum {
     NODE_SCRAM,
@@ -47,7 +37,7 @@ enum {
     IDENTITY_COUNT
 };
 
-static identity identities[IDENTITY_COUNT] = {
+static alv_kafka_identity identities[IDENTITY_COUNT] = {
     [NODE_SCRAM] = {.name = "node-scram", .mechanism = "SCRAM-SHA-512"},
     [NODE_PLAIN] = {.name = "plain", .mechanism = "PLAIN"},
     [NODE_TLS] = {.name = "node-tls"},
@@ -61,8 +51,6 @@ static identity identities[IDENTITY_COUNT] = {
 static struct {
     alv_cluster cluster;
     alv_kafka_guard *guard;
-    char *tls; /* folder with the broker's authority */
-    char *plain_password;
     alv_cluster_node *nodes[NODES];
     int balance; /* of every user, by the commands sent so far */
     int tests_passed;
@@ -70,52 +58,16 @@ static struct {
 
 /* ---- who is who ------------------------------------------------------------------------------ */
 
-static void write_identity(identity *who, const char *ssl, const char *sasl_ssl)
-{
-    bool has_sasl = who->mechanism != NULL;
-    bool is_plain = has_sasl && strcmp(who->mechanism, "PLAIN") == 0;
-    char *name = alv_format("%s.properties", who->name);
-    who->config_path = alv_cluster_path(&fixture.cluster, name);
-    who->principal = alv_format(has_sasl ? "User:%s" : "User:CN=%s", who->name);
-    FILE *file = fopen(who->config_path, "we");
-    assert_non_null(file);
-    fprintf(file,
-            "application.id=%s\nbootstrap.servers=%s\nkafka.security.protocol=%s\n"
-            "kafka.ssl.ca.location=%s/ca.pem\n",
-            fixture.cluster.application, has_sasl ? sasl_ssl : ssl, has_sasl ? "SASL_SSL" : "SSL",
-            fixture.tls);
-    if (has_sasl) {
-        fprintf(file, "kafka.sasl.mechanism=%s\nkafka.sasl.username=%s\nkafka.sasl.password=%s\n",
-                who->mechanism, who->name, is_plain ? fixture.plain_password : PASSWORD);
-    } else {
-        alv_certificates_make(fixture.tls, "ca", who->name);
-        fprintf(file,
-                "kafka.ssl.certificate.location=%s/%s.pem\nkafka.ssl.key.location=%s/%s.key\n",
-                fixture.tls, who->name, fixture.tls, who->name);
-    }
-    assert_int_equal(fclose(file), 0);
-    if (has_sasl && !is_plain) {
-        alv_kafka_guard_add_user(fixture.guard, who->name, PASSWORD);
-    }
-    alv_free(name);
-}
-
 static void allow(int who, alv_access_role role)
 {
-    alv_kafka_guard_allow_role(fixture.guard, identities[who].principal, role,
-                               fixture.cluster.application);
+    const alv_settings settings = {.application_id = fixture.cluster.application};
+    alv_kafka_guard_allow_role(fixture.guard, identities[who].principal, role, &settings);
 }
 
 /* Runs `alluvium ARGUMENT...` as somebody. */
 static alv_cluster_result run_as(int who, const char *const *arguments)
 {
-    const char *all[24] = {arguments[0], "-c", identities[who].config_path};
-    int count = 3;
-    for (int i = 1; arguments[i] != NULL; i++) {
-        assert_true(count + 1 < 24);
-        all[count++] = arguments[i];
-    }
-    return alv_cluster_run(&fixture.cluster, NULL, all);
+    return alv_kafka_identity_run(&identities[who], &fixture.cluster, arguments);
 }
 
 #define RUN_AS(who, ...) run_as(who, (const char *const[]){__VA_ARGS__, NULL})
@@ -215,20 +167,11 @@ static void kafka_security__operators_look_and_repair(void **state)
     fixture.tests_passed++;
 }
 
-/* Reads a topic to its end with a client that is not ours; the exit status. */
+/* The exit status. */
 static int read_with_kcat(const char *suffix, const char *out)
 {
-    static const char script[] =
-        "sed -n 's/^kafka\\.//p; /^bootstrap/p' \"$1\" >\"$1.kcat\" && "
-        "exec kcat -F \"$1.kcat\" -C -q -e -o beginning -f '%k\\n' -t \"$2\"";
-    const char *const argv[] = {"sh",
-                                "-c",
-                                script,
-                                "kcat",
-                                identities[READER].config_path,
-                                alv_cluster_topic(&fixture.cluster, suffix),
-                                NULL};
-    return alv_process_run(argv, (alv_process_files){.out = out}, SETTLE_MS);
+    return alv_kafka_identity_kcat(&identities[READER], alv_cluster_topic(&fixture.cluster, suffix),
+                                   out);
 }
 
 static void kafka_security__readers_read_states_and_nothing_else(void **state)
@@ -401,7 +344,7 @@ static void kafka_security__creating_topics_names_the_right_it_lacks(void **stat
     const alv_access *create = find_right(rights, count, ALV_TOPIC_LEDGER, ALV_ACCESS_CREATE);
     char *needed = what_is_needed(create);
     alv_kafka_guard_allow_role(fixture.guard, identities[MAKER].principal, ALV_ACCESS_TOPICS,
-                               application);
+                               &settings);
     alv_kafka_guard_forbid(fixture.guard, identities[MAKER].principal, create);
     expect(RUN_AS(MAKER, "topics", "create", "-X", setting), 1, needed);
     alv_free(needed);
@@ -464,38 +407,15 @@ static void kafka_security__who_is_not_let_in_is_told_why(void **state)
 
 /* ---- fixture --------------------------------------------------------------------------------- */
 
-static char *read_plain_password(void)
-{
-    char line[128];
-    char *password = NULL;
-    char *path = alv_format("%s/plain.properties", fixture.tls);
-    FILE *file = fopen(path, "re");
-    assert_non_null(file);
-    while (fgets(line, sizeof line, file) != NULL) {
-        line[strcspn(line, "\n")] = '\0';
-        if (strncmp(line, "password=", strlen("password=")) == 0) {
-            password = alv_strdup(line + strlen("password="));
-        }
-    }
-    (void)fclose(file);
-    alv_free(path);
-    assert_non_null(password);
-    return password;
-}
-
 static int start_fixture(void **state)
 {
     (void)state;
     static const char *const options[] = {"--secured", "--no-postgres", NULL};
     alv_cluster_open_alone(&fixture.cluster, "guarded");
     alv_cluster_start_stack_with(&fixture.cluster, options);
-    char *ssl = alv_cluster_stack_setting(&fixture.cluster, "KAFKA_SSL");
-    char *sasl_ssl = alv_cluster_stack_setting(&fixture.cluster, "KAFKA_SASL_SSL");
-    fixture.tls = alv_cluster_stack_setting(&fixture.cluster, "KAFKA_TLS");
-    fixture.plain_password = read_plain_password();
     fixture.guard = alv_kafka_guard_open(fixture.cluster.brokers);
     for (int i = 0; i < IDENTITY_COUNT; i++) {
-        write_identity(&identities[i], ssl, sasl_ssl);
+        alv_kafka_identity_make(&identities[i], &fixture.cluster, fixture.guard, "");
     }
     for (int i = 0; i < NODES; i++) {
         allow(NODE_SCRAM + i, ALV_ACCESS_NODE);
@@ -506,8 +426,6 @@ static int start_fixture(void **state)
     allow(READER, ALV_ACCESS_READER);
     allow(OPERATOR, ALV_ACCESS_OPERATOR);
     allow(REBUILDER, ALV_ACCESS_REBUILD);
-    alv_free(ssl);
-    alv_free(sasl_ssl);
     return 0;
 }
 
@@ -517,11 +435,8 @@ static int end_fixture(void **state)
     alv_kafka_guard_close(fixture.guard);
     alv_cluster_close(&fixture.cluster);
     for (int i = 0; i < IDENTITY_COUNT; i++) {
-        alv_free(identities[i].principal);
-        alv_free(identities[i].config_path);
+        alv_kafka_identity_done(&identities[i]);
     }
-    alv_free(fixture.tls);
-    alv_free(fixture.plain_password);
     return 0;
 }
 

@@ -336,8 +336,9 @@ static void make_users(void)
     alv_kafka_guard_add_user(guard, "node", KAFKA_PASSWORD);
     static const alv_access_role roles[] = {ALV_ACCESS_NODE, ALV_ACCESS_TOPICS, ALV_ACCESS_SENDER,
                                             ALV_ACCESS_OPERATOR};
+    const alv_settings settings = {.application_id = fixture.cluster.application};
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
-        alv_kafka_guard_allow_role(guard, "User:node", roles[i], fixture.cluster.application);
+        alv_kafka_guard_allow_role(guard, "User:node", roles[i], &settings);
     }
     alv_kafka_guard_close(guard);
     run_sql("CREATE ROLE " ROLE " LOGIN PASSWORD '" POSTGRES_PASSWORD "'");

@@ -6,6 +6,7 @@
 #include "tests/support/store_contract.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -20,6 +21,7 @@
 #include "statestore/backup.h"
 #include "statestore/store_checkpoint.h"
 #include "tests/support/scratch.h"
+#include "tests/support/store_files.h"
 
 #define MEMORY_BYTES (8 << 20)
 #define SHARDS 3
@@ -185,6 +187,46 @@ static void backup__can_be_restored_again(void **state)
         store->ops->close(store);
         alv_free(state_dir);
     }
+}
+
+/* Damage does not spread: the others are in the backup, and a node restores that one from the changelog. */
+static void backup__names_a_shard_that_was_damaged(void **state)
+{
+    place *it = *state;
+    for (int32_t shard = 0; shard < SHARDS; shard++)
+        write_number(it->store, shard, 10 + shard);
+    assert_int_equal(ALV_OK, it->store->ops->flush(it->store, NULL));
+    write_number(it->store, 1, 20);
+    assert_int_equal(ALV_OK, it->store->ops->flush(it->store, NULL));
+    char *table = alv_store_newest_table(it->state); /* of shard 1 alone */
+    int file = open(table, O_WRONLY | O_CLOEXEC);
+    assert_true(file >= 0);
+    assert_int_equal(4, pwrite(file, "\xde\xad\xbe\xef", 4, 8)); /* in the first data block */
+    assert_int_equal(0, close(file));
+    alv_free(table);
+
+    alv_backup written = must_backup(it, it->backup);
+    alv_backup read = ALV_BACKUP_NONE;
+    assert_int_equal(ALV_OK, alv_backup_read(it->backup, &read, NULL));
+    assert_int_equal(SHARDS, read.shard_count);
+    for (int32_t shard = 0; shard < SHARDS; shard++) {
+        assert_int_equal(shard, read.shards[shard].shard);
+        assert_int_equal(shard != 1, read.shards[shard].is_readable);
+        assert_int_equal(shard != 1, written.shards[shard].is_readable);
+    }
+    alv_backup_done(&written);
+    alv_backup_done(&read);
+
+    must_restore(it, it->restored);
+    alv_store *store = must_open(it->restored);
+    alv_position position;
+    expect_number(store, 0, 10);
+    expect_number(store, 2, 12);
+    assert_int_equal(ALV_REJECT, store->ops->open_shard(store, 1, &position, NULL));
+    assert_int_equal(ALV_OK, store->ops->wipe_shard(store, 1, NULL));
+    write_number(store, 1, 30);
+    expect_number(store, 1, 30);
+    store->ops->close(store);
 }
 
 static void backup__remembers_which_changelog_it_is_a_copy_of(void **state)
@@ -533,6 +575,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(backup__comes_back_with_data_and_positions),
         TEST(backup__can_be_restored_again),
+        TEST(backup__names_a_shard_that_was_damaged),
         TEST(backup__remembers_which_changelog_it_is_a_copy_of),
         TEST(backup__reaches_another_file_system),
         TEST(backup__is_consistent_while_the_store_is_written_to),

@@ -69,7 +69,8 @@ static void topics__of_tables_are_made_with_one_partition(void **state)
     size_t created = 0;
     assert_int_equal(alv_kafka_create_topics(f.config, &created, &err), ALV_OK);
     assert_int_equal(created, ALV_TOPIC_COUNT + 1);
-    assert_int_equal(alv_kafka_describe_topics(f.config, f.topics, &err), ALV_OK);
+    assert_int_equal(alv_kafka_describe_topics(f.config, ALV_ACCESS_OPERATOR, f.topics, &err),
+                     ALV_OK);
     const alv_topic_info *topic = &f.topics[ALV_TOPIC_OF_TABLE(0)];
     assert_true(topic->exists);
     assert_int_equal(topic->shards, 1);

@@ -77,7 +77,7 @@ static void topics__are_refused_when_missing_and_may_not_be_created(void **state
     assert_int_equal(alv_config_finish(config, NULL), ALV_OK);
     topics_expect_refusal(config, "commands", "does not exist");
     alv_topic_info info[ALV_TOPICS_MAX];
-    assert_int_equal(alv_kafka_describe_topics(config, info, NULL), ALV_OK);
+    assert_int_equal(alv_kafka_describe_topics(config, ALV_ACCESS_OPERATOR, info, NULL), ALV_OK);
     for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
         assert_false(info[topic].exists);
         assert_string_not_equal(info[topic].problem, "");
@@ -94,7 +94,8 @@ static void topics__are_created_once_with_their_policies(void **state)
     alv_topic_app_new(&app);
     assert_int_equal(alv_kafka_create_topics(app.config, &created, NULL), ALV_OK);
     assert_int_equal(created, 0);
-    assert_int_equal(alv_kafka_describe_topics(app.config, info, NULL), ALV_OK);
+    assert_int_equal(alv_kafka_describe_topics(app.config, ALV_ACCESS_OPERATOR, info, NULL),
+                     ALV_OK);
     for (int topic = 0; topic < ALV_TOPIC_COUNT; topic++) {
         assert_true(info[topic].exists);
         assert_int_equal(info[topic].shards, ALV_TOPIC_APP_SHARDS);

@@ -178,11 +178,10 @@ void alv_kafka_guard_forbid(alv_kafka_guard *guard, const char *principal, const
 }
 
 void alv_kafka_guard_allow_role(alv_kafka_guard *guard, const char *principal, alv_access_role role,
-                                const char *application_id)
+                                const alv_settings *settings)
 {
-    const alv_settings settings = {.application_id = application_id};
     alv_access rights[ALV_ACCESS_MAX];
-    size_t count = alv_access_list(role, &settings, rights);
+    size_t count = alv_access_list(role, settings, rights);
     for (size_t i = 0; i < count; i++) {
         alv_kafka_guard_allow(guard, principal, &rights[i]);
     }

@@ -25,6 +25,6 @@ void alv_kafka_guard_forbid(alv_kafka_guard *guard, const char *principal, const
 
 /* All that a role needs in an application. */
 void alv_kafka_guard_allow_role(alv_kafka_guard *guard, const char *principal, alv_access_role role,
-                                const char *application_id);
+                                const alv_settings *settings);
 
 #endif

@@ -228,6 +228,10 @@ static alv_status sim_consumer_poll(alv_consumer *base, int timeout_ms, alv_batc
         sim_consumer_lose_all(consumer);
         return alv_fail(err, ALV_FENCED, "another has the seat");
     }
+    if (sim_takes_fault(consumer->log, ALV_SIM_CONSUMER_BROKEN)) {
+        sim_consumer_lose_all(consumer);
+        return alv_fail(err, ALV_FATAL, "the consumer is broken for good");
+    }
     for (int32_t shard = 0; shard < consumer->log->shard_count; shard++) {
         if (consumer->assigned[shard] && consumer->next[shard] != ALV_OFFSET_NONE) {
             sim_deliver(consumer->log, ALV_TOPIC_COMMANDS, shard, &consumer->next[shard], out);
@@ -378,8 +382,10 @@ static alv_status sim_producer_produce(alv_producer *base, const alv_produce *re
 
 static alv_status sim_producer_flush(alv_producer *base, alv_error *err)
 {
-    (void)base;
-    (void)err;
+    const sim_producer *producer = (const sim_producer *)base;
+    if (sim_takes_fault(producer->log, ALV_SIM_FLUSH_FATAL)) {
+        return alv_fail(err, ALV_FATAL, "the producer is broken for good");
+    }
     return ALV_OK;
 }
 
@@ -470,6 +476,9 @@ static alv_status sim_producer_renew(alv_producer *base, alv_error *err)
     sim_producer *producer = (sim_producer *)base;
     if (sim_takes_fault(producer->log, ALV_SIM_RENEW_RETRY)) {
         return alv_fail(err, ALV_RETRY, "brokers are away");
+    }
+    if (sim_takes_fault(producer->log, ALV_SIM_RENEW_FATAL)) {
+        return alv_fail(err, ALV_FATAL, "the transactional id is not allowed any more");
     }
     if (producer->open) {
         sim_producer_end(producer, SIM_ABORTED);

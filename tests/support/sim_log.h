@@ -50,7 +50,10 @@ typedef enum alv_sim_fault {
     ALV_SIM_PRODUCE_ABORT,       /* produce: fails, the transaction must be aborted */
     ALV_SIM_BEGIN_RETRY,         /* begin: brokers are away */
     ALV_SIM_CONSUMER_FENCED, /* poll: the seat is another's; the listener hears that all is lost */
+    ALV_SIM_CONSUMER_BROKEN, /* poll: ALV_FATAL, with the same news for the listener */
     ALV_SIM_RENEW_RETRY,     /* renew: brokers are away */
+    ALV_SIM_RENEW_FATAL,     /* renew: a right is gone, for instance */
+    ALV_SIM_FLUSH_FATAL,     /* flush: ALV_FATAL, of which no log is known that says so */
 } alv_sim_fault;
 void alv_sim_log_fail_next(alv_sim_log *log, alv_sim_fault fault);
 

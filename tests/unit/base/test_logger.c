@@ -1,5 +1,5 @@
 /* Goal:   each event is one line of logfmt that any parser takes, whatever the values hold.
- * Method: stderr is a pipe while the test logs; what comes out is compared. */
+ * Method: stderr is a file while the test logs; what comes out is compared. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,36 +15,22 @@
 #include <unistd.h>
 
 #include "base/logger.h"
+#include "tests/support/log_capture.h"
 
 #define TIME_LENGTH (sizeof "2026-11-21T10:00:00.123Z" - 1)
 
-static int saved_stderr;
-static int reading_end;
-static char captured[16384];
+static alv_log_capture capture;
 
 static void capture_begin(void)
 {
-    int ends[2];
-    assert_int_equal(pipe(ends), 0);
-    saved_stderr = dup(STDERR_FILENO);
-    assert_true(saved_stderr >= 0);
-    assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
-    (void)close(ends[1]);
-    reading_end = ends[0];
+    alv_log_capture_done(&capture);
+    alv_log_capture_begin(&capture);
 }
 
 /* Everything that was logged since capture_begin. */
 static char *capture_end(void)
 {
-    assert_true(dup2(saved_stderr, STDERR_FILENO) >= 0);
-    (void)close(saved_stderr);
-    size_t size = 0;
-    ssize_t got;
-    while ((got = read(reading_end, captured + size, sizeof captured - 1 - size)) > 0)
-        size += (size_t)got;
-    captured[size] = '\0';
-    (void)close(reading_end);
-    return captured;
+    return alv_log_capture_end(&capture);
 }
 
 /* What stands behind the time, after a look at the time. */

@@ -18,114 +18,19 @@
 #include "base/config.h"
 #include "base/logger.h"
 #include "changelog/checkpointer.h"
+#include "tests/support/array_durable.h"
 #include "tests/support/faulty_log.h"
 #include "tests/support/sim_log.h"
 
-#define SHARDS 2
-#define KEYS 5
+#define SHARDS ALV_ARRAY_SHARDS
+#define KEYS ALV_ARRAY_KEYS
 #define ROUNDS 6
 #define TURNS_MAX 2000
 #define TURN_MS 500
 #define CALLS_MAX 1000
 
-/* How PostgreSQL's calls fail: 0 away, 1 for good (until it is mended), 2 the answer is lost, 3 away. */
+/* How calls fail: array_durable.h, faulty_log.h. */
 #define FLAVOURS 4
-
-typedef struct fault_row {
-    char state[32];
-    int64_t offset; /* -1 = none was ever there */
-    bool is_there;
-} fault_row;
-
-/* ---- a durable store made of arrays ---------------------------------------------------------- */
-
-typedef struct array_durable {
-    alv_durable_store store;
-    alv_io_faults *faults;
-    int64_t positions[SHARDS];
-    fault_row rows[KEYS];
-} array_durable;
-
-static alv_status array_fail(const array_durable *durable, alv_error *err)
-{
-    return alv_fail(err, durable->faults->flavour == 1 ? ALV_REJECT : ALV_RETRY,
-                    "%s fails, as the test wants it", durable->faults->call);
-}
-
-static alv_status array_position(alv_durable_store *store, int32_t shard, int64_t *out,
-                                 alv_error *err)
-{
-    array_durable *durable = (array_durable *)store;
-    if (alv_io_faults_hit(durable->faults, "durable.position")) {
-        return array_fail(durable, err);
-    }
-    *out = durable->positions[shard];
-    return ALV_OK;
-}
-
-/* "k<number>" */
-static fault_row *array_row(array_durable *durable, alv_view key)
-{
-    assert_int_equal(key.size, 2);
-    int number = key.data[1] - '0';
-    assert_in_range(number, 0, KEYS - 1);
-    return &durable->rows[number];
-}
-
-static void array_write_row(array_durable *durable, alv_checkpoint_row *row)
-{
-    fault_row *stored = array_row(durable, row->key);
-    row->outcome = ALV_ROW_STORED;
-    if (row->changelog_offset <= stored->offset) {
-        return; /* as the guard in PostgreSQL has it */
-    }
-    stored->offset = row->changelog_offset;
-    stored->is_there = row->state.data != NULL;
-    (void)snprintf(stored->state, sizeof stored->state, "%.*s", (int)row->state.size,
-                   row->state.data != NULL ? row->state.data : "");
-}
-
-static bool array_is_fenced(const array_durable *durable, alv_checkpoint_position *positions,
-                            size_t count)
-{
-    bool fenced = false;
-    for (size_t i = 0; i < count; i++) {
-        positions[i].fenced = durable->positions[positions[i].shard] != positions[i].expected;
-        fenced = fenced || positions[i].fenced;
-    }
-    return fenced;
-}
-
-static alv_status array_write(alv_durable_store *store, alv_checkpoint_row *rows, size_t row_count,
-                              alv_checkpoint_position *positions, size_t position_count,
-                              alv_error *err)
-{
-    array_durable *durable = (array_durable *)store;
-    bool hit = alv_io_faults_hit(durable->faults, "durable.write");
-    if (hit && durable->faults->flavour != 2) {
-        return array_fail(durable, err);
-    }
-    if (array_is_fenced(durable, positions, position_count)) {
-        return alv_fail(err, ALV_FENCED, "another writer");
-    }
-    for (size_t i = 0; i < row_count; i++) {
-        array_write_row(durable, &rows[i]);
-    }
-    for (size_t i = 0; i < position_count; i++) {
-        int64_t *position = &durable->positions[positions[i].shard];
-        assert_true(positions[i].changelog_offset >= *position);
-        *position = positions[i].changelog_offset;
-    }
-    return hit ? array_fail(durable, err) : ALV_OK; /* written, and nobody hears of it */
-}
-
-static void array_close(alv_durable_store *store)
-{
-    (void)store;
-}
-
-static const alv_durable_store_ops array_ops = {
-    .position = array_position, .write = array_write, .close = array_close};
 
 /* ---- the stage ------------------------------------------------------------------------------- */
 
@@ -135,9 +40,9 @@ typedef struct fault_stage {
     alv_sim_log *log;
     alv_faulty_log *faulty;
     alv_io_faults faults;
-    array_durable durable;
+    alv_array_durable durable;
     alv_checkpointer *checkpointer;
-    fault_row model[KEYS];
+    alv_array_row model[KEYS];
     int states; /* made so far; each is another */
 } fault_stage;
 
@@ -169,11 +74,7 @@ static void stage_init(fault_stage *stage, int64_t fail_at, int flavour)
     alv_sim_log_set_time(stage->log, alv_now_ms(&stage->clock.clock));
     alv_io_faults_arm(&stage->faults, fail_at, flavour);
     stage->faulty = alv_faulty_log_new(alv_sim_log_port(stage->log), &stage->faults, SHARDS);
-    stage->durable.store.ops = &array_ops;
-    stage->durable.faults = &stage->faults;
-    for (int i = 0; i < KEYS; i++) {
-        stage->durable.rows[i].offset = -1;
-    }
+    alv_array_durable_init(&stage->durable, &stage->faults);
     stage_start(stage);
 }
 
@@ -197,7 +98,7 @@ static void stage_turns(fault_stage *stage, int count)
 static void stage_change(fault_stage *stage, int number, bool deletes)
 {
     char key[8];
-    fault_row *row = &stage->model[number];
+    alv_array_row *row = &stage->model[number];
     (void)snprintf(key, sizeof key, "k%d", number);
     (void)snprintf(row->state, sizeof row->state, "{\"n\":%d}", stage->states++);
     row->is_there = !deletes;
@@ -209,8 +110,8 @@ static void stage_change(fault_stage *stage, int number, bool deletes)
 static bool stage_is_complete(const fault_stage *stage)
 {
     for (int i = 0; i < KEYS; i++) {
-        const fault_row *stored = &stage->durable.rows[i];
-        const fault_row *wanted = &stage->model[i];
+        const alv_array_row *stored = &stage->durable.rows[i];
+        const alv_array_row *wanted = &stage->model[i];
         if (stored->is_there != wanted->is_there ||
             (wanted->is_there &&
              (strcmp(stored->state, wanted->state) != 0 || stored->offset != wanted->offset))) {

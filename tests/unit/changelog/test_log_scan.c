@@ -9,6 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "base/limits.h"
 #include "changelog/log_scan.h"
 #include "tests/support/faulty_log.h"
 #include "tests/support/sim_log.h"
@@ -88,7 +89,8 @@ static void append_in_transaction(fixture *f, alv_producer *producer, const char
 static void scan(fixture *f, int64_t end)
 {
     alv_error err = ALV_ERROR_NONE;
-    if (alv_log_scan(f->reader, ALV_TOPIC_CHANGELOG, 1, 0, end, visit, f, &err) != ALV_OK) {
+    const alv_log_range range = {ALV_TOPIC_CHANGELOG, 1, 0, end};
+    if (alv_log_scan(f->reader, &range, alv_clock_system(), visit, f, &err) != ALV_OK) {
         fail_msg("%s", err.text);
     }
 }
@@ -140,21 +142,94 @@ static void log_scan__goes_on_when_a_call_fails(void **state)
     alv_log_port *port = alv_faulty_log_port(faulty);
     alv_reader *reader = NULL;
     alv_error err = ALV_ERROR_NONE;
+    const alv_clock *clock = alv_clock_system();
+    const alv_log_range all = {ALV_TOPIC_CHANGELOG, 1, 0, 2};
     alv_io_faults_arm(&io, ALV_IO_FAULTS_OFF, 0);
     assert_int_equal(port->ops->open_reader(port, "faulty", &reader, NULL), ALV_OK);
     append(f, 1, "a");
     append(f, 1, "b");
     alv_io_faults_arm(&io, 0, 0);
-    assert_int_equal(alv_log_scan(reader, ALV_TOPIC_CHANGELOG, 1, 0, 2, visit, f, &err), ALV_RETRY);
+    assert_int_equal(alv_log_scan(reader, &all, clock, visit, f, &err), ALV_RETRY);
     assert_string_equal(io.call, "reader.assign");
     assert_non_null(strstr(err.text, "reader.assign"));
     assert_string_equal(f->seen, "");
     alv_io_faults_arm(&io, 1, 0);
-    assert_int_equal(alv_log_scan(reader, ALV_TOPIC_CHANGELOG, 1, 0, 2, visit, f, NULL), ALV_OK);
+    assert_int_equal(alv_log_scan(reader, &all, clock, visit, f, NULL), ALV_OK);
     assert_string_equal(io.call, "reader.poll");
     assert_string_equal(f->seen, "ab");
     reader->ops->close(reader);
     alv_faulty_log_free(faulty);
+}
+
+/* ---- giving up ------------------------------------------------------------------------------- */
+
+#define TURN_MS 1000
+#define PATIENCE_MS (3 * ALV_TRANSACTION_TIMEOUT_MS)
+
+/* A clock that moves by a second whenever it is asked. */
+typedef struct walking_clock {
+    alv_clock clock;
+    int64_t asked;
+} walking_clock;
+
+static int64_t walk(const alv_clock *clock)
+{
+    return ++((walking_clock *)(uintptr_t)clock)->asked * TURN_MS * 1000;
+}
+
+static walking_clock walking_clock_new(void)
+{
+    return (walking_clock){.clock = {.monotonic_us = walk}};
+}
+
+/* A transaction that nobody ends: what is in front of it is delivered, and then it is said where it stands. */
+static void log_scan__gives_up_in_front_of_a_transaction_that_stays_open(void **state)
+{
+    fixture *f = *state;
+    alv_producer *producer = NULL;
+    alv_error err = ALV_ERROR_NONE;
+    walking_clock clock = walking_clock_new();
+    const alv_produce record = {
+        .topic = ALV_TOPIC_CHANGELOG, .shard = 1, .key = ALV_VIEW("b"), .value = ALV_VIEW("{}")};
+    append(f, 1, "a");
+    assert_int_equal(f->port->ops->open_producer(f->port, 0, &producer, NULL), ALV_OK);
+    assert_int_equal(producer->ops->begin(producer, NULL), ALV_OK);
+    assert_int_equal(producer->ops->produce(producer, &record, NULL), ALV_OK);
+    const alv_log_range all = {ALV_TOPIC_CHANGELOG, 1, 0, 2};
+    assert_int_equal(alv_log_scan(f->reader, &all, &clock.clock, visit, f, &err), ALV_RETRY);
+    assert_string_equal(err.text, "changelog of shard 1 cannot be read past offset 1 of 2: a "
+                                  "transaction stays open there");
+    assert_string_equal(f->seen, "a");
+    assert_in_range(clock.asked * TURN_MS, PATIENCE_MS, PATIENCE_MS + 10 * TURN_MS);
+    producer->ops->close(producer);
+}
+
+/* A log whose polls all fail. */
+static alv_status poll_nothing(alv_reader *reader, int timeout_ms, alv_batch *out, alv_error *err)
+{
+    (void)reader;
+    (void)timeout_ms;
+    alv_batch_clear(out);
+    return alv_fail(err, ALV_RETRY, "all brokers are away");
+}
+
+static void log_scan__gives_up_with_the_reason_that_the_log_gave(void **state)
+{
+    fixture *f = *state;
+    alv_error err = ALV_ERROR_NONE;
+    walking_clock clock = walking_clock_new();
+    append(f, 1, "a");
+    const alv_reader_ops *ops = f->reader->ops;
+    alv_reader_ops away = *ops;
+    away.poll = poll_nothing;
+    f->reader->ops = &away;
+    const alv_log_range all = {ALV_TOPIC_CHANGELOG, 1, 0, 1};
+    assert_int_equal(alv_log_scan(f->reader, &all, &clock.clock, visit, f, &err), ALV_RETRY);
+    f->reader->ops = ops;
+    assert_string_equal(err.text, "all brokers are away");
+    assert_string_equal(f->seen, "");
+    scan(f, 1); /* the shard is not left assigned */
+    assert_string_equal(f->seen, "a");
 }
 
 int main(void)
@@ -165,6 +240,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(log_scan__an_empty_shard_is_done_at_once, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(log_scan__goes_on_when_a_call_fails, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            log_scan__gives_up_in_front_of_a_transaction_that_stays_open, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(log_scan__gives_up_with_the_reason_that_the_log_gave,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

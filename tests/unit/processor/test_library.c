@@ -116,6 +116,12 @@ static void library__what_is_wrong_is_told_with_the_next_step(void **state)
     assert_plugin_refused("no_table", "exports no \"alluvium_library\": define that table");
     assert_plugin_refused("other_abi", "compile it again with the header of this version");
     assert_plugin_refused("empty_table", "names no behavior");
+    assert_plugin_refused("headless", "does not begin with ALV_LIBRARY_HEAD");
+    assert_plugin_refused("nameless", "lacks name or version, 1 to 64 bytes");
+    assert_plugin_refused("absent_behavior", "behavior 2 of its table is NULL");
+    assert_plugin_refused("nameless_command", "behavior \"idle\": command 2 has no name");
+    assert_plugin_refused("idle_test", "test 2 of its table lacks name, behavior, key or run");
+    assert_plugin_refused("absent_tests", "test 1 of its table lacks name, behavior, key or run");
     assert_plugin_refused("unresolved", "nobody_has_this");
     assert_plugin_refused("taken_type",
                           "two behaviors for type \"user\", the other built in: change the type");

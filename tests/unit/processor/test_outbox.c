@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "changelog/log_scan.h"
 #include "processor/effects.h"
 #include "statestore/codec.h"
 #include "tests/support/sim_world.h"
@@ -330,6 +331,91 @@ static void outbox__refuses_an_outcome_that_nobody_takes(void **state)
     alv_sim_world_done(&world);
 }
 
+static void send_with_headers(alv_sim_world *world, const char *key, const char *command,
+                              const alv_header *headers, size_t count)
+{
+    int32_t shard = alv_partitioner_shard(alv_view_of(key), ALV_SIM_SHARDS);
+    (void)alv_sim_log_append(world->log, ALV_TOPIC_COMMANDS, shard, key, command, headers, count);
+}
+
+/* A handler need not reply; that it was done is an outcome as well. */
+static void outbox__tells_an_outcome_without_a_reply(void **state)
+{
+    (void)state;
+    alv_sim_world world;
+    open_world(&world);
+    const alv_header headers[] = {{ALV_HEADER_FROM, alv_view_of(names.relays[0])},
+                                  {ALV_HEADER_ON_REPLY, ALV_VIEW("told")}};
+    send_with_headers(&world, names.relays[1], "{\"type\":\"publish\",\"event\":{\"n\":1}}",
+                      headers, 2);
+    alv_sim_world_run(&world, 100);
+    char expected[256];
+    (void)snprintf(expected, sizeof expected,
+                   "{\"type\":\"told\",\"from\":\"%s\",\"idempotencyKey\":null,\"accepted\":true,"
+                   "\"reply\":null}",
+                   names.relays[1]);
+    assert_member(&world, names.relays[0], "last", expected);
+    alv_sim_world_done(&world);
+}
+
+/* What a dead letter carries. */
+typedef struct letter_headers {
+    alv_log_port *log;
+    alv_header items[ALV_HEADERS_MAX + 16];
+    size_t count;
+    size_t own; /* of those that the command came with */
+    bool is_answered;
+    bool has_reason;
+} letter_headers;
+
+static void take_letter(void *payload, const alv_record *record)
+{
+    letter_headers *letter = payload;
+    letter->count = letter->log->ops->headers(record, letter->items,
+                                              sizeof letter->items / sizeof letter->items[0]);
+    for (size_t i = 0; i < letter->count; i++) {
+        const char *name = letter->items[i].name;
+        letter->is_answered = letter->is_answered || strcmp(name, ALV_HEADER_ANSWERED) == 0;
+        letter->has_reason = letter->has_reason || strcmp(name, ALV_HEADER_REASON) == 0;
+        letter->own += strcmp(name, "own") == 0;
+    }
+}
+
+static void read_letter(alv_sim_world *world, int32_t shard, letter_headers *out)
+{
+    alv_reader *reader = NULL;
+    const alv_log_range all = {ALV_TOPIC_DEAD_LETTERS, shard, 0,
+                               alv_sim_log_end(world->log, ALV_TOPIC_DEAD_LETTERS, shard)};
+    *out = (letter_headers){.log = alv_sim_log_port(world->log)};
+    assert_int_equal(out->log->ops->open_reader(out->log, "test", &reader, NULL), ALV_OK);
+    assert_int_equal(alv_log_scan(reader, &all, alv_clock_system(), take_letter, out, NULL),
+                     ALV_OK);
+    reader->ops->close(reader);
+}
+
+/* A dead letter keeps as many headers as fit; that its emitter was told is one of them, whatever else there is. */
+static void outbox__notes_an_answer_beside_as_many_headers_as_there_may_be(void **state)
+{
+    (void)state;
+    alv_sim_world world;
+    alv_header headers[ALV_HEADERS_MAX];
+    letter_headers letter;
+    open_world(&world);
+    for (size_t i = 0; i < ALV_HEADERS_MAX; i++) {
+        headers[i] = (alv_header){"own", ALV_VIEW("x")};
+    }
+    headers[0] = (alv_header){ALV_HEADER_FROM, alv_view_of(names.relays[0])};
+    headers[1] = (alv_header){ALV_HEADER_ON_REPLY, ALV_VIEW("told")};
+    send_with_headers(&world, names.users[1], "{\"type\":\"nonsense\"}", headers, ALV_HEADERS_MAX);
+    alv_sim_world_run(&world, 100);
+    assert_member(&world, names.relays[0], "told", "1");
+    read_letter(&world, 1, &letter);
+    assert_true(letter.is_answered);
+    assert_true(letter.has_reason);
+    assert_int_equal(letter.own, ALV_HEADERS_MAX - 3); /* the last one gave way */
+    alv_sim_world_done(&world);
+}
+
 /* ---- events ----------------------------------------------------------------------------------- */
 
 static void outbox__publishes_every_event_of_a_transaction(void **state)
@@ -418,6 +504,8 @@ int main(void)
         cmocka_unit_test(outbox__ignores_headers_that_no_entity_wrote),
         cmocka_unit_test(outbox__buries_commands_with_bad_idempotency_keys),
         cmocka_unit_test(outbox__refuses_an_outcome_that_nobody_takes),
+        cmocka_unit_test(outbox__tells_an_outcome_without_a_reply),
+        cmocka_unit_test(outbox__notes_an_answer_beside_as_many_headers_as_there_may_be),
         cmocka_unit_test(outbox__publishes_every_event_of_a_transaction),
         cmocka_unit_test(outbox__refuses_what_cannot_be_sent),
     };

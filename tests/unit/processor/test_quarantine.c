@@ -210,9 +210,9 @@ static void letters_of(const char *key, letters *out)
     alv_reader *reader = NULL;
     *out = (letters){.key = key, .log = alv_sim_log_port(world.log)};
     assert_int_equal(out->log->ops->open_reader(out->log, "test", &reader, NULL), ALV_OK);
-    assert_int_equal(alv_log_scan(reader, ALV_TOPIC_DEAD_LETTERS, shard_of(key), 0,
-                                  alv_sim_log_end(world.log, ALV_TOPIC_DEAD_LETTERS, shard_of(key)),
-                                  take_letter, out, NULL),
+    const alv_log_range all = {ALV_TOPIC_DEAD_LETTERS, shard_of(key), 0,
+                               alv_sim_log_end(world.log, ALV_TOPIC_DEAD_LETTERS, shard_of(key))};
+    assert_int_equal(alv_log_scan(reader, &all, alv_clock_system(), take_letter, out, NULL),
                      ALV_OK);
     reader->ops->close(reader);
 }

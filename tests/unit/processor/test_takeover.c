@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/logger.h"
 #include "processor/takeover.h"
+#include "tests/support/log_capture.h"
 #include "tests/support/wait.h"
 
 #define WAIT_MS 10000
@@ -140,7 +141,8 @@ static void members(const seat *seats, size_t count)
 static const seat three_nodes[] = {{"b", 0}, {"b", 1}, {"a", 0}, {"a", 1}, {"c", 0}, {"c", 1}};
 #define THREE_NODES three_nodes, sizeof three_nodes / sizeof three_nodes[0]
 
-static void start(const char *node_id, int lanes)
+/* Of a node that is configured but does not run yet. */
+static alv_takeover_options prepare(const char *node_id, int lanes)
 {
     char text[64];
     alv_manual_clock_init(&manual, 1000000);
@@ -150,8 +152,13 @@ static void start(const char *node_id, int lanes)
     (void)snprintf(text, sizeof text, "lanes=%d", lanes);
     assert_int_equal(alv_config_set(config, text, NULL), ALV_OK);
     assert_int_equal(alv_config_finish(config, NULL), ALV_OK);
-    const alv_takeover_options options = {
+    return (alv_takeover_options){
         .config = config, .clock = &manual.clock, .members = group_members, .evict = group_evict};
+}
+
+static void start(const char *node_id, int lanes)
+{
+    const alv_takeover_options options = prepare(node_id, lanes);
     assert_int_equal(alv_takeover_start(&options, &takeover, NULL), ALV_OK);
     int once = 1;
     assert_true(alv_wait_until(has_asked, &once, WAIT_MS)); /* for own seats */
@@ -286,6 +293,44 @@ static void own__former_lanes_are_cleared_away(void **state)
     expect_evicted(1, "b/2 b/3");
 }
 
+/* One that finds no room is lost, and said so; whoever gives it again is heard. */
+static void death__a_verdict_without_room_may_be_given_again(void **state)
+{
+    (void)state;
+    enum {
+        ROOM = 1024
+    };
+    char node_id[16];
+    alv_log_capture capture;
+    const alv_takeover_options options = prepare("a", 2);
+    members(THREE_NODES);
+    assert_int_equal(alv_takeover_new(&options, &takeover, NULL), ALV_OK);
+    alv_takeover_turn(takeover, 0); /* own seats */
+    alv_log_set_level(ALV_LOG_WARN);
+    alv_log_capture_begin(&capture);
+    for (int i = 0; i < ROOM; i++) {
+        (void)snprintf(node_id, sizeof node_id, "x%d", i);
+        alv_takeover_dead(takeover, node_id);
+    }
+    alv_takeover_dead(takeover, "b");
+    const char *said = alv_log_capture_end(&capture);
+    alv_log_set_level(ALV_LOG_ERROR);
+    assert_non_null(strstr(said, "event=takeover-busy node=b dead=1"));
+    assert_null(strstr(said, "node=x"));
+    alv_log_capture_done(&capture);
+
+    for (int i = 0; i < 3; i++) {
+        alv_takeover_turn(takeover, 0);
+    }
+    assert_int_equal(group.evictions, 0); /* none of those is a member, and of b nobody heard */
+    alv_takeover_dead(takeover, "b");
+    for (int i = 0; i < 3; i++) {
+        alv_takeover_turn(takeover, 0);
+    }
+    assert_int_equal(group.evictions, 1);
+    assert_string_equal(group.evicted, "b/0 b/1");
+}
+
 int main(void)
 {
     alv_log_set_level(ALV_LOG_ERROR);
@@ -299,6 +344,7 @@ int main(void)
         TEST(cleared__ends_it),
         TEST(failure__is_tried_again_while_the_seats_are_there),
         TEST(own__former_lanes_are_cleared_away),
+        TEST(death__a_verdict_without_room_may_be_given_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

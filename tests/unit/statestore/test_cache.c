@@ -444,6 +444,33 @@ static void cache__random_operations_match_a_model(void **state)
     alv_free(expected);
 }
 
+/* Who left stays known while the table of those who are here grows. */
+static void cache__remembers_who_left_when_it_grows(void **state)
+{
+    (void)state;
+    char key[16];
+    alv_cache *cache = alv_cache_new(1 << 20);
+    alv_entity *heavy = put(cache, "heavy", 0);
+    alv_cache_set_cost(cache, heavy, 2 << 20);
+    alv_cache_touch(cache, heavy, 1);
+    alv_cache_touch(cache, put(cache, "light", 0), 1); /* who is used last stays in any case */
+    alv_cache_evict(cache);
+    assert_int_equal(1, alv_cache_stats_get(cache).evictions);
+    assert_false(holds(cache, "heavy"));
+    for (int i = 0; i < 2000; i++) { /* more than the table begins with */
+        (void)snprintf(key, sizeof key, "user/%d", i);
+        (void)put(cache, key, 0);
+    }
+    alv_cache_evict(cache);
+    assert_int_equal(1, alv_cache_stats_get(cache).evictions); /* there is room for all of them */
+    uint64_t admissions = alv_cache_stats_get(cache).admissions;
+    (void)put(cache, "nobody", 0);
+    assert_int_equal(admissions, alv_cache_stats_get(cache).admissions);
+    (void)put(cache, "heavy", 0); /* was misjudged: it is kept from now on */
+    assert_int_equal(admissions + 1, alv_cache_stats_get(cache).admissions);
+    alv_cache_free(cache);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -460,6 +487,7 @@ int main(void)
         cmocka_unit_test(passivate__spares_new_entities),
         cmocka_unit_test(drop_shard__takes_all_of_one_shard),
         cmocka_unit_test(cache__random_operations_match_a_model),
+        cmocka_unit_test(cache__remembers_who_left_when_it_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

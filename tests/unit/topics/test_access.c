@@ -54,6 +54,17 @@ static void access__operators_have_a_transactional_id_of_their_own(void **state)
     assert_false(has(ALV_ACCESS_OPERATOR, ALV_ACCESS_TRANSACTIONAL_ID, "mall-", ALV_ACCESS_WRITE));
 }
 
+/* Whoever looks and repairs reads topics, without a group. */
+static void access__operators_have_no_right_to_the_group(void **state)
+{
+    (void)state;
+    alv_access rights[ALV_ACCESS_MAX];
+    size_t count = alv_access_list(ALV_ACCESS_OPERATOR, &settings, rights);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_not_equal(rights[i].kind, ALV_ACCESS_GROUP);
+    }
+}
+
 static void access__senders_and_readers_write_and_read_no_more_than_their_topics(void **state)
 {
     (void)state;
@@ -174,6 +185,7 @@ int main(void)
         cmocka_unit_test(access__is_documented),
         cmocka_unit_test(access__nodes_may_not_create_or_delete),
         cmocka_unit_test(access__operators_have_a_transactional_id_of_their_own),
+        cmocka_unit_test(access__operators_have_no_right_to_the_group),
         cmocka_unit_test(access__senders_and_readers_write_and_read_no_more_than_their_topics),
         cmocka_unit_test(access__global_tables_are_read_by_nodes),
         cmocka_unit_test(access__nothing_is_listed_twice_or_implied),

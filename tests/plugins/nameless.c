@@ -1,0 +1,8 @@
+/* A library whose table has behaviors and no name. */
+#include <alluvium/behavior.h>
+
+static const alv_behavior quiet = {ALV_BEHAVIOR_HEAD, .type = "quiet"};
+static const alv_behavior *const behaviors[] = {&quiet};
+
+const alv_behavior_library alluvium_library = {ALV_LIBRARY_HEAD, .version = "1",
+                                               .behaviors = behaviors, .behavior_count = 1};
