@@ -141,6 +141,13 @@ void alv_directory_lane_turned(alv_directory *directory, int32_t lane, int64_t n
     atomic_store(&directory->turned_us[lane], now_us);
 }
 
+int64_t alv_directory_lane_silent_ms(const alv_directory *directory, int32_t lane, int64_t now_us)
+{
+    ALV_ASSERT(lane >= 0 && lane < ALV_LANES_MAX);
+    int64_t turned_us = atomic_load(&directory->turned_us[lane]);
+    return turned_us == 0 ? 0 : (now_us - turned_us) / 1000;
+}
+
 bool alv_directory_is_current(const alv_directory *directory, int32_t shard, int64_t now_us)
 {
     const directory_row *row = directory_at(directory, shard);
@@ -149,8 +156,7 @@ bool alv_directory_is_current(const alv_directory *directory, int32_t shard, int
         atomic_load(&row->is_elsewhere)) {
         return false;
     }
-    int64_t turned_us = atomic_load(&directory->turned_us[lane]);
-    return turned_us == 0 || now_us - turned_us < (int64_t)ALV_LANE_SILENT_MS * 1000;
+    return alv_directory_lane_silent_ms(directory, lane, now_us) < ALV_LANE_SILENT_MS;
 }
 
 bool alv_directory_claim(alv_directory *directory, int32_t shard, int32_t lane)

@@ -88,6 +88,9 @@ int32_t alv_directory_count(const alv_directory *directory, alv_shard_state stat
 /* The lane is alive: it has begun a turn at `now_us` (monotonic). By the lane. */
 void alv_directory_lane_turned(alv_directory *directory, int32_t lane, int64_t now_us);
 
+/* How long ago that was; 0 when it has not begun one yet. Any thread. */
+int64_t alv_directory_lane_silent_ms(const alv_directory *directory, int32_t lane, int64_t now_us);
+
 /* Whether the shard is ACTIVE, its lane has turned within ALV_LANE_SILENT_MS and the group does not name
  * another owner. A lane that hangs in a call to Kafka, or has not found its coordinator again, does not hear
  * that its shards were given to others; what the store has is then an old truth (I4). Any thread. */

@@ -435,6 +435,26 @@ bool alv_node_set_paused(const alv_node *node, int32_t shard, bool paused,
 
 /* ---- run ------------------------------------------------------------------------------------------- */
 
+static bool node_lanes_ready(const alv_node *node, char *why, size_t size)
+{
+    int64_t now_us = alv_monotonic_us(node->options.clock);
+    for (int32_t i = 0; i < node->lane_count; i++) {
+        int64_t silent_ms = alv_directory_lane_silent_ms(node->directory, i, now_us);
+        if (!alv_lane_has_joined(node->lanes[i])) {
+            (void)snprintf(why, size, "lane %" PRId32 " has not joined the group yet", i);
+            return false;
+        }
+        if (silent_ms >= ALV_LANE_SILENT_MS) {
+            (void)snprintf(why, size,
+                           "lane %" PRId32 " has not got on for %" PRId64
+                           " s: a handler, the disk or Kafka holds it up",
+                           i, silent_ms / 1000);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool alv_node_ready(const alv_node *node, char *why, size_t size)
 {
     if (atomic_load(&node->stopping)) {
@@ -448,11 +468,8 @@ bool alv_node_ready(const alv_node *node, char *why, size_t size)
         (void)snprintf(why, size, "the node is starting");
         return false;
     }
-    for (int32_t i = 0; i < node->lane_count; i++) {
-        if (!alv_lane_has_joined(node->lanes[i])) {
-            (void)snprintf(why, size, "lane %" PRId32 " has not joined the group yet", i);
-            return false;
-        }
+    if (!node_lanes_ready(node, why, size)) {
+        return false;
     }
     int32_t restoring = alv_directory_count(node->directory, ALV_SHARD_RESTORING);
     int32_t stopped = alv_directory_count(node->directory, ALV_SHARD_STOPPED);

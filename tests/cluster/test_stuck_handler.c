@@ -19,11 +19,14 @@
 #include "processor/crash_mark.h"
 #include "tests/support/cluster.h"
 #include "tests/support/cluster_view.h"
+#include "tests/support/http_call.h"
 #include "tests/support/plugin.h"
+#include "tests/support/wait.h"
 #include "tests/support/wire.h"
 
 #define TIMEOUT_MS 60000
 #define OTHERS 50
+#define LONG_ROUNDS "6000000000" /* longer than ALV_LANE_SILENT_MS on any machine there is */
 
 static void send_work(alv_wire *wire, const alv_cluster *cluster, const char *key,
                       const char *rounds)
@@ -106,10 +109,58 @@ static void stuck_handler__costs_its_command_alone(void **state)
     alv_cluster_close(&cluster);
 }
 
+static int readiness(const alv_cluster_node *node, const char *part)
+{
+    alv_http_result result = alv_http_call(NULL, "GET", node->address, "/readyz", NULL);
+    int status = (int)result.status;
+    if (status == 503 && memmem(result.body.data, result.body.size, part, strlen(part)) == NULL) {
+        fail_msg("not ready, but: %.*s", (int)result.body.size, result.body.data);
+    }
+    alv_http_result_done(&result);
+    return status;
+}
+
+static bool is_held_up(void *payload)
+{
+    return readiness(payload, "lane 0 has not got on for") == 503;
+}
+
+static bool is_ready(void *payload)
+{
+    return readiness(payload, "lane 0") == 200;
+}
+
+/* A handler that takes long and does return, because it may. */
+static void stuck_handler__shows_while_it_may_go_on(void **state)
+{
+    (void)state;
+    alv_cluster cluster;
+    alv_cluster_open(&cluster, "held-up");
+    alv_cluster_node *node = alv_cluster_add_node(&cluster);
+    char *library = alv_plugin_path("slow");
+    char *libraries = alv_format("behavior.libraries=%s", library);
+    const char *const settings[] = {"lanes=1", "shards=1", libraries, "handler.timeout.ms=0", NULL};
+    alv_cluster_start_node(node, settings);
+    alv_cluster_wait_ready(node);
+    alv_wire *wire = alv_wire_open(cluster.brokers);
+    send_work(wire, &cluster, "slow/1", LONG_ROUNDS);
+    alv_wire_flush(wire);
+    alv_wire_close(wire);
+    assert_true(alv_wait_until(is_held_up, node, TIMEOUT_MS));
+    assert_true(alv_wait_until(is_ready, node, TIMEOUT_MS));
+    alv_cluster_wait_consumed(&cluster, TIMEOUT_MS);
+    alv_cluster_stop_node(node);
+    alv_free(libraries);
+    alv_free(library);
+    cluster.passed = true;
+    alv_cluster_close(&cluster);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stuck_handler__costs_its_command_alone),
+        cmocka_unit_test(stuck_handler__shows_while_it_may_go_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
