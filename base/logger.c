@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -17,7 +18,12 @@
 #define LOGGER_LINE_BYTES_MAX PIPE_BUF
 #define LOGGER_THREAD_BYTES 16 /* what the kernel keeps, with the NUL */
 
+/* A reader that is busy for a moment. */
+#define LOGGER_PATIENCE_MS 100
+
 static atomic_int logger_level = ALV_LOG_INFO;
+static pthread_mutex_t logger_lock = PTHREAD_MUTEX_INITIALIZER;
+static int64_t logger_lost; /* lines that found no room, since the last that did; under the lock */
 static _Thread_local char logger_thread[LOGGER_THREAD_BYTES] = "main";
 
 typedef struct logger_line {
@@ -147,11 +153,8 @@ static void logger_add_format(logger_line *line, size_t room, const char *format
     logger_add_value(line, rest, false, room);
 }
 
-static void logger_write(logger_line *line)
+static void logger_put(const char *data, size_t left)
 {
-    line->data[line->size++] = '\n';
-    const char *data = line->data;
-    size_t left = line->size;
     while (left > 0) {
         ssize_t written = write(STDERR_FILENO, data, left);
         if (written < 0 && errno == EINTR) {
@@ -163,6 +166,45 @@ static void logger_write(logger_line *line)
         data += written;
         left -= (size_t)written;
     }
+}
+
+/* A pipe that can be written takes PIPE_BUF bytes without waiting (poll(2), pipe(7)), so a line. */
+static bool logger_has_room(int timeout_ms)
+{
+    struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+    return poll(&out, 1, timeout_ms) != 0; /* an error is for write to tell */
+}
+
+static void logger_tell_lost(void)
+{
+    char text[160];
+    char now[ALV_CLOCK_TEXT_BYTES];
+    int size = snprintf(text, sizeof text, "%s level=warn thread=%s event=log-lost lines=%lld\n",
+                        alv_clock_format(alv_now_ms(alv_clock_system()), now), logger_thread,
+                        (long long)logger_lost);
+    logger_put(text, (size_t)size);
+    logger_lost = 0;
+}
+
+/* Whoever does not read what is logged must not hold up lanes: after a moment of patience lines are lost, and
+ * counted, until there is room again. One at a time, as two might be for the same room. */
+static void logger_write(logger_line *line)
+{
+    line->data[line->size++] = '\n';
+    (void)pthread_mutex_lock(&logger_lock); /* a leaf; cannot fail */
+    if (!logger_has_room(logger_lost == 0 ? LOGGER_PATIENCE_MS : 0)) {
+        logger_lost++;
+    } else {
+        if (logger_lost > 0) {
+            logger_tell_lost();
+        }
+        if (logger_has_room(LOGGER_PATIENCE_MS)) {
+            logger_put(line->data, line->size);
+        } else {
+            logger_lost++;
+        }
+    }
+    (void)pthread_mutex_unlock(&logger_lock);
 }
 
 void alv_log(alv_log_level level, const char *event, const char *format, ...)

@@ -4,7 +4,9 @@
  *         below returns errors. So each error is said once, by the one who decides what it means.
  *         librdkafka's and RocksDB's own messages enter through the same door.
  * Thread: any; a line is written with one write(2), so lines never mix.
- * Fails:  never: a log that cannot be written is lost.
+ * Fails:  never: a log that cannot be written is lost. One that nobody reads (a pipe that is full) holds its threads
+ *         up for a tenth of a second once; then lines are lost until there is room, and `event=log-lost lines=N` says
+ *         how many.
  */
 #ifndef ALV_BASE_LOGGER_H
 #define ALV_BASE_LOGGER_H

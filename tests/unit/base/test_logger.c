@@ -117,6 +117,38 @@ static void log__cuts_long_lines_and_still_ends_them(void **state)
     assert_ptr_equal(strchr(second, '\n'), second + strlen(second) - 1);
 }
 
+/* Nobody reads the pipe, and the test would never end if somebody waited for that. */
+static void log__of_a_reader_that_stands_still_is_lost_and_counted(void **state)
+{
+    (void)state;
+    static char text[1 << 20];
+    int ends[2];
+    int before = dup(STDERR_FILENO);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+    for (int i = 0; i < 3000; i++) { /* more than fits */
+        alv_log(ALV_LOG_INFO, "unread", "number=%d padding=%0100d", i, 0);
+    }
+    ssize_t first = read(ends[0], text, sizeof text - 1);
+    alv_log(ALV_LOG_INFO, "read", "number=%d", 1);
+    ssize_t then = read(ends[0], text + first, sizeof text - 1 - (size_t)first);
+    assert_int_equal(dup2(before, STDERR_FILENO), STDERR_FILENO);
+    (void)close(before);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+
+    assert_true(first > 0 && then > 0);
+    text[first + then] = '\0';
+    int written = 0;
+    for (const char *at = text; (at = strstr(at, "event=unread")) != NULL; at++) {
+        written++;
+    }
+    const char *lost = strstr(text, "event=log-lost lines=");
+    assert_non_null(lost);
+    assert_int_equal(atoi(lost + strlen("event=log-lost lines=")), 3000 - written);
+    assert_non_null(strstr(lost, "event=read number=1\n"));
+}
+
 static void log_text__quotes_what_others_wrote(void **state)
 {
     (void)state;
@@ -201,6 +233,7 @@ int main(void)
         cmocka_unit_test(log__escapes_control_characters),
         cmocka_unit_test(log__respects_the_level),
         cmocka_unit_test(log__cuts_long_lines_and_still_ends_them),
+        cmocka_unit_test(log__of_a_reader_that_stands_still_is_lost_and_counted),
         cmocka_unit_test(log_text__quotes_what_others_wrote),
         cmocka_unit_test(log_error__says_what_and_where),
         cmocka_unit_test(log_error__takes_an_empty_error),
