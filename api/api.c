@@ -58,6 +58,7 @@ static alv_status api_start_desk(alv_api *api, alv_error *err)
         if (status != ALV_OK) {
             return status;
         }
+        alv_kafka_set_shards(api->log, alv_directory_shard_count(options->directory));
     }
     const alv_desk_options desk = {
         .node_id = options->settings->node_id,

@@ -91,6 +91,14 @@ void alv_node_request_stop(void)
 
 /* ---- open ------------------------------------------------------------------------------------------ */
 
+/* One that the node can work with. */
+static void node_tell_problem(const alv_topic_info *topic)
+{
+    if (topic->problem[0] != '\0') {
+        alv_log_text(ALV_LOG_ERROR, "topic-problem", topic->problem, "topic=%s", topic->name);
+    }
+}
+
 /* Brokers may come up after the node: that is said, and tried again until somebody stops the node. */
 static alv_status node_prepare_topics(alv_node *node, alv_error *err)
 {
@@ -101,7 +109,8 @@ static alv_status node_prepare_topics(alv_node *node, alv_error *err)
         alv_topic_info topics[ALV_TOPICS_MAX];
         alv_status status = alv_kafka_prepare_topics(node->options.config, topics, &why);
         if (status == ALV_OK) {
-            node->shard_count = topics[ALV_TOPIC_COMMANDS].shards;
+            node_tell_problem(&topics[ALV_TOPIC_COMMANDS]);
+            node->shard_count = topics[ALV_TOPIC_CHANGELOG].shards;
             (void)snprintf(node->changelog_id, sizeof node->changelog_id, "%s",
                            topics[ALV_TOPIC_CHANGELOG].id);
             alv_node_tables_init(&node->global, node->settings, topics);
@@ -368,6 +377,7 @@ alv_status alv_node_start(alv_node *node, alv_error *err)
     ALV_ASSERT(node->lanes == NULL);
     alv_status status = alv_kafka_open(node->options.config, &node->log, err);
     if (status == ALV_OK) {
+        alv_kafka_set_shards(node->log, node->shard_count);
         status = node_start_replicator(node, err);
     }
     if (status == ALV_OK) {

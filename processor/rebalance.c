@@ -72,12 +72,25 @@ void alv_rebalance_claim_due(alv_lane *lane)
     }
 }
 
+/* The group gives out all partitions that the command topic has. Those that were added to it since the shards were
+ * numbered are no shards: their keys belong to others, which have the states. */
+static bool rebalance_is_shard(const alv_lane *lane, int32_t number)
+{
+    return number >= 0 && number < lane->options.shard_count;
+}
+
 void alv_rebalance_assigned(void *payload, const int32_t *shards, size_t count)
 {
     alv_lane *lane = payload;
     atomic_store(&lane->joined, true);
     for (size_t i = 0; i < count && !lane->closing; i++) {
-        ALV_ASSERT(shards[i] >= 0 && shards[i] < lane->options.shard_count);
+        if (!rebalance_is_shard(lane, shards[i])) {
+            alv_log(ALV_LOG_ERROR, "partition-added",
+                    "partition=%" PRId32 " shards=%" PRId32
+                    " msg=\"commands in it are not executed; run `alluvium topics check`\"",
+                    shards[i], lane->options.shard_count);
+            continue;
+        }
         ALV_ASSERT(lane->shards[shards[i]] == NULL);
         lane->shards[shards[i]] = alv_shard_new(shards[i]);
         lane->claims_due = true;
@@ -329,10 +342,8 @@ void alv_rebalance_revoked(void *payload, const int32_t *shards, size_t count, b
     rebalance_finish_work(lane, lost);
     alv_fault_reach(ALV_FAULT_IN_REVOKE);
     for (size_t i = 0; i < count; i++) {
-        ALV_ASSERT(shards[i] >= 0 && shards[i] < lane->options.shard_count);
-        alv_shard *shard = lane->shards[shards[i]];
-        if (shard != NULL) {
-            rebalance_release(lane, shard);
+        if (rebalance_is_shard(lane, shards[i]) && lane->shards[shards[i]] != NULL) {
+            rebalance_release(lane, lane->shards[shards[i]]);
         }
     }
     lane->options.assignment_changed(lane->options.payload);

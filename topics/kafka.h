@@ -18,6 +18,11 @@
  * ALV_REJECT: a kafka.* key or value that librdkafka does not take. */
 alv_status alv_kafka_open(const alv_config *config, alv_log_port **out, alv_error *err);
 
+/* Says how many shards there are: keys are spread over the first so many partitions of the command topic, whatever it
+ * has. Otherwise it is `shards` if that was set by hand, or what the topic has. Before anything is sent; a log that
+ * alv_kafka_open has opened. */
+void alv_kafka_set_shards(alv_log_port *log, int32_t shards);
+
 /* Version of librdkafka in use. Static. */
 const char *alv_kafka_library_version(void);
 
@@ -56,6 +61,7 @@ typedef struct alv_topic_info {
     char cleanup_policy[32];    /* "compact", "delete", ... */
     char retention_ms[24];
     char problem[256]; /* empty when the topic is as it must be */
+    bool is_usable;    /* nodes work in spite of the problem */
 } alv_topic_info;
 
 /* Looks at all topics of the application and of its global tables (alv_schema_topic_count of them; the

@@ -174,6 +174,7 @@ typedef struct alv_kafka {
     const alv_config *config;     /* borrowed */
     const alv_settings *settings; /* borrowed from config */
     char names[ALV_TOPICS_MAX][ALV_TOPIC_NAME_BYTES];
+    int32_t shards; /* 0 = as many as the command topic has partitions */
 } alv_kafka;
 
 alv_status alv_kafka_consumer_open(alv_log_port *log, int lane,
@@ -215,7 +216,7 @@ typedef struct alv_kafka_targets {
 
 /* Queues a record (copied). The result is librdkafka's; _QUEUE_FULL is for the caller to handle.
  * A shard of -1 is resolved by key; the first time that asks the broker for the topic's
- * partition count and blocks up to ALV_KAFKA_CALL_MS. */
+ * partition count, unless `log` knows it, and blocks up to ALV_KAFKA_CALL_MS. */
 rd_kafka_resp_err_t alv_kafka_targets_produce(alv_kafka_targets *targets, const alv_kafka *log,
                                               rd_kafka_t *rk, const alv_produce *record,
                                               void *message_opaque);

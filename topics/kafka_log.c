@@ -247,6 +247,7 @@ alv_status alv_kafka_open(const alv_config *config, alv_log_port **out, alv_erro
     log->base.ops = &kafka_ops;
     log->config = config;
     log->settings = alv_config_settings(config);
+    log->shards = alv_config_is_set(config, "shards") ? (int32_t)log->settings->shards : 0;
     int count = (int)alv_schema_topic_count(log->settings);
     for (int topic = 0; topic < count; topic++) {
         alv_schema_topic_name(log->settings, (alv_topic)topic, log->names[topic],
@@ -254,6 +255,11 @@ alv_status alv_kafka_open(const alv_config *config, alv_log_port **out, alv_erro
     }
     *out = &log->base;
     return ALV_OK;
+}
+
+void alv_kafka_set_shards(alv_log_port *log, int32_t shards)
+{
+    ((alv_kafka *)log)->shards = shards;
 }
 
 const char *alv_kafka_library_version(void)

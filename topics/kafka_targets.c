@@ -42,8 +42,8 @@ static rd_kafka_resp_err_t targets_ask_shards(alv_kafka_targets *targets, rd_kaf
 }
 
 /* A record without a key is left to librdkafka, which spreads such records. */
-static rd_kafka_resp_err_t targets_shard(alv_kafka_targets *targets, rd_kafka_t *rk,
-                                         const alv_produce *record, int32_t *out)
+static rd_kafka_resp_err_t targets_shard(alv_kafka_targets *targets, const alv_kafka *log,
+                                         rd_kafka_t *rk, const alv_produce *record, int32_t *out)
 {
     *out = record->shard;
     if (record->shard >= 0) {
@@ -51,6 +51,10 @@ static rd_kafka_resp_err_t targets_shard(alv_kafka_targets *targets, rd_kafka_t 
     }
     *out = RD_KAFKA_PARTITION_UA;
     if (record->key.data == NULL) {
+        return RD_KAFKA_RESP_ERR_NO_ERROR;
+    }
+    if (record->topic == ALV_TOPIC_COMMANDS && log->shards > 0) {
+        *out = alv_partitioner_shard(record->key, log->shards);
         return RD_KAFKA_RESP_ERR_NO_ERROR;
     }
     if (targets->shards[record->topic] == 0) {
@@ -110,7 +114,7 @@ rd_kafka_resp_err_t alv_kafka_targets_produce(alv_kafka_targets *targets, const 
     ALV_ASSERT(record->topic < ALV_TOPICS_MAX);
     rd_kafka_topic_t *topic = targets_open(targets, log, rk, record->topic);
     int32_t shard;
-    rd_kafka_resp_err_t code = targets_shard(targets, rk, record, &shard);
+    rd_kafka_resp_err_t code = targets_shard(targets, log, rk, record, &shard);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return code;
     }

@@ -277,6 +277,17 @@ static alv_status topics_ask_settings(alv_kafka_admin *admin, alv_topic_info inf
 
 /* ---- check ----------------------------------------------------------------------------------- */
 
+/* Whether the command topic has more partitions than there are shards, by what the nodes have made for these.
+ * Partitions cannot be taken away again, so a node must be able to go on without those that somebody has added. */
+static bool topics_is_surplus(const alv_topic_info info[ALV_TOPICS_MAX], int32_t shards)
+{
+    const alv_topic_info *changelog = &info[ALV_TOPIC_CHANGELOG];
+    const alv_topic_info *ledger = &info[ALV_TOPIC_LEDGER];
+    return info[ALV_TOPIC_COMMANDS].exists && info[ALV_TOPIC_COMMANDS].shards > shards &&
+           changelog->exists && changelog->shards == shards && ledger->exists &&
+           ledger->shards == shards;
+}
+
 /* The number of partitions that a topic must have, and who says so. */
 static int32_t topics_expected_shards(const alv_kafka_admin *admin,
                                       const alv_topic_info info[ALV_TOPICS_MAX],
@@ -285,6 +296,10 @@ static int32_t topics_expected_shards(const alv_kafka_admin *admin,
     if (alv_config_is_set(admin->config, "shards") || !info[ALV_TOPIC_COMMANDS].exists) {
         *out_source = "shards";
         return (int32_t)admin->settings->shards;
+    }
+    if (topics_is_surplus(info, info[ALV_TOPIC_CHANGELOG].shards)) {
+        *out_source = "the changelog";
+        return info[ALV_TOPIC_CHANGELOG].shards;
     }
     *out_source = "the command topic";
     return info[ALV_TOPIC_COMMANDS].shards;
@@ -328,6 +343,13 @@ static void topics_find_problem(const alv_kafka_admin *admin, alv_topic topic,
     } else if (!info->exists) {
         snprintf(out, size,
                  "does not exist: run `alluvium topics create` or set topics.create=true");
+    } else if (topic == ALV_TOPIC_COMMANDS && topics_is_surplus(all, expected)) {
+        info->is_usable = true;
+        snprintf(
+            out, size,
+            "has %d partitions, but %s says %d: what is sent to the others is not executed; let "
+            "senders use the first %d, or move to a new application.id",
+            (int)info->shards, source, (int)expected, (int)expected);
     } else if (info->shards != expected) {
         snprintf(out, size,
                  "has %d partitions, but %s says %d: set shards to what is there, or move to a new "
@@ -445,8 +467,8 @@ static alv_status topics_create_missing(alv_kafka_admin *admin,
     rd_kafka_NewTopic_t *wanted[ALV_TOPICS_MAX];
     size_t count = 0;
     alv_status status = ALV_OK;
-    int32_t shards = info[ALV_TOPIC_COMMANDS].exists ? info[ALV_TOPIC_COMMANDS].shards
-                                                     : (int32_t)admin->settings->shards;
+    const char *ignored;
+    int32_t shards = topics_expected_shards(admin, info, &ignored);
     for (int topic = 0; topic < topics_count(admin) && status == ALV_OK; topic++) {
         if (info[topic].exists) {
             continue;
@@ -539,7 +561,7 @@ alv_status alv_kafka_create_topics(const alv_config *config, size_t *out_created
 static alv_status topics_check(const alv_topic_info info[ALV_TOPICS_MAX], alv_error *err)
 {
     for (int topic = 0; topic < ALV_TOPICS_MAX; topic++) {
-        if (info[topic].problem[0] != '\0') {
+        if (info[topic].problem[0] != '\0' && !info[topic].is_usable) {
             return alv_fail(err, ALV_REJECT, "topic %s %s", info[topic].name, info[topic].problem);
         }
     }

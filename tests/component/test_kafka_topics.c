@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/logger.h"
 #include "tests/support/topic_app.h"
+#include "tests/support/wire.h"
 
 static int64_t now_ms(void)
 {
@@ -123,6 +124,44 @@ static void topics__take_the_shard_count_that_is_there(void **state)
     alv_topic_app_done(&app);
 }
 
+static void topics__with_more_partitions_than_shards_are_told_of(void **state)
+{
+    (void)state;
+    char name[128];
+    alv_topic_app app;
+    alv_topic_info topics[ALV_TOPICS_MAX];
+    alv_topic_app_new(&app);
+    alv_config *unset = alv_topic_app_config(app.id, "n1", NULL);
+    (void)snprintf(name, sizeof name, "%s.commands", app.id);
+    alv_wire_add_partitions(alv_topic_app_broker(), name, 2 * ALV_TOPIC_APP_SHARDS);
+    alv_config *const configs[] = {unset, app.config};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(alv_kafka_prepare_topics(configs[i], topics, NULL), ALV_OK);
+        assert_true(topics[ALV_TOPIC_COMMANDS].is_usable);
+        assert_non_null(strstr(topics[ALV_TOPIC_COMMANDS].problem, "has 8 partitions"));
+        assert_int_equal(topics[ALV_TOPIC_CHANGELOG].shards, ALV_TOPIC_APP_SHARDS);
+        assert_string_equal(topics[ALV_TOPIC_CHANGELOG].problem, "");
+    }
+    alv_config_free(unset);
+    alv_topic_app_done(&app);
+}
+
+/* Half of the states may be in the others. */
+static void topics__with_more_partitions_for_states_are_refused(void **state)
+{
+    (void)state;
+    char name[128];
+    alv_topic_app app;
+    alv_topic_app_new(&app);
+    alv_config *unset = alv_topic_app_config(app.id, "n1", NULL);
+    (void)snprintf(name, sizeof name, "%s.changelog", app.id);
+    alv_wire_add_partitions(alv_topic_app_broker(), name, 2 * ALV_TOPIC_APP_SHARDS);
+    topics_expect_refusal(app.config, ".changelog", "has 8 partitions");
+    topics_expect_refusal(unset, ".changelog", "has 8 partitions");
+    alv_config_free(unset);
+    alv_topic_app_done(&app);
+}
+
 static void topics__with_a_wrong_policy_are_refused(void **state)
 {
     (void)state;
@@ -208,6 +247,8 @@ int main(void)
         cmocka_unit_test(topics__are_refused_when_missing_and_may_not_be_created),
         cmocka_unit_test(topics__are_created_once_with_their_policies),
         cmocka_unit_test(topics__take_the_shard_count_that_is_there),
+        cmocka_unit_test(topics__with_more_partitions_than_shards_are_told_of),
+        cmocka_unit_test(topics__with_more_partitions_for_states_are_refused),
         cmocka_unit_test(topics__with_a_wrong_policy_are_refused),
         cmocka_unit_test(topics__can_be_created_by_two_nodes_at_once),
         cmocka_unit_test(settings__that_correctness_needs_cannot_be_passed_through),

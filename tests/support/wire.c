@@ -383,6 +383,28 @@ void alv_wire_create_topic(const char *brokers, const char *topic, int partition
     rd_kafka_destroy(client);
 }
 
+void alv_wire_add_partitions(const char *brokers, const char *topic, int partitions)
+{
+    char text[256] = "";
+    rd_kafka_t *client = wire_client(RD_KAFKA_PRODUCER, wire_conf(brokers, NULL));
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
+    rd_kafka_NewPartitions_t *wanted[1] = {
+        rd_kafka_NewPartitions_new(topic, (size_t)partitions, text, sizeof text)};
+    rd_kafka_CreatePartitions(client, wanted, 1, NULL, queue);
+    rd_kafka_event_t *event = wire_admin_result(queue);
+    size_t count = 0;
+    const rd_kafka_topic_result_t **results = rd_kafka_CreatePartitions_result_topics(
+        rd_kafka_event_CreatePartitions_result(event), &count);
+    assert_int_equal(count, 1);
+    if (rd_kafka_topic_result_error(results[0]) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        fail_msg("%s: no partitions: %s", topic, rd_kafka_topic_result_error_string(results[0]));
+    }
+    rd_kafka_event_destroy(event);
+    rd_kafka_NewPartitions_destroy(wanted[0]);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_destroy(client);
+}
+
 static rd_kafka_resp_err_t wire_try_delete_group(rd_kafka_t *client, const char *group)
 {
     rd_kafka_queue_t *queue = rd_kafka_queue_new(client);

@@ -79,6 +79,9 @@ int64_t alv_wire_end(const char *brokers, const char *topic);
 void alv_wire_create_topic(const char *brokers, const char *topic, int partitions,
                            const char *cleanup_policy);
 
+/* Gives a topic more partitions, `partitions` in all. */
+void alv_wire_add_partitions(const char *brokers, const char *topic, int partitions);
+
 /* Deletes a group without members, and with it its offsets; nothing to do when there is none. */
 void alv_wire_delete_group(const char *brokers, const char *group);
 
