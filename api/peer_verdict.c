@@ -267,3 +267,14 @@ size_t alv_peer_verdict_list(const alv_peer_verdict *verdict, alv_peer_view *out
     }
     return verdict->count;
 }
+
+void alv_peer_verdict_write_suspects(const alv_peer_verdict *verdict, alv_bytes *out)
+{
+    for (size_t i = 0; i < verdict->count; i++) {
+        const alv_peer_view *peer = &verdict->peers[i].view;
+        if (peer->state == ALV_PEER_SUSPECTED || peer->state == ALV_PEER_DEAD) {
+            alv_bytes_append_text(out, " ");
+            alv_bytes_append_text(out, peer->node_id);
+        }
+    }
+}
