@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/plant.h"
 
 typedef struct verdict_peer {
     alv_peer_view view;
@@ -58,12 +59,12 @@ static bool verdict_may_move(alv_peer_state from, alv_peer_state to)
 static void verdict_move(alv_peer_verdict *verdict, verdict_peer *peer, alv_peer_state to)
 {
     alv_peer_state from = peer->view.state;
-    if (from == to) {
+    if (from == to || (ALV_PLANTED(STAY_DEAD) && from == ALV_PEER_DEAD && to == ALV_PEER_ALIVE)) {
         return;
     }
     ALV_ASSERT(verdict_may_move(from, to));
     peer->view.state = to;
-    if (to != ALV_PEER_ALIVE) {
+    if (to != ALV_PEER_ALIVE && !ALV_PLANTED(KEEP_SAY)) {
         alv_bytes_clear(&peer->suspects); /* only those who are heard have a say */
     }
     verdict_tell(verdict, peer, from);
@@ -83,6 +84,7 @@ static void verdict_add(alv_peer_verdict *verdict, const alv_peer_view *member)
     verdict->peers = alv_realloc(verdict->peers, size);
     verdict_peer *peer = &verdict->peers[verdict->count++];
     *peer = (verdict_peer){.is_member = true};
+    peer->view.state = ALV_PLANTED(TRUST_UNHEARD) ? ALV_PEER_ALIVE : ALV_PEER_UNKNOWN;
     (void)snprintf(peer->view.node_id, sizeof peer->view.node_id, "%s", member->node_id);
     (void)snprintf(peer->view.address, sizeof peer->view.address, "%s", member->address);
 }
@@ -176,6 +178,9 @@ void alv_peer_verdict_refused(alv_peer_verdict *verdict, const char *node_id)
     if (peer == NULL) {
         return;
     }
+    if (ALV_PLANTED(DOUBT_PROOF)) {
+        return; /* silence will tell */
+    }
     if (peer->view.state == ALV_PEER_ALIVE || peer->view.state == ALV_PEER_SUSPECTED) {
         verdict_move(verdict, peer, ALV_PEER_DEAD);
     }
@@ -210,7 +215,7 @@ static bool verdict_majority_agrees(const alv_peer_verdict *verdict, const verdi
             agree++;
         }
     }
-    return 2 * agree > members;
+    return 2 * agree > members || (ALV_PLANTED(HALF_CONVICTS) && 2 * agree == members);
 }
 
 void alv_peer_verdict_tick(alv_peer_verdict *verdict, int64_t now_ms)

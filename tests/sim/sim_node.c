@@ -184,6 +184,8 @@ void sim_node_stop(sim_node *node)
 {
     ALV_ASSERT(node->is_up && !node->is_dead && !sim_node_is_busy(node));
     sim_trace("n%d: stops", node->number);
+    sim_monitor_say_goodbye(node->monitor);
+    node->is_stopping = true;
     for (int part = 0; part < SIM_PARTS; part++) {
         node->is_busy[part] = true; /* nobody else takes a turn in it, however long it takes */
     }
@@ -192,7 +194,9 @@ void sim_node_stop(sim_node *node)
     for (int part = 0; part < SIM_PARTS; part++) {
         node->is_busy[part] = false;
     }
+    node->is_stopping = false;
     if (!node->is_dead) { /* while it stopped */
+        sim_network_end(node->options->network, node->number, false);
         (void)node->disk->base.ops->flush(&node->disk->base, NULL);
     } else {
         node->is_dead = false;
@@ -209,6 +213,13 @@ void sim_node_kill(sim_node *node)
     sim_trace("n%d: dies%s", node->number, sim_node_is_busy(node) ? " in the middle of it" : "");
     node->is_dead = true;
     node->disk->is_dead = true;
+    sim_network_end(node->options->network, node->number, node->loses_power);
+    node->loses_power = false;
+}
+
+bool sim_node_is_watching(const sim_node *node)
+{
+    return node->is_up && !node->is_dead && !node->is_stopping && node->paused_until_ms == 0;
 }
 
 bool sim_node_is_busy(const sim_node *node)

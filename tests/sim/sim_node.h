@@ -15,6 +15,7 @@
 #include "processor/lane.h"
 #include "tests/sim/sim_client.h"
 #include "tests/sim/sim_disk.h"
+#include "tests/sim/sim_monitor.h"
 #include "tests/sim/sim_postgres.h"
 
 /* Who can take a turn: the lanes from 0 on, and */
@@ -23,7 +24,7 @@ typedef enum sim_part {
     SIM_PART_CHECKPOINTER,
     SIM_PART_TAKEOVER,
     SIM_PART_FENCER,
-    SIM_PART_LOOK, /* asking who is a member, as api/peer_monitor.c does */
+    SIM_PART_LOOK, /* asking who is a member, as api/peers.c does */
     SIM_PARTS,
 } sim_part;
 
@@ -41,6 +42,7 @@ typedef struct sim_node {
     sim_disk *disk;
     bool is_up;
     bool is_dead;
+    bool is_stopping;        /* it has said goodbye, and is still up */
     bool is_busy[SIM_PARTS]; /* it is in a turn */
     int64_t start_at_ms;     /* down: when it starts again */
     int64_t paused_until_ms; /* 0 = it is not */
@@ -48,6 +50,7 @@ typedef struct sim_node {
     int64_t full_until_ms;   /* its disk */
     int64_t die_in_calls;    /* 0 = not */
     int64_t freeze_in_calls;
+    bool loses_power;             /* when it dies: its host is gone with it */
     int64_t seen[SIM_SHARDS_MAX]; /* the last position a reader was shown, by commands (I4) */
 
     sim_client *client; /* from here on: while it is up or dead */
@@ -57,10 +60,12 @@ typedef struct sim_node {
     alv_replicator *replicator;
     alv_checkpointer *checkpointer;
     alv_lane *lanes[SIM_LANES_MAX];
-    struct alv_takeover *takeover; /* these four: sim_peers.c */
+    struct alv_takeover *takeover; /* these: sim_peers.c */
     struct alv_fencer *fencer;
     struct alv_rivals *rivals;
-    bool holds_dead[SIM_NODES_MAX];
+    sim_monitor *monitor;
+    sim_nodes found_dead;   /* by its monitor */
+    sim_nodes thought_dead; /* for no reason */
     bool standbys[SIM_SHARDS_MAX];
     sim_version table; /* its copy of the global table */
     int64_t evictions; /* of others, since the beginning */
@@ -74,6 +79,8 @@ typedef struct sim_node_options {
     sim_broker *broker;
     sim_random *random;
     sim_postgres *postgres;
+    sim_network *network;
+    sim_monitor_counts *monitor_counts;
     const sim_model *model;
     const alv_registry *registry;
     const int64_t *now_ms;
@@ -95,6 +102,9 @@ void sim_node_stop(sim_node *node);
 
 /* It dies where it stands. */
 void sim_node_kill(sim_node *node);
+
+/* Whether its threads run that only watch: they wait for nobody. */
+bool sim_node_is_watching(const sim_node *node);
 
 /* Whether somebody is in a turn of it. */
 bool sim_node_is_busy(const sim_node *node);

@@ -24,8 +24,9 @@ typedef struct run_troubles {
     int64_t stop;
     int64_t freeze;
     int64_t cut;
-    int64_t judge;       /* how soon somebody dead, frozen or cut off is held for dead */
-    int64_t judge_false; /* so is somebody alive */
+    int64_t think;       /* somebody is held for dead for no reason */
+    int64_t split;       /* of the network between nodes */
+    int64_t power;       /* of crashes: the host is gone as well */
     int64_t evict;       /* somebody dead or frozen, by hand */
     int64_t evict_false; /* somebody alive */
     int64_t clock;
@@ -47,6 +48,8 @@ typedef struct sim_simulation {
     sim_broker broker;
     sim_model *model;
     sim_postgres postgres;
+    sim_network network;
+    sim_monitor_counts monitor_counts;
     const char *settings[RUN_SETTINGS_MAX]; /* NULL-terminated */
     sim_node_options node_options;
     sim_node nodes[SIM_NODES_MAX];
@@ -63,19 +66,27 @@ typedef struct sim_simulation {
     sim_stats stats;
 } sim_simulation;
 
-/* ---- sim_run.c: steps until then, or until one too many is inside of the other */
+/* ---- sim_run.c */
+
+/* A little time passes, and somebody does something. */
+void sim_run_step(sim_simulation *run);
+
+/* Steps until then, or until one too many is inside of the other. */
 void sim_run_until(sim_simulation *run, int64_t until_ms);
 
 /* ---- sim_load.c: a client sends a command. */
 void sim_load_send(sim_simulation *run);
+
+/* ---- sim_drill.c: with nothing else wrong a node dies, and its shards are free at once. */
+void sim_drill_run(sim_simulation *run);
 
 /* ---- sim_trouble.c */
 
 /* Which troubles this run has. */
 void sim_trouble_choose(sim_simulation *run);
 
-/* What the node thinks of another one. */
-void sim_trouble_judge(sim_simulation *run, sim_node *node);
+/* The node may think something of another one. */
+void sim_trouble_think(sim_simulation *run, sim_node *node);
 
 /* Maybe something goes wrong. */
 void sim_trouble_step(sim_simulation *run);

@@ -23,8 +23,9 @@ void sim_trouble_choose(sim_simulation *run)
     troubles->stop = trouble_rate(run, 8);
     troubles->freeze = trouble_rate(run, 15);
     troubles->cut = trouble_rate(run, 15);
-    troubles->judge = trouble_rate(run, 800);
-    troubles->judge_false = trouble_rate(run, 15);
+    troubles->think = trouble_rate(run, 15);
+    troubles->split = trouble_rate(run, 30);
+    troubles->power = trouble_rate(run, 500);
     troubles->evict = trouble_rate(run, 100);
     troubles->evict_false = trouble_rate(run, 8);
     troubles->clock = trouble_rate(run, 10);
@@ -39,6 +40,10 @@ void sim_trouble_choose(sim_simulation *run)
     troubles->pause = trouble_rate(run, 40);
     run->broker.marker_delay_per_mille = trouble_rate(run, 500);
     run->broker.unsaid_per_mille = sim_random_chance(&run->random, 150) ? 50 : 0;
+    run->network.slow_per_mille = trouble_rate(run, 60);
+    for (int i = 0; i < run->node_count; i++) {
+        run->network.hosts[i].is_hidden = sim_random_chance(&run->random, 40);
+    }
 }
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
@@ -62,6 +67,7 @@ static int64_t trouble_until(sim_simulation *run)
 static void trouble_crash(sim_simulation *run, sim_node *node)
 {
     node->start_at_ms = trouble_until(run);
+    node->loses_power = sim_random_chance(&run->random, run->troubles.power);
     if (sim_random_chance(&run->random, 700)) {
         node->die_in_calls = sim_random_between(&run->random, 1, 60);
     } else {
@@ -81,11 +87,75 @@ static void trouble_freeze(sim_simulation *run, sim_node *node)
     }
 }
 
+/* For less or for more than peer.timeout.ms. */
+static int64_t trouble_split_until(sim_simulation *run)
+{
+    return sim_random_chance(&run->random, 500)
+               ? run->now_ms + sim_random_between(&run->random, 50, 1800)
+               : trouble_until(run);
+}
+
+/* Another node than this one, -1 for all of them. */
+static int trouble_other(sim_simulation *run, const sim_node *node)
+{
+    if (sim_random_chance(&run->random, 500)) {
+        return -1;
+    }
+    int by = (int)sim_random_between(&run->random, 1, run->node_count - 1);
+    return (node->number + by) % run->node_count;
+}
+
+/* `only` is -1: towards all others. */
+static void trouble_cut_peers(sim_simulation *run, const sim_node *node, int only, bool is_mute,
+                              bool is_deaf, int64_t until_ms)
+{
+    for (int other = 0; other < run->node_count; other++) {
+        if (other == node->number || (only >= 0 && other != only)) {
+            continue;
+        }
+        if (is_mute) {
+            sim_network_cut(&run->network, node->number, other, until_ms);
+        }
+        if (is_deaf) {
+            sim_network_cut(&run->network, other, node->number, until_ms);
+        }
+    }
+    run->stats.splits++;
+    sim_trace("n%d:%s%s towards %d until %" PRId64, node->number, is_mute ? " is not heard" : "",
+              is_deaf ? " hears nothing" : "", only, until_ms);
+}
+
+/* From the brokers, or from everybody. */
 static void trouble_cut(sim_simulation *run, sim_node *node)
 {
     node->cut_until_ms = trouble_until(run);
     run->stats.cuts++;
     sim_trace("n%d: is cut off until %" PRId64, node->number, node->cut_until_ms);
+    if (run->node_count > 1 && sim_random_chance(&run->random, 500)) {
+        trouble_cut_peers(run, node, -1, true, true, node->cut_until_ms);
+    }
+}
+
+/* Nobody hears the node, or it hears nobody, or both; or so with one other node alone. */
+static void trouble_split(sim_simulation *run, const sim_node *node)
+{
+    bool is_mute = sim_random_chance(&run->random, 700);
+    bool is_deaf = !is_mute || sim_random_chance(&run->random, 600);
+    int only = trouble_other(run, node);
+    trouble_cut_peers(run, node, only, is_mute, is_deaf, trouble_split_until(run));
+}
+
+/* Two halves that do not hear each other. */
+static void trouble_halve(sim_simulation *run)
+{
+    int64_t until_ms = trouble_split_until(run);
+    for (int i = 0; i < run->node_count; i++) {
+        for (int j = i % 2 == 0 ? 1 : 0; j < run->node_count; j += 2) {
+            sim_network_cut(&run->network, i, j, until_ms);
+        }
+    }
+    run->stats.splits++;
+    sim_trace("even and odd nodes do not hear each other until %" PRId64, until_ms);
 }
 
 static void trouble_jump(sim_simulation *run, sim_node *node)
@@ -140,18 +210,13 @@ static void trouble_stop(sim_simulation *run, sim_node *node)
     }
 }
 
-/* A verdict of api/peer_monitor.c, which may be wrong. */
-void sim_trouble_judge(sim_simulation *run, sim_node *node)
+/* Whatever api/peer_monitor.c finds: it could be wrong. */
+void sim_trouble_think(sim_simulation *run, sim_node *node)
 {
     const sim_node *other = trouble_node(run);
-    if (other == node) {
-        return;
-    }
-    bool gone = !trouble_is_alive(other) || other->paused_until_ms > 0 || other->cut_until_ms > 0;
-    bool dead =
-        sim_random_chance(&run->random, gone ? run->troubles.judge : run->troubles.judge_false);
-    if (!run->is_ending || !dead) {
-        sim_peers_judge(node, other->number, dead);
+    bool dead = sim_random_chance(&run->random, run->troubles.think);
+    if (other != node) {
+        sim_peers_think(node, other->number, dead && !run->is_ending);
     }
 }
 
@@ -242,6 +307,12 @@ void sim_trouble_step(sim_simulation *run)
         trouble_freeze(run, node);
     } else if (sim_random_chance(random, troubles->cut)) {
         trouble_cut(run, node);
+    } else if (run->node_count > 1 && sim_random_chance(random, troubles->split)) {
+        if (sim_random_chance(random, 200)) {
+            trouble_halve(run);
+        } else {
+            trouble_split(run, node);
+        }
     } else if (sim_random_chance(random, troubles->evict_false)) {
         trouble_evict(run, node);
     } else if (sim_random_chance(random, troubles->clock)) {
@@ -268,7 +339,11 @@ static void trouble_mend_node(sim_simulation *run, sim_node *node, bool all)
     if (all || run->now_ms >= node->full_until_ms) {
         node->disk->is_full = false;
     }
+    for (int other = 0; all && sim_node_is_watching(node) && other < run->node_count; other++) {
+        sim_peers_think(node, other, false);
+    }
     if (all) {
+        node->loses_power = false;
         node->clock.offset_ms = 0;
         sim_model_see_clock(run->model, node->number, sim_node_clock_ms(node));
         node->die_in_calls = node->freeze_in_calls = 0;
@@ -286,6 +361,7 @@ void sim_trouble_mend(sim_simulation *run, bool all)
     for (int i = 0; i < run->node_count; i++) {
         trouble_mend_node(run, &run->nodes[i], all);
     }
+    sim_network_mend(&run->network, all);
     if (run->postgres.is_away && (all || run->now_ms >= run->postgres_back_ms)) {
         run->postgres.is_away = false;
     }
