@@ -14,13 +14,13 @@
 #include "base/logger.h"
 
 #define CRASH_MARK_ENTRIES 64
-#define CRASH_MARK_MAGIC 0x616c7669666c7432u /* "alviflt2": a changed layout takes another one */
+#define CRASH_MARK_MAGIC 0x616c7669666c7433u /* "alviflt3": a changed layout takes another one */
 #define CRASH_MARK_STACK_BYTES (64 * 1024)   /* for the handler, and the one it hands over to */
 
 /* What a lane has in hand; a cache line each, so that lanes do not disturb one another. The compiler
  * must not move the stores past the handler, hence atomics; the processor need not be told. */
 typedef struct crash_mark_slot {
-    _Atomic int64_t offset; /* -1 = nothing */
+    _Atomic uint64_t next; /* its offset + 1; 0 = nothing, as in a page that was lost */
     _Atomic int32_t shard;
     _Atomic int32_t crashed; /* 1: the lane's thread crashed with this in hand */
     char padding[48];
@@ -62,6 +62,14 @@ static const int crash_mark_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABR
 
 static struct sigaction crash_mark_before[SIGNAL_COUNT]; /* what was there; written by main */
 
+void alv_crash_mark_note_crash(void)
+{
+    crash_mark_slot *slot = crash_mark_own;
+    if (slot != NULL) {
+        atomic_store_explicit(&slot->crashed, 1, memory_order_relaxed);
+    }
+}
+
 /* A store into the mapped page and the former action back in place: all of it may be done in a signal
  * handler. A fault happens again when this returns; a signal that was sent has to be sent again. One that
  * another process sent says nothing about the command. */
@@ -69,9 +77,8 @@ static void crash_mark_on_signal(int number, siginfo_t *about, void *context)
 {
     (void)context;
     bool is_fault = about->si_code > 0;
-    crash_mark_slot *slot = crash_mark_own;
-    if (slot != NULL && (is_fault || about->si_pid == getpid())) {
-        atomic_store_explicit(&slot->crashed, 1, memory_order_relaxed);
+    if (is_fault || about->si_pid == getpid()) {
+        alv_crash_mark_note_crash();
     }
     for (size_t i = 0; i < SIGNAL_COUNT; i++) {
         if (crash_mark_signals[i] == number) {
@@ -143,9 +150,6 @@ static void crash_mark_reset(crash_mark_file *file)
 {
     memset(file, 0, sizeof *file);
     file->magic = CRASH_MARK_MAGIC;
-    for (size_t lane = 0; lane < ALV_LANES_MAX; lane++) {
-        atomic_store(&file->slots[lane].offset, -1);
-    }
 }
 
 static void crash_mark_take_stock(alv_crash_mark *mark)
@@ -156,12 +160,12 @@ static void crash_mark_take_stock(alv_crash_mark *mark)
     }
     for (size_t lane = 0; lane < ALV_LANES_MAX; lane++) {
         crash_mark_slot *slot = &file->slots[lane];
-        int64_t offset = atomic_load(&slot->offset);
-        if (offset >= 0) {
-            crash_mark_count(file, atomic_load(&slot->shard), offset,
+        uint64_t next = atomic_load(&slot->next);
+        if (next > 0) {
+            crash_mark_count(file, atomic_load(&slot->shard), (int64_t)(next - 1),
                              atomic_load(&slot->crashed) != 0);
         }
-        atomic_store(&slot->offset, -1);
+        atomic_store(&slot->next, 0);
         atomic_store(&slot->crashed, 0);
     }
     for (size_t i = 0; i < CRASH_MARK_ENTRIES; i++) {
@@ -244,14 +248,14 @@ void alv_crash_mark_set(alv_crash_mark *mark, int32_t lane, int32_t shard, int64
     ALV_ASSERT(lane >= 0 && lane < ALV_LANES_MAX && offset >= 0);
     crash_mark_slot *slot = &mark->file->slots[lane];
     atomic_store_explicit(&slot->shard, shard, memory_order_relaxed);
-    atomic_store_explicit(&slot->offset, offset, memory_order_relaxed);
+    atomic_store_explicit(&slot->next, (uint64_t)offset + 1, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
 }
 
 void alv_crash_mark_clear(alv_crash_mark *mark, int32_t lane)
 {
     ALV_ASSERT(lane >= 0 && lane < ALV_LANES_MAX);
-    atomic_store_explicit(&mark->file->slots[lane].offset, -1, memory_order_relaxed);
+    atomic_store_explicit(&mark->file->slots[lane].next, 0, memory_order_relaxed);
 }
 
 bool alv_crash_mark_is_poison(const alv_crash_mark *mark, int32_t shard, int64_t offset)
@@ -261,6 +265,25 @@ bool alv_crash_mark_is_poison(const alv_crash_mark *mark, int32_t shard, int64_t
     }
     const crash_mark_entry *entry = crash_mark_find(mark->file, shard, offset);
     return entry != NULL && crash_mark_is_enough(entry);
+}
+
+size_t alv_crash_mark_list(const alv_crash_mark *mark, alv_crash_count *out, size_t capacity)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < CRASH_MARK_ENTRIES; i++) {
+        const crash_mark_entry *entry = &mark->file->entries[i];
+        if (entry->crashes == 0 && entry->deaths == 0) {
+            continue;
+        }
+        if (count < capacity) {
+            out[count] = (alv_crash_count){.offset = entry->offset,
+                                           .shard = entry->shard,
+                                           .crashes = entry->crashes,
+                                           .deaths = entry->deaths};
+        }
+        count++;
+    }
+    return count;
 }
 
 void alv_crash_mark_close(alv_crash_mark *mark)
