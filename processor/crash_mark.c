@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/logger.h"
+#include "base/plant.h"
 
 #define CRASH_MARK_ENTRIES 64
 #define CRASH_MARK_MAGIC 0x616c7669666c7433u /* "alviflt3": a changed layout takes another one */
@@ -163,7 +164,7 @@ static void crash_mark_take_stock(alv_crash_mark *mark)
         uint64_t next = atomic_load(&slot->next);
         if (next > 0) {
             crash_mark_count(file, atomic_load(&slot->shard), (int64_t)(next - 1),
-                             atomic_load(&slot->crashed) != 0);
+                             atomic_load(&slot->crashed) != 0 && !ALV_PLANTED(FORGET_CRASH));
         }
         atomic_store(&slot->next, 0);
         atomic_store(&slot->crashed, 0);

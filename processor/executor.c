@@ -265,14 +265,16 @@ static alv_reason executor_mark(const execution *run, alv_error *err)
                        ALV_CRASHES_MAX, ALV_DEATHS_MAX);
         return ALV_REASON_CRASHED_NODE;
     }
-    alv_crash_mark_set(options->crash_mark, options->lane, run->shard->number, run->mark);
+    if (!ALV_PLANTED(MARK_LATE)) {
+        alv_crash_mark_set(options->crash_mark, options->lane, run->shard->number, run->mark);
+    }
     return ALV_REASON_NONE;
 }
 
 static void executor_unmark(const execution *run)
 {
     const alv_executor_options *options = &run->executor->options;
-    if (options->crash_mark != NULL) {
+    if (options->crash_mark != NULL && !ALV_PLANTED(KEEP_MARK)) {
         alv_crash_mark_clear(options->crash_mark, options->lane);
     }
 }

@@ -15,6 +15,7 @@
 #include "processor/lane.h"
 #include "tests/sim/sim_client.h"
 #include "tests/sim/sim_disk.h"
+#include "tests/sim/sim_marks.h"
 #include "tests/sim/sim_monitor.h"
 #include "tests/sim/sim_postgres.h"
 
@@ -27,6 +28,12 @@ typedef enum sim_part {
     SIM_PART_LOOK, /* asking who is a member, as api/peers.c does */
     SIM_PARTS,
 } sim_part;
+
+/* Whose turn it is, the innermost one. */
+typedef struct sim_turn {
+    int node; /* -1 = nobody's */
+    int part; /* -1 = the node stops */
+} sim_turn;
 
 typedef struct sim_clock {
     alv_clock base;
@@ -80,6 +87,8 @@ typedef struct sim_node_options {
     sim_random *random;
     sim_postgres *postgres;
     sim_network *network;
+    sim_marks *marks;
+    sim_turn *turn;
     sim_monitor_counts *monitor_counts;
     const sim_model *model;
     const alv_registry *registry;
@@ -103,14 +112,18 @@ void sim_node_stop(sim_node *node);
 /* It dies where it stands. */
 void sim_node_kill(sim_node *node);
 
+/* It executes a command that kills it, in the turn that is under way; `crashes`: by a fault of the lane's thread. */
+void sim_node_poison(sim_node *node, int32_t shard, int64_t offset, bool crashes);
+
 /* Whether its threads run that only watch: they wait for nobody. */
 bool sim_node_is_watching(const sim_node *node);
 
 /* Whether somebody is in a turn of it. */
 bool sim_node_is_busy(const sim_node *node);
 
-/* A dead node that nobody is inside of: frees everything; its disk falls back. */
-void sim_node_bury(sim_node *node, int64_t deep);
+/* A dead node that nobody is inside of: frees everything; its disk falls back, and so many times of a thousand
+ * something happens to its crash mark. */
+void sim_node_bury(sim_node *node, int64_t deep, int64_t mark_loses_per_mille);
 
 /* One turn; false when it cannot take one now. A lane that cannot go on takes the node down. */
 bool sim_node_turn(sim_node *node, int part);

@@ -179,6 +179,8 @@ static void run_init_nodes(sim_simulation *run)
                                            .random = &run->random,
                                            .postgres = &run->postgres,
                                            .network = &run->network,
+                                           .marks = run->marks,
+                                           .turn = &run->turn,
                                            .monitor_counts = &run->monitor_counts,
                                            .model = run->model,
                                            .registry = run->registry,
@@ -200,7 +202,10 @@ static void run_init(sim_simulation *run, uint64_t seed)
     sim_random_init(&run->random, seed);
     sim_trace_begin(seed, &run->now_ms);
     sim_broker_init(&run->broker, (int32_t)sim_random_between(&run->random, 1, 6), &run->random);
-    run->model = sim_model_new(&run->broker);
+    run->marks = sim_marks_new(&run->broker, &run->random);
+    run->turn.node = -1;
+    sim_cell_set_poison(sim_trouble_poison, run);
+    run->model = sim_model_new(&run->broker, run->marks);
     run->broker.decided = run_decided;
     run->broker.payload = run;
     sim_postgres_init(&run->postgres, &run->broker);
@@ -312,6 +317,13 @@ static void run_done(sim_simulation *run, sim_stats *stats)
     run->stats.looked = counts.looked;
     run->stats.pauses = counts.paused;
     run->stats.ticks = counts.ticks;
+    run->stats.poisoned = counts.poisoned;
+    sim_marks_counts marks;
+    sim_marks_count(run->marks, &marks);
+    run->stats.poison_crashes = marks.crashes;
+    run->stats.poison_deaths = marks.deaths;
+    run->stats.chance_deaths = marks.chance;
+    run->stats.damaged_marks = marks.damaged;
     run->stats.suspicions = run->monitor_counts.suspicions;
     run->stats.proofs = run->monitor_counts.proofs;
     run->stats.convictions = run->monitor_counts.convictions;
@@ -332,6 +344,7 @@ static void run_done(sim_simulation *run, sim_stats *stats)
         sim_node_done(&run->nodes[i]);
     }
     sim_model_free(run->model);
+    sim_marks_free(run->marks);
     sim_postgres_done(&run->postgres);
     sim_broker_done(&run->broker);
     alv_registry_free(run->registry);
@@ -383,6 +396,11 @@ void sim_stats_print(const sim_stats *stats, double seconds)
         {"clean stops", stats->stops},
         {"freezes", stats->freezes},
         {"nodes cut off", stats->cuts},
+        {"commands that kill, given up", stats->poisoned},
+        {"crashes by them", stats->poison_crashes},
+        {"deaths by them", stats->poison_deaths},
+        {"others in hand at a death", stats->chance_deaths},
+        {"crash marks damaged", stats->damaged_marks},
         {"splits between nodes", stats->splits},
         {"suspicions", stats->suspicions},
         {"held for dead by proof", stats->proofs},

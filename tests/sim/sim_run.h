@@ -40,6 +40,11 @@ typedef struct sim_stats {
     int64_t stops;
     int64_t freezes;
     int64_t cuts;
+    int64_t poisoned;       /* commands that kill, given up */
+    int64_t poison_crashes; /* of nodes, by them */
+    int64_t poison_deaths;
+    int64_t chance_deaths; /* in hand at deaths of other reasons */
+    int64_t damaged_marks;
     int64_t splits; /* of the network between nodes */
     int64_t suspicions;
     int64_t proofs;

@@ -38,6 +38,8 @@ void sim_trouble_choose(sim_simulation *run)
     troubles->yield = sim_random_between(&run->random, 0, 250);
     troubles->deep = sim_random_between(&run->random, 0, 12);
     troubles->pause = trouble_rate(run, 40);
+    troubles->poison = sim_random_chance(&run->random, 250) ? 10 : 0;
+    troubles->spoil = trouble_rate(run, 300);
     run->broker.marker_delay_per_mille = trouble_rate(run, 500);
     run->broker.unsaid_per_mille = sim_random_chance(&run->random, 150) ? 50 : 0;
     run->network.slow_per_mille = trouble_rate(run, 60);
@@ -210,6 +212,18 @@ static void trouble_stop(sim_simulation *run, sim_node *node)
     }
 }
 
+/* Somebody starts it again soon. */
+void sim_trouble_poison(void *payload, int64_t id, bool crashes)
+{
+    sim_simulation *run = payload;
+    sim_node *node = &run->nodes[run->turn.node];
+    const run_poison *poison = sim_load_poison(run, id);
+    if (!node->is_dead) {
+        node->start_at_ms = run->now_ms + sim_random_between(&run->random, 50, 2000);
+        sim_node_poison(node, poison->shard, poison->offset, crashes);
+    }
+}
+
 /* Whatever api/peer_monitor.c finds: it could be wrong. */
 void sim_trouble_think(sim_simulation *run, sim_node *node)
 {
@@ -349,7 +363,7 @@ static void trouble_mend_node(sim_simulation *run, sim_node *node, bool all)
         node->die_in_calls = node->freeze_in_calls = 0;
     }
     if (node->is_dead && !sim_node_is_busy(node)) {
-        sim_node_bury(node, run->troubles.deep);
+        sim_node_bury(node, run->troubles.deep, run->is_ending ? 0 : run->troubles.spoil);
     }
     if (!node->is_up && run->depth == 0 && (all || run->now_ms >= node->start_at_ms)) {
         sim_node_start(node);
@@ -419,13 +433,19 @@ static sim_fate call_draw(sim_simulation *run, sim_call call)
     return sim_random_chance(random, 500) ? SIM_FATE_LOST : SIM_FATE_UNANSWERED;
 }
 
-sim_fate sim_trouble_call(void *payload, int number, sim_call call)
+/* What a lane has in hand meanwhile; of a node that stops it may be any lane. */
+static void call_note(sim_simulation *run, const sim_node *node, bool writes)
 {
-    sim_simulation *run = payload;
-    sim_node *node = &run->nodes[number];
-    if (node->is_dead) {
-        return SIM_FATE_DEAD;
+    const sim_turn *turn = &run->turn;
+    for (int lane = 0; lane < node->lane_count; lane++) {
+        if (turn->node == node->number && (turn->part == lane || turn->part < 0)) {
+            sim_marks_set_writing(run->marks, node->number, lane, writes);
+        }
     }
+}
+
+static sim_fate call_make(sim_simulation *run, sim_node *node, sim_call call)
+{
     call_strike(run, node);
     bool is_cut = node->cut_until_ms > 0 && call != SIM_CALL_DURABLE;
     bool is_away = run->postgres.is_away && call == SIM_CALL_DURABLE;
@@ -436,4 +456,17 @@ sim_fate sim_trouble_call(void *payload, int number, sim_call call)
         return SIM_FATE_DEAD;
     }
     return is_cut ? SIM_FATE_LOST : call_draw(run, call);
+}
+
+sim_fate sim_trouble_call(void *payload, int number, sim_call call)
+{
+    sim_simulation *run = payload;
+    sim_node *node = &run->nodes[number];
+    if (node->is_dead) {
+        return SIM_FATE_DEAD;
+    }
+    call_note(run, node, call == SIM_CALL_PRODUCE);
+    sim_fate fate = call_make(run, node, call);
+    call_note(run, node, false);
+    return fate;
 }
