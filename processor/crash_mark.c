@@ -15,6 +15,7 @@
 #include "base/plant.h"
 
 #define CRASH_MARK_ENTRIES 64
+_Static_assert(CRASH_MARK_ENTRIES >= ALV_LANES_MAX, "one death does not push out what is in hand");
 #define CRASH_MARK_MAGIC 0x616c7669666c7433u /* "alviflt3": a changed layout takes another one */
 #define CRASH_MARK_STACK_BYTES (64 * 1024)   /* for the handler, and the one it hands over to */
 
@@ -39,9 +40,8 @@ _Static_assert(sizeof(crash_mark_entry) == 16, "the file's layout");
 /* The file, byte for byte; read by the same machine that wrote it. */
 typedef struct crash_mark_file {
     uint64_t magic;
-    uint64_t next_entry; /* the one to be overwritten when a new command is to be remembered */
-    crash_mark_entry entries[CRASH_MARK_ENTRIES];
-    char padding[48];
+    crash_mark_entry entries[CRASH_MARK_ENTRIES]; /* the one that killed last is the last */
+    char padding[56];
     crash_mark_slot slots[ALV_LANES_MAX];
 } crash_mark_file;
 
@@ -129,15 +129,23 @@ static crash_mark_entry *crash_mark_find(crash_mark_file *file, int32_t shard, i
     return NULL;
 }
 
+/* The command's entry, behind all others; a new one takes the place of the first. */
+static crash_mark_entry *crash_mark_put_last(crash_mark_file *file, int32_t shard, int64_t offset)
+{
+    crash_mark_entry *end = &file->entries[CRASH_MARK_ENTRIES - 1];
+    crash_mark_entry *known = crash_mark_find(file, shard, offset);
+    crash_mark_entry entry =
+        known != NULL ? *known : (crash_mark_entry){.shard = shard, .offset = offset};
+    crash_mark_entry *gap = known != NULL ? known : file->entries;
+    memmove(gap, gap + 1, (size_t)(end - gap) * sizeof *gap);
+    *end = entry;
+    return end;
+}
+
 /* The last process died with this command in hand. */
 static void crash_mark_count(crash_mark_file *file, int32_t shard, int64_t offset, bool crashed)
 {
-    crash_mark_entry *entry = crash_mark_find(file, shard, offset);
-    if (entry == NULL) {
-        entry = &file->entries[file->next_entry % CRASH_MARK_ENTRIES];
-        file->next_entry++;
-        *entry = (crash_mark_entry){.shard = shard, .offset = offset};
-    }
+    crash_mark_entry *entry = crash_mark_put_last(file, shard, offset);
     int16_t *counter = crashed ? &entry->crashes : &entry->deaths;
     *counter = (int16_t)(*counter < INT16_MAX ? *counter + 1 : INT16_MAX);
     bool buried = crash_mark_is_enough(entry);
@@ -153,22 +161,36 @@ static void crash_mark_reset(crash_mark_file *file)
     file->magic = CRASH_MARK_MAGIC;
 }
 
+/* What the lanes had in hand; with `known`, only what was in hand before. */
+static void crash_mark_empty_hands(crash_mark_file *file, bool known)
+{
+    for (size_t lane = 0; lane < ALV_LANES_MAX; lane++) {
+        crash_mark_slot *slot = &file->slots[lane];
+        uint64_t next = atomic_load(&slot->next);
+        int32_t shard = atomic_load(&slot->shard);
+        int64_t offset = (int64_t)(next - 1);
+        if (known && (next == 0 || crash_mark_find(file, shard, offset) == NULL)) {
+            continue;
+        }
+        if (next > 0) {
+            crash_mark_count(file, shard, offset,
+                             atomic_load(&slot->crashed) != 0 && !ALV_PLANTED(FORGET_CRASH));
+        }
+        atomic_store(&slot->next, 0);
+        atomic_store(&slot->crashed, 0);
+    }
+}
+
+/* What is known is counted first, so that the command that kills is never pushed out by all those that happened to
+ * be in the hands of other lanes. */
 static void crash_mark_take_stock(alv_crash_mark *mark)
 {
     crash_mark_file *file = mark->file;
     if (file->magic != CRASH_MARK_MAGIC) {
         crash_mark_reset(file);
     }
-    for (size_t lane = 0; lane < ALV_LANES_MAX; lane++) {
-        crash_mark_slot *slot = &file->slots[lane];
-        uint64_t next = atomic_load(&slot->next);
-        if (next > 0) {
-            crash_mark_count(file, atomic_load(&slot->shard), (int64_t)(next - 1),
-                             atomic_load(&slot->crashed) != 0 && !ALV_PLANTED(FORGET_CRASH));
-        }
-        atomic_store(&slot->next, 0);
-        atomic_store(&slot->crashed, 0);
-    }
+    crash_mark_empty_hands(file, true);
+    crash_mark_empty_hands(file, false);
     for (size_t i = 0; i < CRASH_MARK_ENTRIES; i++) {
         mark->has_poison = mark->has_poison || crash_mark_is_enough(&file->entries[i]);
     }

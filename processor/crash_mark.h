@@ -18,7 +18,7 @@
  *         the first open on; those that were there before are called as if ours had never been.
  *           Zeros in it mean nothing: a file of which a part is lost, as after the end of a host, forgets, and
  *         accuses nobody.
- * Limits: ALV_LANES_MAX lanes; CRASH_MARK_ENTRIES commands are remembered, the oldest is forgotten.
+ * Limits: ALV_LANES_MAX lanes; CRASH_MARK_ENTRIES commands are remembered, the one that killed longest ago is forgotten.
  */
 #ifndef ALV_PROCESSOR_CRASH_MARK_H
 #define ALV_PROCESSOR_CRASH_MARK_H

@@ -22,6 +22,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/limits.h"
 #include "base/logger.h"
 #include "processor/crash_mark.h"
 #include "tests/support/scratch.h"
@@ -257,6 +258,27 @@ static void crash_mark__forgets_the_oldest_of_many(void **state)
     alv_crash_mark_close(mark);
 }
 
+/* One lane's command kills each time; what the others have in hand changes. */
+static void crash_mark__finds_what_kills_among_all_lanes(void **state)
+{
+    char *directory = *state;
+    for (int n = 0; n < ALV_DEATHS_MAX; n++) {
+        assert_false(is_poison(directory, 1, 50));
+        pid_t child = fork();
+        if (child == 0) {
+            alv_crash_mark *mark = open_mark(directory);
+            for (int32_t lane = 0; lane < ALV_LANES_MAX; lane++) {
+                bool kills = lane == ALV_LANES_MAX / 2;
+                alv_crash_mark_set(mark, lane, kills ? 1 : 2, kills ? 50 : 1000 * n + lane);
+            }
+            _exit(0);
+        }
+        int status = 0;
+        assert_int_equal(waitpid(child, &status, 0), child);
+    }
+    assert_true(is_poison(directory, 1, 50));
+}
+
 static void crash_mark__replaces_a_file_that_makes_no_sense(void **state)
 {
     char *directory = *state;
@@ -434,6 +456,7 @@ int main(void)
         WITH_DIRECTORY(crash_mark__adds_crashes_and_deaths_up),
         WITH_DIRECTORY(crash_mark__a_clean_end_counts_nothing),
         WITH_DIRECTORY(crash_mark__forgets_the_oldest_of_many),
+        WITH_DIRECTORY(crash_mark__finds_what_kills_among_all_lanes),
         WITH_DIRECTORY(crash_mark__replaces_a_file_that_makes_no_sense),
         WITH_DIRECTORY(crash_mark__a_file_that_lost_a_part_accuses_nobody),
         WITH_DIRECTORY(crash_mark__lists_what_it_remembers),
