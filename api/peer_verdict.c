@@ -96,6 +96,9 @@ static void verdict_set_address(alv_peer_verdict *verdict, verdict_peer *peer, c
         return;
     }
     (void)snprintf(peer->view.address, sizeof peer->view.address, "%s", address);
+    if (ALV_PLANTED(TRUST_MOVED)) {
+        return;
+    }
     peer->view.boot[0] = '\0';
     peer->view.heard_at_ms = 0;
     verdict_move(verdict, peer, ALV_PEER_UNKNOWN);

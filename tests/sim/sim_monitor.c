@@ -23,7 +23,7 @@ typedef enum monitor_cause {
 /* To one node; the second half is what the judge knows. */
 typedef struct monitor_link {
     alv_peer_hearing hearing;
-    bool is_member;
+    int port; /* 0 = it is no member */
     bool is_open;
 
     int64_t heard_boot; /* of the last process that greeted at this address; 0 = none did */
@@ -37,7 +37,7 @@ struct sim_monitor {
     alv_peer_verdict *verdict;
     alv_peer_saying saying;
     monitor_link links[SIM_NODES_MAX];
-    sim_nodes members; /* as told last */
+    int ports[SIM_NODES_MAX]; /* of members, as told last */
     int64_t members_at_ms;
     monitor_cause cause;
 };
@@ -81,7 +81,7 @@ static int judge_count_agreeing(const sim_monitor *monitor, int other)
 {
     int agreeing = 1;
     for (int i = 0; i < SIM_NODES_MAX; i++) {
-        bool is_heard = i != other && i != monitor->options.number && monitor->links[i].is_member &&
+        bool is_heard = i != other && i != monitor->options.number && monitor->links[i].port != 0 &&
                         sim_monitor_state(monitor, i) == ALV_PEER_ALIVE;
         agreeing += is_heard && (monitor->links[i].said >> other & 1) != 0;
     }
@@ -92,7 +92,7 @@ static void judge_conviction(const sim_monitor *monitor, int other)
 {
     int members = 1;
     for (int i = 0; i < SIM_NODES_MAX; i++) {
-        members += monitor->links[i].is_member;
+        members += monitor->links[i].port != 0;
     }
     int agreeing = judge_count_agreeing(monitor, other);
     if (2 * agreeing <= members) {
@@ -162,16 +162,21 @@ static void judge_heard(const sim_monitor *monitor, int other, const sim_line *l
 
 /* ---- members --------------------------------------------------------------------------------- */
 
-static void monitor_set_link(sim_monitor *monitor, int other, bool is_member)
+/* Another address is another link. */
+static void monitor_set_link(sim_monitor *monitor, int other, int port)
 {
     monitor_link *link = &monitor->links[other];
     char node_id[16];
-    if (link->is_member == is_member) {
+    if (link->port == port) {
         return;
+    }
+    if (sim_monitor_state(monitor, other) != ALV_PEER_UNKNOWN) {
+        sim_fail("address", "n%d was not heard by n%d where it is now, and is held for %s", other,
+                 monitor->options.number, alv_peer_state_name(sim_monitor_state(monitor, other)));
     }
     sim_network_hang_up(monitor->options.network, monitor->options.number, other);
     alv_peer_hearing_done(&link->hearing);
-    *link = (monitor_link){.is_member = is_member};
+    *link = (monitor_link){.port = port};
     monitor_write_id(other, node_id, sizeof node_id);
     alv_peer_hearing_init(&link->hearing, node_id);
 }
@@ -187,23 +192,22 @@ static void monitor_look_at_members(sim_monitor *monitor)
     monitor->members_at_ms = monitor_now_ms(monitor) + ALV_PEER_MEMBERS_LOOK_MS;
     monitor->cause = MONITOR_IS_TOLD;
     for (int i = 0; i < SIM_NODES_MAX; i++) {
-        if ((monitor->members >> i & 1) != 0 && i != monitor->options.number) {
+        if (monitor->ports[i] != 0 && i != monitor->options.number) {
             alv_peer_view *member = &members[count++];
             *member = (alv_peer_view){.state = ALV_PEER_UNKNOWN};
             monitor_write_id(i, member->node_id, sizeof member->node_id);
-            (void)snprintf(member->address, sizeof member->address, "n%d:8090", i);
+            (void)snprintf(member->address, sizeof member->address, "n%d:%d", i, monitor->ports[i]);
         }
     }
     alv_peer_verdict_set_members(monitor->verdict, members, count);
     for (int i = 0; i < SIM_NODES_MAX; i++) {
-        bool is_member = (monitor->members >> i & 1) != 0;
-        monitor_set_link(monitor, i, is_member && i != monitor->options.number);
+        monitor_set_link(monitor, i, i != monitor->options.number ? monitor->ports[i] : 0);
     }
 }
 
-void sim_monitor_set_members(sim_monitor *monitor, sim_nodes members)
+void sim_monitor_set_members(sim_monitor *monitor, const int ports[SIM_NODES_MAX])
 {
-    monitor->members = members;
+    memcpy(monitor->ports, ports, sizeof monitor->ports);
 }
 
 /* ---- listening ------------------------------------------------------------------------------- */
@@ -270,7 +274,7 @@ static void monitor_listen(sim_monitor *monitor, int other)
     monitor_link *link = &monitor->links[other];
     sim_network *network = monitor->options.network;
     int64_t now_ms = monitor_now_ms(monitor);
-    if (!link->is_member) {
+    if (link->port == 0) {
         return;
     }
     monitor_hear(monitor, other);
@@ -282,7 +286,7 @@ static void monitor_listen(sim_monitor *monitor, int other)
     }
     if (!link->is_open && now_ms >= link->hearing.try_at_ms) {
         alv_peer_hearing_begin(&link->hearing, now_ms);
-        sim_network_connect(network, monitor->options.number, other);
+        sim_network_connect(network, monitor->options.number, other, link->port);
         link->is_open = true;
     }
 }
@@ -351,7 +355,7 @@ bool sim_monitor_is_due(const sim_monitor *monitor)
         const monitor_link *link = &monitor->links[i];
         is_due = sim_network_has_news(network, number, i) ||
                  sim_network_waits(network, i, number) ||
-                 (link->is_member && !link->is_open && now_ms >= link->hearing.try_at_ms);
+                 (link->port != 0 && !link->is_open && now_ms >= link->hearing.try_at_ms);
     }
     return is_due;
 }

@@ -4,6 +4,7 @@
  *         is said (peer_saying.h). These three are the real ones here; the thread is a turn, and connections are
  *         sim_network.h. Each verdict is compared with what the network knows:
  *           - a proof needs a refusal by an address at which the node was heard, and its process is gone;
+ *           - what was heard at one address says nothing of another;
  *           - a suspect was silent for the whole time-out, and nothing of it waits to be heard;
  *           - a conviction needs more than half of all members, by what each of them said last and was heard;
  *             so of two nodes neither convicts the other;
@@ -45,8 +46,8 @@ typedef struct sim_monitor_options {
 sim_monitor *sim_monitor_new(const sim_monitor_options *options);
 void sim_monitor_free(sim_monitor *monitor);
 
-/* These are members of the group, as this node was told last. */
-void sim_monitor_set_members(sim_monitor *monitor, sim_nodes members);
+/* Where the members of the group are, as this node was told last; 0 = the node is no member. */
+void sim_monitor_set_members(sim_monitor *monitor, const int ports[SIM_NODES_MAX]);
 
 /* Whether a turn has something to do. */
 bool sim_monitor_is_due(const sim_monitor *monitor);

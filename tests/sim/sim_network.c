@@ -35,6 +35,7 @@ int64_t sim_network_start(sim_network *network, int node)
     ALV_ASSERT(host->boot == 0);
     host->is_off = false;
     host->boot = ++network->last_boot;
+    host->port += host->port == 0 || sim_random_chance(network->random, 300);
     return host->boot;
 }
 
@@ -89,11 +90,12 @@ void sim_network_mend(sim_network *network, bool all)
 
 /* ---- connecting ------------------------------------------------------------------------------ */
 
-void sim_network_connect(sim_network *network, int listener, int speaker)
+void sim_network_connect(sim_network *network, int listener, int speaker, int port)
 {
     sim_stream *stream = &network->streams[listener][speaker];
     ALV_ASSERT(stream->state == SIM_STREAM_NONE);
     stream->state = SIM_STREAM_CONNECTING;
+    stream->port = port;
     stream->due_ms = *network->now_ms + network_delay(network);
     stream->last_ms = 0;
     stream->is_accepted = stream->is_abandoned = stream->has_end = false;
@@ -114,7 +116,7 @@ static void stream_arrive(sim_network *network, int listener, int speaker)
     if (!host->is_hidden && (lost || host->is_off)) {
         stream->state = SIM_STREAM_HANGING;
         stream->due_ms = *network->now_ms + ALV_HTTP_CONNECT_TIMEOUT_MS;
-    } else if (host->is_hidden || host->boot == 0) {
+    } else if (host->is_hidden || host->boot == 0 || host->port != stream->port) {
         stream->state = SIM_STREAM_REFUSED;
         stream->due_ms = *network->now_ms + network_delay(network);
     } else {

@@ -47,6 +47,7 @@ typedef enum sim_stream_state {
 /* From a speaker to the one who has opened it. */
 typedef struct sim_stream {
     sim_stream_state state;
+    int port;       /* where it leads to */
     int64_t due_ms; /* CONNECTING: when the request arrives; HANGING, REFUSED: when that is known */
     bool is_accepted;  /* the speaker's process speaks on it */
     bool is_abandoned; /* the speaker's host is gone: nothing comes any more, not even an end */
@@ -59,6 +60,7 @@ typedef struct sim_stream {
 
 typedef struct sim_host {
     int64_t boot;   /* of the process that runs, 0 = none does; never given twice */
+    int port;       /* where it listens, or did; 0 = never did */
     bool is_off;    /* answers nothing at all */
     bool is_hidden; /* the address it gives is wrong: whoever connects there is refused */
 } sim_host;
@@ -77,7 +79,7 @@ typedef struct sim_network {
 void sim_network_init(sim_network *network, int node_count, const int64_t *now_ms,
                       sim_random *random);
 
-/* A process starts and listens. Its boot. */
+/* A process starts and listens, where the last one did or somewhere else. Its boot. */
 int64_t sim_network_start(sim_network *network, int node);
 
 /* It is gone; `power`: its host as well, and so nobody hears of it. */
@@ -94,7 +96,7 @@ void sim_network_tick(sim_network *network);
 
 /* ---- who listens */
 
-void sim_network_connect(sim_network *network, int listener, int speaker);
+void sim_network_connect(sim_network *network, int listener, int speaker, int port);
 void sim_network_hang_up(sim_network *network, int listener, int speaker);
 
 typedef enum sim_news {

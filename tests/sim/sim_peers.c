@@ -36,7 +36,7 @@ static bool peers_ask(const sim_node *node)
 static void peers_fill_member(const sim_member *from, alv_member *to)
 {
     (void)snprintf(to->node_id, sizeof to->node_id, "n%d", from->node);
-    (void)snprintf(to->address, sizeof to->address, "none");
+    (void)snprintf(to->address, sizeof to->address, "n%d:%d", from->node, from->port);
     (void)snprintf(to->member_id, sizeof to->member_id, "m%08" PRId64, from->id);
     to->lane = from->lane;
     to->shards = alv_alloc_array(SIM_SHARDS_MAX, sizeof *to->shards);
@@ -195,6 +195,7 @@ void sim_peers_start(sim_node *node)
         .judged = peers_judged,
         .payload = node};
     node->monitor = sim_monitor_new(&monitor);
+    peers_broker(node)->ports[node->number] = node->options->network->hosts[node->number].port;
     node->found_dead = node->thought_dead = 0;
 }
 
@@ -207,13 +208,16 @@ void sim_peers_stop(sim_node *node)
     node->monitor = NULL;
 }
 
+/* The first of its lanes says where a node is, as in api/peer_monitor.c. */
 static void peers_tell_monitor(const sim_node *node, const alv_members *members)
 {
-    sim_nodes nodes = 0;
+    int ports[SIM_NODES_MAX] = {0};
     for (size_t i = 0; i < members->count; i++) {
-        nodes |= (sim_nodes)1 << peers_number(members->items[i].node_id);
+        const alv_member *member = &members->items[i];
+        int *port = &ports[peers_number(member->node_id)];
+        *port = *port == 0 ? atoi(strchr(member->address, ':') + 1) : *port;
     }
-    sim_monitor_set_members(node->monitor, nodes);
+    sim_monitor_set_members(node->monitor, ports);
 }
 
 void sim_peers_look(sim_node *node)
