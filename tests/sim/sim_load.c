@@ -83,10 +83,17 @@ static bool load_releases(sim_simulation *run, run_sent *out)
     return sim_random_chance(&run->random, sim_model_is_held(run->model, out->cell) ? 60 : 3);
 }
 
+/* Each kills every node, three times or ten: large clusters would do little else. */
+static bool load_may_poison(const sim_simulation *run)
+{
+    return run->poison_count < (run->node_count <= 2 ? RUN_POISONS_MAX : 1);
+}
+
 /* Where it will be is known when it is sent. */
 static void load_poison(sim_simulation *run, run_sent *out)
 {
-    bool crashes = run->poison_count > 0 || sim_random_chance(&run->random, 850);
+    bool crashes =
+        run->poison_count > 0 || run->node_count > 2 || sim_random_chance(&run->random, 700);
     out->poison = &run->poisons[run->poison_count++];
     out->poison->id = ++run->last_id;
     (void)snprintf(out->value, sizeof out->value,
@@ -120,7 +127,7 @@ static void load_choose(sim_simulation *run, run_sent *out)
     }
     out->cell = (int)sim_random_below(random, SIM_CELLS);
     out->key[0] = '\0';
-    if (run->poison_count < RUN_POISONS_MAX && sim_random_chance(random, run->troubles.poison)) {
+    if (load_may_poison(run) && sim_random_chance(random, run->troubles.poison)) {
         load_poison(run, out);
         return;
     }

@@ -12,14 +12,6 @@
 #include "base/assert.h"
 #include "tests/sim/sim_trace.h"
 
-/* What happens to the verdict now. */
-typedef enum monitor_cause {
-    MONITOR_HEARS,
-    MONITOR_IS_REFUSED,
-    MONITOR_WAITS,   /* time has passed */
-    MONITOR_IS_TOLD, /* who is a member */
-} monitor_cause;
-
 /* To one node; the second half is what the judge knows. */
 typedef struct monitor_link {
     alv_peer_hearing hearing;
@@ -39,7 +31,7 @@ struct sim_monitor {
     monitor_link links[SIM_NODES_MAX];
     int ports[SIM_NODES_MAX]; /* of members, as told last */
     int64_t members_at_ms;
-    monitor_cause cause;
+    bool is_refused; /* what follows now follows from a refusal */
 };
 
 static int64_t monitor_now_ms(const sim_monitor *monitor)
@@ -108,7 +100,7 @@ static void judge_death(const sim_monitor *monitor, int other)
         sim_fail("goodbye", "n%d holds n%d for dead, which said goodbye", monitor->options.number,
                  other);
     }
-    if (monitor->cause == MONITOR_IS_REFUSED) {
+    if (monitor->is_refused) {
         judge_proof(monitor, other);
         counts->proofs++;
     } else {
@@ -190,7 +182,6 @@ static void monitor_look_at_members(sim_monitor *monitor)
         return;
     }
     monitor->members_at_ms = monitor_now_ms(monitor) + ALV_PEER_MEMBERS_LOOK_MS;
-    monitor->cause = MONITOR_IS_TOLD;
     for (int i = 0; i < SIM_NODES_MAX; i++) {
         if (monitor->ports[i] != 0 && i != monitor->options.number) {
             alv_peer_view *member = &members[count++];
@@ -227,7 +218,6 @@ static void monitor_hear_line(sim_monitor *monitor, int other, const sim_line *l
     link->is_gone = link->is_gone || line->kind == SIM_LINE_BYE;
     link->heard_ms = now_ms;
     link->said = line->suspects;
-    monitor->cause = MONITOR_HEARS;
     bool fine =
         alv_peer_hearing_take(&link->hearing, monitor->verdict, (alv_view){text.data, cut}, now_ms);
     if (fine && cut < text.size) {
@@ -256,8 +246,9 @@ static void monitor_hear(sim_monitor *monitor, int other)
         link->is_open = false;
         alv_peer_hearing_end(&link->hearing, monitor_now_ms(monitor));
         if (news == SIM_NEWS_REFUSED) {
-            monitor->cause = MONITOR_IS_REFUSED;
+            monitor->is_refused = true;
             alv_peer_verdict_refused(monitor->verdict, link->hearing.node_id);
+            monitor->is_refused = false;
         }
     }
 }
@@ -367,7 +358,6 @@ void sim_monitor_turn(sim_monitor *monitor)
     for (int i = 0; i < monitor->options.network->node_count; i++) {
         monitor_listen(monitor, i);
     }
-    monitor->cause = MONITOR_WAITS;
     alv_peer_verdict_tick(monitor->verdict, monitor_now_ms(monitor));
     monitor_speak(monitor);
 }
