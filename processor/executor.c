@@ -333,7 +333,6 @@ static alv_status executor_conclude(execution *run, alv_status status, alv_reaso
     if (run->is_repeated) {
         json_decref(run->reply);
     }
-    alv_cache_evict(run->executor->cache);
     executor_unmark(run);
     return status;
 }
@@ -382,6 +381,7 @@ alv_status alv_executor_run(alv_executor *executor, alv_shard *shard, alv_produc
     }
     status = executor_conclude(&run, status, reason, &why, err);
     executor_put_away(&run);
+    alv_cache_evict(executor->cache); /* last: it may take this entity, too */
     return status;
 }
 
@@ -394,7 +394,9 @@ alv_status alv_executor_carry_out(execution *run, alv_error *err)
     if (reason == ALV_REASON_NONE) {
         status = executor_execute(run, &reason, &why);
     }
-    return executor_conclude(run, status, reason, &why, err);
+    status = executor_conclude(run, status, reason, &why, err);
+    alv_cache_evict(run->executor->cache); /* not this entity: its ledger has changed */
+    return status;
 }
 
 /* ---- life -------------------------------------------------------------------------------------- */
