@@ -39,16 +39,17 @@ static int64_t monitor_now_ms(const sim_monitor *monitor)
     return *monitor->options.network->now_ms;
 }
 
-static void monitor_write_id(int number, char *out, size_t size)
+/* Asked for all the time. */
+static const char *monitor_id(int number)
 {
-    (void)snprintf(out, size, "n%d", number);
+    static const char *const ids[] = {"n0", "n1", "n2", "n3"};
+    _Static_assert(sizeof ids / sizeof ids[0] == SIM_NODES_MAX, "an id each");
+    return ids[number];
 }
 
 alv_peer_state sim_monitor_state(const sim_monitor *monitor, int other)
 {
-    char node_id[16];
-    monitor_write_id(other, node_id, sizeof node_id);
-    const alv_peer_view *view = alv_peer_verdict_find(monitor->verdict, node_id);
+    const alv_peer_view *view = alv_peer_verdict_find(monitor->verdict, monitor_id(other));
     return view == NULL ? ALV_PEER_UNKNOWN : view->state;
 }
 
@@ -158,7 +159,6 @@ static void judge_heard(const sim_monitor *monitor, int other, const sim_line *l
 static void monitor_set_link(sim_monitor *monitor, int other, int port)
 {
     monitor_link *link = &monitor->links[other];
-    char node_id[16];
     if (link->port == port) {
         return;
     }
@@ -169,8 +169,7 @@ static void monitor_set_link(sim_monitor *monitor, int other, int port)
     sim_network_hang_up(monitor->options.network, monitor->options.number, other);
     alv_peer_hearing_done(&link->hearing);
     *link = (monitor_link){.port = port};
-    monitor_write_id(other, node_id, sizeof node_id);
-    alv_peer_hearing_init(&link->hearing, node_id);
+    alv_peer_hearing_init(&link->hearing, monitor_id(other));
 }
 
 /* As monitor_look_at_members in api/peer_monitor.c. */
@@ -186,7 +185,7 @@ static void monitor_look_at_members(sim_monitor *monitor)
         if (monitor->ports[i] != 0 && i != monitor->options.number) {
             alv_peer_view *member = &members[count++];
             *member = (alv_peer_view){.state = ALV_PEER_UNKNOWN};
-            monitor_write_id(i, member->node_id, sizeof member->node_id);
+            (void)snprintf(member->node_id, sizeof member->node_id, "%s", monitor_id(i));
             (void)snprintf(member->address, sizeof member->address, "n%d:%d", i, monitor->ports[i]);
         }
     }
@@ -300,12 +299,10 @@ static sim_line monitor_line(const sim_monitor *monitor, sim_line_kind kind, alv
 
 static void monitor_greet(sim_monitor *monitor, int listener)
 {
-    char node_id[16];
     char boot[32];
     alv_bytes hello = ALV_BYTES_EMPTY;
-    monitor_write_id(monitor->options.number, node_id, sizeof node_id);
     (void)snprintf(boot, sizeof boot, "b%" PRId64, monitor->options.boot);
-    alv_peer_saying_greet(&monitor->saying, node_id, boot, &hello);
+    alv_peer_saying_greet(&monitor->saying, monitor_id(monitor->options.number), boot, &hello);
     sim_line line = monitor_line(monitor, SIM_LINE_GREETING, alv_bytes_view(&hello));
     sim_network_greet(monitor->options.network, listener, monitor->options.number, &line);
     alv_bytes_done(&hello);
