@@ -99,8 +99,8 @@ static void monitor_show(alv_peer_monitor *monitor)
 
 static void monitor_wait(alv_peer_monitor *monitor)
 {
-    int64_t due_ms =
-        monitor->members_at_ms < monitor->beat_at_ms ? monitor->members_at_ms : monitor->beat_at_ms;
+    int64_t beat_at_ms = monitor->saying.beat_at_ms;
+    int64_t due_ms = monitor->members_at_ms < beat_at_ms ? monitor->members_at_ms : beat_at_ms;
     due_ms = alv_peer_links_due_ms(monitor, due_ms);
     int64_t left_ms = due_ms - alv_peer_monitor_now_ms(monitor);
     CURLMcode code = curl_multi_poll(monitor->multi, NULL, 0, left_ms > 0 ? (int)left_ms : 0, NULL);
@@ -215,7 +215,7 @@ void alv_peer_monitor_free(alv_peer_monitor *monitor)
     curl_slist_free_all(monitor->headers);
     (void)pthread_mutex_destroy(&monitor->lock); /* nobody holds it */
     alv_inbox_free(monitor->listeners);
-    alv_bytes_done(&monitor->beat);
+    alv_peer_saying_done(&monitor->saying);
     alv_free(monitor->shown);
     alv_free(monitor);
 }

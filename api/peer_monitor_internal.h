@@ -13,23 +13,20 @@
 
 #include "api/http_limits.h"
 #include "api/http_stream.h"
+#include "api/peer_hearing.h"
 #include "api/peer_monitor.h"
+#include "api/peer_saying.h"
 #include "base/inbox.h"
 
 /* A connection to one node: waiting to be opened, or open. */
 typedef struct peer_link {
     alv_peer_monitor *monitor;
-    char node_id[ALV_PEER_ID_BYTES];
     char address[ALV_PEER_ADDRESS_BYTES];
     char *url;
     CURL *easy; /* NULL while waiting */
-    bool greeted;
-    int64_t heard_at_ms; /* or opened */
-    int64_t try_at_ms;   /* while waiting */
-    int64_t retry_ms;    /* the next wait; 0 once a beat was heard */
+    alv_peer_hearing hearing;
     int addresses_tried; /* by libcurl, in this attempt */
     bool all_loopback;   /* of these */
-    alv_bytes line;      /* what came of a line that is not complete */
     bool wanted;         /* while members are compared */
 } peer_link;
 
@@ -50,8 +47,7 @@ struct alv_peer_monitor {
     alv_inbox *listeners; /* alv_http_stream, from the server's thread */
     alv_http_stream *streams[ALV_PEER_STREAMS_MAX];
     size_t stream_count;
-    alv_bytes beat;     /* the line that says what we think now */
-    int64_t beat_at_ms; /* the next one */
+    alv_peer_saying saying;
 
     pthread_mutex_t lock; /* leaf; guards `shown` */
     alv_peer_view *shown;

@@ -13,71 +13,6 @@
 
 /* ---- what is heard --------------------------------------------------------------------------- */
 
-/* Cuts the text up to the next blank off `rest`. */
-static alv_view link_cut_word(alv_view *rest)
-{
-    const char *blank = memchr(rest->data, ' ', rest->size);
-    size_t size = blank != NULL ? (size_t)(blank - rest->data) : rest->size;
-    alv_view word = {rest->data, size};
-    size_t skip = blank != NULL ? size + 1 : size;
-    *rest = (alv_view){rest->data + skip, rest->size - skip};
-    return word;
-}
-
-/* Somebody else may answer at a peer's address: it was wrong, or was given to another node. */
-static bool link_hear_hello(peer_link *link, alv_view rest, int64_t now_ms)
-{
-    char boot[ALV_PEER_BOOT_BYTES];
-    alv_view node_id = link_cut_word(&rest);
-    if (link->greeted || !alv_view_equal(node_id, alv_view_of(link->node_id)) || rest.size == 0 ||
-        rest.size >= sizeof boot) {
-        return false;
-    }
-    (void)snprintf(boot, sizeof boot, "%.*s", (int)rest.size, rest.data);
-    link->greeted = true;
-    link->heard_at_ms = now_ms;
-    alv_peer_verdict_hello(link->monitor->verdict, link->node_id, boot, now_ms);
-    return true;
-}
-
-/* False: not a line that may come here; the stream is of no use. */
-static bool link_hear(peer_link *link, alv_view line)
-{
-    alv_peer_verdict *verdict = link->monitor->verdict;
-    int64_t now_ms = alv_peer_monitor_now_ms(link->monitor);
-    alv_view verb = link_cut_word(&line);
-    if (alv_view_equal(verb, ALV_VIEW("hello"))) {
-        return link_hear_hello(link, line, now_ms);
-    }
-    if (!link->greeted) {
-        return false;
-    }
-    link->heard_at_ms = now_ms;
-    if (alv_view_equal(verb, ALV_VIEW("beat"))) {
-        link->retry_ms = 0;
-        alv_peer_verdict_beat(verdict, link->node_id, line, now_ms);
-    } else if (alv_view_equal(verb, ALV_VIEW("bye"))) {
-        link->retry_ms = ALV_PEER_RETRY_MAX_MS;
-        alv_peer_verdict_goodbye(verdict, link->node_id);
-    }
-    return true; /* other words may come from newer versions */
-}
-
-static bool link_hear_lines(peer_link *link)
-{
-    alv_view rest = alv_bytes_view(&link->line);
-    const char *end;
-    bool fine = true;
-    while (fine && (end = memchr(rest.data, '\n', rest.size)) != NULL) {
-        size_t size = (size_t)(end - rest.data);
-        fine = link_hear(link, (alv_view){rest.data, size});
-        rest = (alv_view){rest.data + size + 1, rest.size - size - 1};
-    }
-    memmove(link->line.data, rest.data, rest.size);
-    link->line.size = rest.size;
-    return fine && rest.size < ALV_PEER_LINE_BYTES_MAX;
-}
-
 /* Called by libcurl; 0 ends the transfer. */
 static size_t link_take(char *data, size_t size, size_t count, void *payload)
 {
@@ -85,8 +20,11 @@ static size_t link_take(char *data, size_t size, size_t count, void *payload)
     if (size * count == 0) {
         return 0;
     }
-    alv_bytes_append(&link->line, data, size * count);
-    return link_hear_lines(link) ? size * count : 0;
+    alv_peer_monitor *monitor = link->monitor;
+    bool fine =
+        alv_peer_hearing_take(&link->hearing, monitor->verdict, (alv_view){data, size * count},
+                              alv_peer_monitor_now_ms(monitor));
+    return fine ? size * count : 0;
 }
 
 /* ---- opening and closing --------------------------------------------------------------------- */
@@ -145,11 +83,9 @@ static void link_open(peer_link *link, int64_t now_ms)
     ALV_ASSERT(link->easy == NULL);
     link->easy = curl_easy_init();
     ALV_ASSERT(link->easy != NULL);
-    link->greeted = false;
-    link->heard_at_ms = now_ms;
+    alv_peer_hearing_begin(&link->hearing, now_ms);
     link->addresses_tried = 0;
     link->all_loopback = true;
-    alv_bytes_clear(&link->line);
     link_set_up(link);
     CURLMcode code = curl_multi_add_handle(link->monitor->multi, link->easy);
     ALV_ASSERT(code == CURLM_OK);
@@ -165,13 +101,11 @@ static void link_shut(peer_link *link)
     link->easy = NULL;
 }
 
-/* To be opened again: at once after a stream that worked, else later and later. */
+/* To be opened again. */
 static void link_wait(peer_link *link, int64_t now_ms)
 {
     link_shut(link);
-    link->try_at_ms = now_ms + link->retry_ms;
-    int64_t longer_ms = link->retry_ms > 0 ? 2 * link->retry_ms : ALV_PEER_RETRY_FIRST_MS;
-    link->retry_ms = longer_ms < ALV_PEER_RETRY_MAX_MS ? longer_ms : ALV_PEER_RETRY_MAX_MS;
+    alv_peer_hearing_end(&link->hearing, now_ms);
 }
 
 /* Of several addresses libcurl tells the last error only, so another one may not have been refused.
@@ -190,10 +124,10 @@ static void link_ended(peer_link *link, CURLcode code, int64_t now_ms)
 {
     bool refused = link_was_refused(link, code);
     alv_log(ALV_LOG_DEBUG, "peer-stream-ended", "node=%s address=%s refused=%d msg=\"%s\"",
-            link->node_id, link->address, refused, curl_easy_strerror(code));
+            link->hearing.node_id, link->address, refused, curl_easy_strerror(code));
     link_wait(link, now_ms);
     if (refused) {
-        alv_peer_verdict_refused(link->monitor->verdict, link->node_id);
+        alv_peer_verdict_refused(link->monitor->verdict, link->hearing.node_id);
     }
 }
 
@@ -202,7 +136,7 @@ static void link_ended(peer_link *link, CURLcode code, int64_t now_ms)
 static void link_free(peer_link *link)
 {
     link_shut(link);
-    alv_bytes_done(&link->line);
+    alv_peer_hearing_done(&link->hearing);
     alv_free(link->url);
     alv_free(link);
 }
@@ -211,7 +145,7 @@ static peer_link *links_find(const alv_peer_monitor *monitor, const alv_peer_vie
 {
     for (size_t i = 0; i < monitor->link_count; i++) {
         peer_link *link = monitor->links[i];
-        if (strcmp(link->node_id, member->node_id) == 0 &&
+        if (strcmp(link->hearing.node_id, member->node_id) == 0 &&
             strcmp(link->address, member->address) == 0) {
             return link;
         }
@@ -223,7 +157,7 @@ static peer_link *links_add(alv_peer_monitor *monitor, const alv_peer_view *memb
 {
     peer_link *link = alv_alloc(sizeof *link);
     link->monitor = monitor;
-    (void)snprintf(link->node_id, sizeof link->node_id, "%s", member->node_id);
+    alv_peer_hearing_init(&link->hearing, member->node_id);
     (void)snprintf(link->address, sizeof link->address, "%s", member->address);
     link->url =
         alv_format("%s://%s/v1/peers/stream", monitor->options.security->scheme, member->address);
@@ -293,10 +227,11 @@ void alv_peer_links_turn(alv_peer_monitor *monitor)
     links_notice_ends(monitor, now_ms);
     for (size_t i = 0; i < monitor->link_count; i++) {
         peer_link *link = monitor->links[i];
-        if (link->easy != NULL && now_ms - link->heard_at_ms >= links_patience_ms(monitor)) {
+        if (link->easy != NULL &&
+            alv_peer_hearing_is_mute(&link->hearing, links_patience_ms(monitor), now_ms)) {
             link_wait(link, now_ms);
         }
-        if (link->easy == NULL && now_ms >= link->try_at_ms) {
+        if (link->easy == NULL && now_ms >= link->hearing.try_at_ms) {
             link_open(link, now_ms);
         }
     }
@@ -306,8 +241,8 @@ int64_t alv_peer_links_due_ms(const alv_peer_monitor *monitor, int64_t until_ms)
 {
     for (size_t i = 0; i < monitor->link_count; i++) {
         const peer_link *link = monitor->links[i];
-        if (link->easy == NULL && link->try_at_ms < until_ms) {
-            until_ms = link->try_at_ms;
+        if (link->easy == NULL && link->hearing.try_at_ms < until_ms) {
+            until_ms = link->hearing.try_at_ms;
         }
     }
     return until_ms;

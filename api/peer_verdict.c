@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/plant.h"
 
 typedef struct verdict_peer {
     alv_peer_view view;
@@ -58,12 +59,12 @@ static bool verdict_may_move(alv_peer_state from, alv_peer_state to)
 static void verdict_move(alv_peer_verdict *verdict, verdict_peer *peer, alv_peer_state to)
 {
     alv_peer_state from = peer->view.state;
-    if (from == to) {
+    if (from == to || (ALV_PLANTED(STAY_DEAD) && from == ALV_PEER_DEAD && to == ALV_PEER_ALIVE)) {
         return;
     }
     ALV_ASSERT(verdict_may_move(from, to));
     peer->view.state = to;
-    if (to != ALV_PEER_ALIVE) {
+    if (to != ALV_PEER_ALIVE && !ALV_PLANTED(KEEP_SAY)) {
         alv_bytes_clear(&peer->suspects); /* only those who are heard have a say */
     }
     verdict_tell(verdict, peer, from);
@@ -83,6 +84,7 @@ static void verdict_add(alv_peer_verdict *verdict, const alv_peer_view *member)
     verdict->peers = alv_realloc(verdict->peers, size);
     verdict_peer *peer = &verdict->peers[verdict->count++];
     *peer = (verdict_peer){.is_member = true};
+    peer->view.state = ALV_PLANTED(TRUST_UNHEARD) ? ALV_PEER_ALIVE : ALV_PEER_UNKNOWN;
     (void)snprintf(peer->view.node_id, sizeof peer->view.node_id, "%s", member->node_id);
     (void)snprintf(peer->view.address, sizeof peer->view.address, "%s", member->address);
 }
@@ -94,6 +96,9 @@ static void verdict_set_address(alv_peer_verdict *verdict, verdict_peer *peer, c
         return;
     }
     (void)snprintf(peer->view.address, sizeof peer->view.address, "%s", address);
+    if (ALV_PLANTED(TRUST_MOVED)) {
+        return;
+    }
     peer->view.boot[0] = '\0';
     peer->view.heard_at_ms = 0;
     verdict_move(verdict, peer, ALV_PEER_UNKNOWN);
@@ -176,6 +181,9 @@ void alv_peer_verdict_refused(alv_peer_verdict *verdict, const char *node_id)
     if (peer == NULL) {
         return;
     }
+    if (ALV_PLANTED(DOUBT_PROOF)) {
+        return; /* silence will tell */
+    }
     if (peer->view.state == ALV_PEER_ALIVE || peer->view.state == ALV_PEER_SUSPECTED) {
         verdict_move(verdict, peer, ALV_PEER_DEAD);
     }
@@ -210,7 +218,7 @@ static bool verdict_majority_agrees(const alv_peer_verdict *verdict, const verdi
             agree++;
         }
     }
-    return 2 * agree > members;
+    return 2 * agree > members || (ALV_PLANTED(HALF_CONVICTS) && 2 * agree == members);
 }
 
 void alv_peer_verdict_tick(alv_peer_verdict *verdict, int64_t now_ms)
@@ -266,4 +274,15 @@ size_t alv_peer_verdict_list(const alv_peer_verdict *verdict, alv_peer_view *out
         out[i] = verdict->peers[i].view;
     }
     return verdict->count;
+}
+
+void alv_peer_verdict_write_suspects(const alv_peer_verdict *verdict, alv_bytes *out)
+{
+    for (size_t i = 0; i < verdict->count; i++) {
+        const alv_peer_view *peer = &verdict->peers[i].view;
+        if (peer->state == ALV_PEER_SUSPECTED || peer->state == ALV_PEER_DEAD) {
+            alv_bytes_append_text(out, " ");
+            alv_bytes_append_text(out, peer->node_id);
+        }
+    }
 }

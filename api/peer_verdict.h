@@ -87,6 +87,9 @@ const alv_peer_view *alv_peer_verdict_find(const alv_peer_verdict *verdict, cons
 /* Copies up to `capacity` peers; the number there are. */
 size_t alv_peer_verdict_list(const alv_peer_verdict *verdict, alv_peer_view *out, size_t capacity);
 
+/* Appends the ids of the nodes that are held for suspect or dead, a blank before each: what is said in a beat. */
+void alv_peer_verdict_write_suspects(const alv_peer_verdict *verdict, alv_bytes *out);
+
 /* "unknown", "alive", ... Static. */
 const char *alv_peer_state_name(alv_peer_state state);
 

@@ -47,6 +47,15 @@ const char *alv_plant_name(alv_plant plant)
         [ALV_PLANT_UNPINNED] = "unpinned",
         [ALV_PLANT_UNRECORDED] = "unrecorded",
         [ALV_PLANT_UNCOVERED] = "uncovered",
+        [ALV_PLANT_HALF_CONVICTS] = "half-convicts",
+        [ALV_PLANT_TRUST_UNHEARD] = "trust-unheard",
+        [ALV_PLANT_KEEP_SAY] = "keep-say",
+        [ALV_PLANT_STAY_DEAD] = "stay-dead",
+        [ALV_PLANT_DOUBT_PROOF] = "doubt-proof",
+        [ALV_PLANT_TRUST_MOVED] = "trust-moved",
+        [ALV_PLANT_KEEP_MARK] = "keep-mark",
+        [ALV_PLANT_MARK_LATE] = "mark-late",
+        [ALV_PLANT_FORGET_CRASH] = "forget-crash",
     };
     ALV_ASSERT(plant >= 0 && plant < ALV_PLANT_COUNT && names[plant] != 0);
     return names[plant];

@@ -51,7 +51,16 @@ typedef enum alv_plant {
     ALV_PLANT_UNPINNED,           /* each lookup sees the newest version of a table */
     ALV_PLANT_UNRECORDED,         /* the version that was seen is not in the ledger */
     ALV_PLANT_UNCOVERED,          /* a shard does not wait for a table that is behind */
-    ALV_PLANT_COUNT,              /* not a bug */
+    ALV_PLANT_HALF_CONVICTS,      /* half of the members is enough to hold a node for dead */
+    ALV_PLANT_TRUST_UNHEARD,      /* a member is taken for alive before it was heard */
+    ALV_PLANT_KEEP_SAY,           /* who is silent has a say in who is dead */
+    ALV_PLANT_STAY_DEAD,          /* a dead node that is heard stays dead */
+    ALV_PLANT_DOUBT_PROOF,        /* a refused connection makes a suspect, no dead node */
+    ALV_PLANT_TRUST_MOVED,  /* who was heard at its former address counts as heard at the new one */
+    ALV_PLANT_KEEP_MARK,    /* the crash mark stays when the command is over */
+    ALV_PLANT_MARK_LATE,    /* the mark is set after the handler */
+    ALV_PLANT_FORGET_CRASH, /* a crash counts as a death by chance */
+    ALV_PLANT_COUNT,        /* not a bug */
 } alv_plant;
 
 #ifdef ALV_PLANT

@@ -12,11 +12,14 @@ endfunction()
 alv_layer(tests/support BELOW cli SHARES PkgConfig::CMOCKA ${alv_third_party})
 
 # The simulator (tests/sim) links a build of its own of the product, in which ALV_PLANT is defined, so
-# that bugs can be planted (base/plant.h); nothing else is different. Without api/ and cli/.
+# that bugs can be planted (base/plant.h); nothing else is different. Without cli/, and of api/ only
+# what follows from what peers say.
 foreach(folder base topics statestore changelog processor behaviors)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.c)
   list(APPEND planted_sources ${sources})
 endforeach()
+list(APPEND planted_sources ${CMAKE_SOURCE_DIR}/api/peer_verdict.c
+  ${CMAKE_SOURCE_DIR}/api/peer_hearing.c ${CMAKE_SOURCE_DIR}/api/peer_saying.c)
 add_library(alv_planted STATIC EXCLUDE_FROM_ALL ${planted_sources})
 target_compile_definitions(alv_planted PRIVATE ALV_PLANT)
 target_link_libraries(alv_planted PUBLIC PkgConfig::JANSSON Threads::Threads m

@@ -12,15 +12,17 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/logger.h"
+#include "base/plant.h"
 
 #define CRASH_MARK_ENTRIES 64
-#define CRASH_MARK_MAGIC 0x616c7669666c7432u /* "alviflt2": a changed layout takes another one */
+_Static_assert(CRASH_MARK_ENTRIES >= ALV_LANES_MAX, "one death does not push out what is in hand");
+#define CRASH_MARK_MAGIC 0x616c7669666c7433u /* "alviflt3": a changed layout takes another one */
 #define CRASH_MARK_STACK_BYTES (64 * 1024)   /* for the handler, and the one it hands over to */
 
 /* What a lane has in hand; a cache line each, so that lanes do not disturb one another. The compiler
  * must not move the stores past the handler, hence atomics; the processor need not be told. */
 typedef struct crash_mark_slot {
-    _Atomic int64_t offset; /* -1 = nothing */
+    _Atomic uint64_t next; /* its offset + 1; 0 = nothing, as in a page that was lost */
     _Atomic int32_t shard;
     _Atomic int32_t crashed; /* 1: the lane's thread crashed with this in hand */
     atomic_bool in_handler;  /* of this process only */
@@ -39,9 +41,8 @@ _Static_assert(sizeof(crash_mark_entry) == 16, "the file's layout");
 /* The file, byte for byte; read by the same machine that wrote it. */
 typedef struct crash_mark_file {
     uint64_t magic;
-    uint64_t next_entry; /* the one to be overwritten when a new command is to be remembered */
-    crash_mark_entry entries[CRASH_MARK_ENTRIES];
-    char padding[48];
+    crash_mark_entry entries[CRASH_MARK_ENTRIES]; /* the one that killed last is the last */
+    char padding[56];
     crash_mark_slot slots[ALV_LANES_MAX];
 } crash_mark_file;
 
@@ -63,6 +64,14 @@ static const int crash_mark_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABR
 
 static struct sigaction crash_mark_before[SIGNAL_COUNT]; /* what was there; written by main */
 
+void alv_crash_mark_note_crash(void)
+{
+    crash_mark_slot *slot = crash_mark_own;
+    if (slot != NULL) {
+        atomic_store_explicit(&slot->crashed, 1, memory_order_relaxed);
+    }
+}
+
 /* A store into the mapped page and the former action back in place: all of it may be done in a signal
  * handler. A fault happens again when this returns; a signal that was sent has to be sent again. One that
  * another process sent says nothing about the command. */
@@ -70,9 +79,8 @@ static void crash_mark_on_signal(int number, siginfo_t *about, void *context)
 {
     (void)context;
     bool is_fault = about->si_code > 0;
-    crash_mark_slot *slot = crash_mark_own;
-    if (slot != NULL && (is_fault || about->si_pid == getpid())) {
-        atomic_store_explicit(&slot->crashed, 1, memory_order_relaxed);
+    if (is_fault || about->si_pid == getpid()) {
+        alv_crash_mark_note_crash();
     }
     for (size_t i = 0; i < SIGNAL_COUNT; i++) {
         if (crash_mark_signals[i] == number) {
@@ -122,15 +130,23 @@ static crash_mark_entry *crash_mark_find(crash_mark_file *file, int32_t shard, i
     return NULL;
 }
 
+/* The command's entry, behind all others; a new one takes the place of the first. */
+static crash_mark_entry *crash_mark_put_last(crash_mark_file *file, int32_t shard, int64_t offset)
+{
+    crash_mark_entry *end = &file->entries[CRASH_MARK_ENTRIES - 1];
+    crash_mark_entry *known = crash_mark_find(file, shard, offset);
+    crash_mark_entry entry =
+        known != NULL ? *known : (crash_mark_entry){.shard = shard, .offset = offset};
+    crash_mark_entry *gap = known != NULL ? known : file->entries;
+    memmove(gap, gap + 1, (size_t)(end - gap) * sizeof *gap);
+    *end = entry;
+    return end;
+}
+
 /* The last process died with this command in hand. */
 static void crash_mark_count(crash_mark_file *file, int32_t shard, int64_t offset, bool crashed)
 {
-    crash_mark_entry *entry = crash_mark_find(file, shard, offset);
-    if (entry == NULL) {
-        entry = &file->entries[file->next_entry % CRASH_MARK_ENTRIES];
-        file->next_entry++;
-        *entry = (crash_mark_entry){.shard = shard, .offset = offset};
-    }
+    crash_mark_entry *entry = crash_mark_put_last(file, shard, offset);
     int16_t *counter = crashed ? &entry->crashes : &entry->deaths;
     *counter = (int16_t)(*counter < INT16_MAX ? *counter + 1 : INT16_MAX);
     bool buried = crash_mark_is_enough(entry);
@@ -144,28 +160,39 @@ static void crash_mark_reset(crash_mark_file *file)
 {
     memset(file, 0, sizeof *file);
     file->magic = CRASH_MARK_MAGIC;
+}
+
+/* What the lanes had in hand; with `known`, only what was in hand before. */
+static void crash_mark_empty_hands(crash_mark_file *file, bool known)
+{
     for (size_t lane = 0; lane < ALV_LANES_MAX; lane++) {
-        atomic_store(&file->slots[lane].offset, -1);
+        crash_mark_slot *slot = &file->slots[lane];
+        uint64_t next = atomic_load(&slot->next);
+        int32_t shard = atomic_load(&slot->shard);
+        int64_t offset = (int64_t)(next - 1);
+        if (known && (next == 0 || crash_mark_find(file, shard, offset) == NULL)) {
+            continue;
+        }
+        if (next > 0) {
+            crash_mark_count(file, shard, offset,
+                             atomic_load(&slot->crashed) != 0 && !ALV_PLANTED(FORGET_CRASH));
+        }
+        atomic_store(&slot->next, 0);
+        atomic_store(&slot->crashed, 0);
+        atomic_store(&slot->in_handler, false);
     }
 }
 
+/* What is known is counted first, so that the command that kills is never pushed out by all those that happened to
+ * be in the hands of other lanes. */
 static void crash_mark_take_stock(alv_crash_mark *mark)
 {
     crash_mark_file *file = mark->file;
     if (file->magic != CRASH_MARK_MAGIC) {
         crash_mark_reset(file);
     }
-    for (size_t lane = 0; lane < ALV_LANES_MAX; lane++) {
-        crash_mark_slot *slot = &file->slots[lane];
-        int64_t offset = atomic_load(&slot->offset);
-        if (offset >= 0) {
-            crash_mark_count(file, atomic_load(&slot->shard), offset,
-                             atomic_load(&slot->crashed) != 0);
-        }
-        atomic_store(&slot->offset, -1);
-        atomic_store(&slot->crashed, 0);
-        atomic_store(&slot->in_handler, false);
-    }
+    crash_mark_empty_hands(file, true);
+    crash_mark_empty_hands(file, false);
     for (size_t i = 0; i < CRASH_MARK_ENTRIES; i++) {
         mark->has_poison = mark->has_poison || crash_mark_is_enough(&file->entries[i]);
     }
@@ -246,14 +273,14 @@ void alv_crash_mark_set(alv_crash_mark *mark, int32_t lane, int32_t shard, int64
     ALV_ASSERT(lane >= 0 && lane < ALV_LANES_MAX && offset >= 0);
     crash_mark_slot *slot = &mark->file->slots[lane];
     atomic_store_explicit(&slot->shard, shard, memory_order_relaxed);
-    atomic_store_explicit(&slot->offset, offset, memory_order_relaxed);
+    atomic_store_explicit(&slot->next, (uint64_t)offset + 1, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
 }
 
 void alv_crash_mark_clear(alv_crash_mark *mark, int32_t lane)
 {
     ALV_ASSERT(lane >= 0 && lane < ALV_LANES_MAX);
-    atomic_store_explicit(&mark->file->slots[lane].offset, -1, memory_order_relaxed);
+    atomic_store_explicit(&mark->file->slots[lane].next, 0, memory_order_relaxed);
 }
 
 void alv_crash_mark_enter_handler(alv_crash_mark *mark, int32_t lane)
@@ -271,10 +298,10 @@ alv_crash_hand alv_crash_mark_hand(const alv_crash_mark *mark, int32_t lane)
 {
     ALV_ASSERT(lane >= 0 && lane < ALV_LANES_MAX);
     const crash_mark_slot *slot = &mark->file->slots[lane];
-    return (alv_crash_hand){.is_in_handler =
-                                atomic_load_explicit(&slot->in_handler, memory_order_relaxed),
-                            .shard = atomic_load_explicit(&slot->shard, memory_order_relaxed),
-                            .offset = atomic_load_explicit(&slot->offset, memory_order_relaxed)};
+    return (alv_crash_hand){
+        .is_in_handler = atomic_load_explicit(&slot->in_handler, memory_order_relaxed),
+        .shard = atomic_load_explicit(&slot->shard, memory_order_relaxed),
+        .offset = (int64_t)atomic_load_explicit(&slot->next, memory_order_relaxed) - 1};
 }
 
 bool alv_crash_mark_is_poison(const alv_crash_mark *mark, int32_t shard, int64_t offset)
@@ -284,6 +311,25 @@ bool alv_crash_mark_is_poison(const alv_crash_mark *mark, int32_t shard, int64_t
     }
     const crash_mark_entry *entry = crash_mark_find(mark->file, shard, offset);
     return entry != NULL && crash_mark_is_enough(entry);
+}
+
+size_t alv_crash_mark_list(const alv_crash_mark *mark, alv_crash_count *out, size_t capacity)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < CRASH_MARK_ENTRIES; i++) {
+        const crash_mark_entry *entry = &mark->file->entries[i];
+        if (entry->crashes == 0 && entry->deaths == 0) {
+            continue;
+        }
+        if (count < capacity) {
+            out[count] = (alv_crash_count){.offset = entry->offset,
+                                           .shard = entry->shard,
+                                           .crashes = entry->crashes,
+                                           .deaths = entry->deaths};
+        }
+        count++;
+    }
+    return count;
 }
 
 void alv_crash_mark_close(alv_crash_mark *mark)

@@ -16,12 +16,15 @@
  *         survives a crash of the process, not one of the host: then nothing is known, and nothing is
  *         needed, since a command does not crash hosts. And the process's handlers of the five signals, from
  *         the first open on; those that were there before are called as if ours had never been.
- * Limits: ALV_LANES_MAX lanes; CRASH_MARK_ENTRIES commands are remembered, the oldest is forgotten.
+ *           Zeros in it mean nothing: a file of which a part is lost, as after the end of a host, forgets, and
+ *         accuses nobody.
+ * Limits: ALV_LANES_MAX lanes; CRASH_MARK_ENTRIES commands are remembered, the one that killed longest ago is forgotten.
  */
 #ifndef ALV_PROCESSOR_CRASH_MARK_H
 #define ALV_PROCESSOR_CRASH_MARK_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -64,6 +67,21 @@ alv_crash_hand alv_crash_mark_hand(const alv_crash_mark *mark, int32_t lane);
 
 /* Whether this command has killed the process often enough. */
 bool alv_crash_mark_is_poison(const alv_crash_mark *mark, int32_t shard, int64_t offset);
+
+/* What the signal handler does: the calling thread crashes, with whatever its lane has in hand. Nothing on threads
+ * that have not entered. Safe in a signal handler. */
+void alv_crash_mark_note_crash(void);
+
+/* A command that was in hand when a process died. */
+typedef struct alv_crash_count {
+    int64_t offset;
+    int32_t shard;
+    int crashes;
+    int deaths;
+} alv_crash_count;
+
+/* Copies up to `capacity` of those that are remembered; the number there are. */
+size_t alv_crash_mark_list(const alv_crash_mark *mark, alv_crash_count *out, size_t capacity);
 
 /* A clean end: no lane has anything in hand. NULL is fine. */
 void alv_crash_mark_close(alv_crash_mark *mark);

@@ -265,14 +265,16 @@ static alv_reason executor_mark(const execution *run, alv_error *err)
                        ALV_CRASHES_MAX, ALV_DEATHS_MAX);
         return ALV_REASON_CRASHED_NODE;
     }
-    alv_crash_mark_set(options->crash_mark, options->lane, run->shard->number, run->mark);
+    if (!ALV_PLANTED(MARK_LATE)) {
+        alv_crash_mark_set(options->crash_mark, options->lane, run->shard->number, run->mark);
+    }
     return ALV_REASON_NONE;
 }
 
 static void executor_unmark(const execution *run)
 {
     const alv_executor_options *options = &run->executor->options;
-    if (options->crash_mark != NULL) {
+    if (options->crash_mark != NULL && !ALV_PLANTED(KEEP_MARK)) {
         alv_crash_mark_clear(options->crash_mark, options->lane);
     }
 }
@@ -331,7 +333,6 @@ static alv_status executor_conclude(execution *run, alv_status status, alv_reaso
     if (run->is_repeated) {
         json_decref(run->reply);
     }
-    alv_cache_evict(run->executor->cache);
     executor_unmark(run);
     return status;
 }
@@ -380,6 +381,7 @@ alv_status alv_executor_run(alv_executor *executor, alv_shard *shard, alv_produc
     }
     status = executor_conclude(&run, status, reason, &why, err);
     executor_put_away(&run);
+    alv_cache_evict(executor->cache); /* last: it may take this entity, too */
     return status;
 }
 
@@ -392,7 +394,9 @@ alv_status alv_executor_carry_out(execution *run, alv_error *err)
     if (reason == ALV_REASON_NONE) {
         status = executor_execute(run, &reason, &why);
     }
-    return executor_conclude(run, status, reason, &why, err);
+    status = executor_conclude(run, status, reason, &why, err);
+    alv_cache_evict(run->executor->cache); /* not this entity: its ledger has changed */
+    return status;
 }
 
 /* ---- life -------------------------------------------------------------------------------------- */

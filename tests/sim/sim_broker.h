@@ -107,8 +107,9 @@ typedef struct sim_broker {
     int64_t committed[SIM_SHARDS_MAX]; /* the group's; ALV_OFFSET_NONE */
     int committed_by[SIM_SHARDS_MAX];  /* which producer; -1 = nobody */
     sim_group group;
-    sim_version table; /* how long the topic of the global table is */
-    int64_t late_hits; /* late EndTxn that ended a transaction they were not sent for */
+    int ports[SIM_NODES_MAX]; /* where nodes listen to each other; consumers pass it on */
+    sim_version table;        /* how long the topic of the global table is */
+    int64_t late_hits;        /* late EndTxn that ended a transaction they were not sent for */
     int64_t marker_delay_per_mille;
     int64_t
         unsaid_per_mille; /* of answers to produce requests: where the records are is not said */

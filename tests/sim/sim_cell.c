@@ -140,6 +140,26 @@ static void cell_break(const json_t *state, const alv_command *command, int64_t 
     alv_fatal(effects, "broken");
 }
 
+static struct {
+    sim_cell_poison poison;
+    void *payload;
+} cell_run;
+
+void sim_cell_set_poison(sim_cell_poison poison, void *payload)
+{
+    cell_run.poison = poison;
+    cell_run.payload = payload;
+}
+
+/* What it leads to after that nobody sees. */
+static void cell_poison(const json_t *state, const alv_command *command, int64_t now_ms,
+                        alv_effects *effects)
+{
+    bool crashes = json_is_true(json_object_get(command->body, "crash"));
+    cell_run.poison(cell_run.payload, cell_integer(command->body, "id"), crashes);
+    cell_add(state, command, now_ms, effects);
+}
+
 static void cell_tick(const json_t *state, const alv_command *command, int64_t now_ms,
                       alv_effects *effects)
 {
@@ -154,6 +174,9 @@ static const alv_command_row cell_commands[] = {
      cell_look,
      {ALV_REQUIRED("id", ALV_FIELD_INTEGER), ALV_REQUIRED("row", ALV_FIELD_TEXT)}},
     {"break", cell_break, {ALV_REQUIRED("id", ALV_FIELD_INTEGER)}},
+    {"poison",
+     cell_poison,
+     {ALV_REQUIRED("id", ALV_FIELD_INTEGER), ALV_REQUIRED("crash", ALV_FIELD_BOOLEAN)}},
     {"refuse", cell_refuse, {ALV_REQUIRED("id", ALV_FIELD_INTEGER)}},
     {"remove", cell_remove, {ALV_REQUIRED("id", ALV_FIELD_INTEGER)}},
     {"arm",

@@ -15,11 +15,12 @@
  *                                     an idempotency key, and takes the outcome back
  *   look {id, row}                    looks a row of a global table up (sim_tables.h), which counts for `chain`
  *   break {id}                        fails, so that the entity is quarantined
+ *   poison {id, crash}                kills the process that executes it
  *   ring, ack                         a timer fires; an outcome comes back
  *   tick {due}                        executes; the job of the cluster sends it to cell 4
  *
  * A mist is a cell that expires.
- * Thread: any; pure.
+ * Thread: one; pure, but for `poison`.
  */
 #ifndef ALV_TESTS_SIM_CELL_H
 #define ALV_TESTS_SIM_CELL_H
@@ -44,6 +45,10 @@
 
 /* A mist that has not changed for so long goes. */
 #define SIM_MIST_EXPIRES_MS 5000
+
+/* What `poison` does; set for the run that is under way. */
+typedef void (*sim_cell_poison)(void *payload, int64_t id, bool crashes);
+void sim_cell_set_poison(sim_cell_poison poison, void *payload);
 
 extern const alv_behavior sim_cell_behavior;
 extern const alv_behavior sim_mist_behavior;

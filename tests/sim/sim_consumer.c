@@ -29,6 +29,8 @@ static void consumer_join(sim_consumer *consumer, int64_t id)
     consumer->member_id =
         sim_group_join(&broker->group, broker->now_ms, consumer->client->options.node,
                        consumer->lane, id, id == 0 ? 0 : consumer->assigned);
+    sim_group_advertise(&broker->group, consumer->member_id,
+                        broker->ports[consumer->client->options.node]);
     if (consumer->member_id == 0) {
         consumer_lose(consumer, "it joins as a member that nobody knows");
     }

@@ -219,6 +219,14 @@ int64_t sim_group_join(sim_group *group, int64_t now_ms, int node, int lane, int
     return member->id;
 }
 
+void sim_group_advertise(sim_group *group, int64_t id, int port)
+{
+    sim_member *member = group_member(group, id);
+    if (member != NULL) {
+        member->port = port;
+    }
+}
+
 bool sim_group_sync(const sim_group *group, int64_t id, int64_t *out_generation,
                     sim_shards *out_assigned)
 {

@@ -28,6 +28,7 @@ typedef struct sim_member {
     int lane;
     int64_t id; /* the member.id; never given twice */
     int64_t session_ends_ms;
+    int port;         /* of its node's address, as it said itself */
     bool has_joined;  /* since the rebalance under way began */
     sim_shards owned; /* what it said it has when it joined */
     sim_shards assigned;
@@ -57,6 +58,9 @@ void sim_group_init(sim_group *group, int32_t shard_count, int64_t session_ms);
 /* Joins as a new member (`id` 0), or again. The member's id; 0 when it is unknown. */
 int64_t sim_group_join(sim_group *group, int64_t now_ms, int node, int lane, int64_t id,
                        sim_shards owned);
+
+/* Where the node of a member can be asked; who takes a seat for another one does not say. */
+void sim_group_advertise(sim_group *group, int64_t id, int port);
 
 /* The assignment, once the rebalance that the member joined is over; until then false. The member must be
  * known. */

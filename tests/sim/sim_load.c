@@ -83,6 +83,34 @@ static bool load_releases(sim_simulation *run, run_sent *out)
     return sim_random_chance(&run->random, sim_model_is_held(run->model, out->cell) ? 60 : 3);
 }
 
+/* Each kills every node, three times or ten: large clusters would do little else. */
+static bool load_may_poison(const sim_simulation *run)
+{
+    return run->poison_count < (run->node_count <= 2 ? RUN_POISONS_MAX : 1);
+}
+
+/* Where it will be is known when it is sent. */
+static void load_poison(sim_simulation *run, run_sent *out)
+{
+    bool crashes =
+        run->poison_count > 0 || run->node_count > 2 || sim_random_chance(&run->random, 700);
+    out->poison = &run->poisons[run->poison_count++];
+    out->poison->id = ++run->last_id;
+    (void)snprintf(out->value, sizeof out->value,
+                   "{\"type\":\"poison\",\"id\":%" PRId64 ",\"crash\":%s}", out->poison->id,
+                   crashes ? "true" : "false");
+}
+
+const run_poison *sim_load_poison(const sim_simulation *run, int64_t id)
+{
+    for (int i = 0; i < run->poison_count; i++) {
+        if (run->poisons[i].id == id) {
+            return &run->poisons[i];
+        }
+    }
+    return NULL;
+}
+
 /* A new command, or one of the last with an idempotency key once more. */
 static void load_choose(sim_simulation *run, run_sent *out)
 {
@@ -91,6 +119,7 @@ static void load_choose(sim_simulation *run, run_sent *out)
         *out = run->recent[sim_random_below(random, run->recent_count)];
         return;
     }
+    out->poison = NULL;
     out->is_release = load_releases(run, out);
     if (out->is_release) {
         out->key[0] = out->value[0] = '\0';
@@ -98,6 +127,10 @@ static void load_choose(sim_simulation *run, run_sent *out)
     }
     out->cell = (int)sim_random_below(random, SIM_CELLS);
     out->key[0] = '\0';
+    if (load_may_poison(run) && sim_random_chance(random, run->troubles.poison)) {
+        load_poison(run, out);
+        return;
+    }
     if (sim_random_chance(random, 50)) {
         load_break(run, out);
         return;
@@ -149,6 +182,10 @@ void sim_load_send(sim_simulation *run)
                                 .headers = headers,
                                 .header_count = header_count};
     int64_t offset = sim_broker_append(&run->broker, &record);
+    if (sent.poison != NULL) {
+        sent.poison->shard = sim_broker_shard(&run->broker, &record);
+        sent.poison->offset = offset;
+    }
     sim_trace("client: shard %d offset %" PRId64 ": %s %s%s%s%s",
               sim_broker_shard(&run->broker, &record), offset, key, sent.value,
               sent.is_release ? "is released" : "", sent.key[0] == '\0' ? "" : " key=", sent.key);

@@ -43,10 +43,11 @@ static int line_compare(const void *left, const void *right)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-sim_model *sim_model_new(sim_broker *broker)
+sim_model *sim_model_new(sim_broker *broker, const sim_marks *marks)
 {
     sim_model *model = alv_alloc(sizeof *model);
     model->broker = broker;
+    model->marks = marks;
     for (int i = 0; i < SIM_CELLS; i++) {
         model->cells[i].is_mist = i >= SIM_MISTS_FROM;
         model->cells[i].expires_ms = INT64_MAX;
@@ -192,6 +193,7 @@ static bool model_step(sim_model *model, int32_t number, int64_t offset, bool ha
                  offset);
     }
     model->event = has_event ? event : NULL;
+    model->offset = offset;
     if (sim_record_is_committed(record)) {
         publishes = sim_model_execute(model, record, &outcome, &expected);
     }
@@ -561,7 +563,8 @@ void sim_model_count(const sim_model *model, sim_model_counts *out)
                               .released = model->released,
                               .looked = model->looked,
                               .paused = model->paused,
-                              .ticks = model->ticks};
+                              .ticks = model->ticks,
+                              .poisoned = model->poisoned};
 }
 
 const sim_version *sim_model_version(const sim_model *model, int32_t shard)

@@ -9,11 +9,13 @@
  *           - executing the commands in between, with the timers that its events tell of, on plain structs
  *             gives exactly its changelog, ledger, events, emitted commands, replies and dead letters (I1, I8);
  *           - a timer that fired was pending, and due (never early, never twice);
+ *           - a command is given up, and not executed, when it has killed the node whose transaction it is often
+ *             enough;
  *           - an entity is quarantined after so many failures in a row, and nothing of it is executed until it is
  *             released; one that has not changed for so long goes, and not before;
  *           - handlers saw the version of the global table that its ledger names, which never goes back (I12).
  * Thread: one.
- * Owns:   its structs; borrows the broker, whose commands it reads.
+ * Owns:   its structs; borrows the broker, whose commands it reads, and the marks, which say what kills.
  * Fails:  sim_fail.
  */
 #ifndef ALV_TESTS_SIM_MODEL_H
@@ -21,13 +23,14 @@
 
 #include "processor/reply_box.h"
 #include "tests/sim/sim_broker.h"
+#include "tests/sim/sim_marks.h"
 
 #define SIM_CELLS 20
 #define SIM_MISTS_FROM 16 /* these expire */
 
 typedef struct sim_model sim_model;
 
-sim_model *sim_model_new(sim_broker *broker);
+sim_model *sim_model_new(sim_broker *broker, const sim_marks *marks);
 void sim_model_free(sim_model *model);
 
 /* "cell/<number>"; of those that expire "mist/<number>" */
@@ -76,9 +79,10 @@ typedef struct sim_model_counts {
     int64_t expired;
     int64_t quarantined;
     int64_t released;
-    int64_t looked; /* commands that looked a row up */
-    int64_t paused; /* shards, each time */
-    int64_t ticks;  /* commands that the job has sent */
+    int64_t looked;   /* commands that looked a row up */
+    int64_t paused;   /* shards, each time */
+    int64_t ticks;    /* commands that the job has sent */
+    int64_t poisoned; /* commands given up because they kill */
 } sim_model_counts;
 
 void sim_model_count(const sim_model *model, sim_model_counts *out);

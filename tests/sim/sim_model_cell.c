@@ -286,13 +286,13 @@ static void command_bury(sim_model *model, int number, const char *reason)
 }
 
 /* Enough of these in a row, and nothing of the entity is executed any more. */
-static void command_fail(sim_model *model, int number)
+static void command_fail(sim_model *model, int number, const char *reason)
 {
     model_failing *failing = &model->cells[number].failing;
     failing->failures++;
     failing->held = failing->failures >= SIM_FAILURES;
     model->quarantined += failing->held;
-    command_bury(model, number, "failed");
+    command_bury(model, number, reason);
 }
 
 /* Its ledger is written again, so that its timers are looked at. */
@@ -337,6 +337,11 @@ static bool command_breaks(const model_cell *cell, const sim_record *record, con
     return strcmp(type, "break") == 0 && (key.data == NULL || cell_answer(cell, key) == NULL);
 }
 
+static bool command_kills(const json_t *body)
+{
+    return strcmp(json_string_value(json_object_get(body, "type")), "poison") == 0;
+}
+
 static bool command_run(sim_model *model, const sim_record *record, int number, const json_t *body,
                         model_outcome *out_outcome, model_event *out_event)
 {
@@ -373,13 +378,20 @@ bool sim_model_execute(sim_model *model, const sim_record *record, model_outcome
     *out_outcome = (model_outcome){.is_dead = true};
     if (sim_model_header(record, ALV_HEADER_RELEASE).data != NULL) {
         *out_outcome = command_release(model, record, number);
+    } else if (sim_marks_is_enough(model->marks, model->node, model->running, model->offset)) {
+        model->poisoned++;
+        command_fail(model, number, "crashed-node");
     } else if (cell->failing.held) {
         cell->failing.waiting++;
         command_bury(model, number, "quarantined");
     } else if (problem != NULL) {
         command_bury(model, number, problem);
+    } else if (command_kills(body)) {
+        sim_fail("I8",
+                 "shard %d offset %" PRId64 ": n%d is past it, and was not killed often enough",
+                 (int)model->running, model->offset, model->node);
     } else if (command_breaks(cell, record, body)) {
-        command_fail(model, number);
+        command_fail(model, number, "failed");
     } else {
         publishes = command_run(model, record, number, body, out_outcome, out_event);
     }

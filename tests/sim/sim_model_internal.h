@@ -106,6 +106,7 @@ typedef struct model_job {
 
 struct sim_model {
     sim_broker *broker;
+    const sim_marks *marks;
     model_cell cells[SIM_CELLS];
     model_shard shards[SIM_SHARDS_MAX];
     model_lines expected;
@@ -119,10 +120,12 @@ struct sim_model {
     int64_t looked;
     int64_t paused;
     int64_t ticks;
+    int64_t poisoned;
     model_job job;
     const model_event *event;         /* the next one of the shard; NULL = there is none */
     int node;                         /* whose transaction it is */
-    int32_t running;                  /* the shard that is being executed */
+    int32_t running;                  /* the shard that is being executed, */
+    int64_t offset;                   /* and the command */
     int64_t latest_ms[SIM_NODES_MAX]; /* that its clock has shown */
 };
 

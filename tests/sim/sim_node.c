@@ -58,7 +58,7 @@ void sim_node_done(sim_node *node)
         sim_node_kill(node);
     }
     if (node->is_dead) {
-        sim_node_bury(node, 0);
+        sim_node_bury(node, 0, 0);
     }
     sim_disk_free(node->disk);
     alv_config_free(node->config);
@@ -99,6 +99,7 @@ static void node_progress(void *payload, const alv_replica_view *view)
 static void node_start_lanes(sim_node *node)
 {
     const sim_node_options *options = node->options;
+    alv_crash_mark *mark = sim_marks_open(options->marks, node->number);
     for (int i = 0; i < node->lane_count; i++) {
         const alv_lane_options lane = {.number = i,
                                        .shard_count = options->broker->shard_count,
@@ -112,6 +113,7 @@ static void node_start_lanes(sim_node *node)
                                        .checkpointer = node->checkpointer,
                                        .meter = node->meter,
                                        .tables = node->tables,
+                                       .crash_mark = mark,
                                        .replied = node_replied,
                                        .assignment_changed = node_assignment_changed,
                                        .ended = node_lane_ended,
@@ -164,12 +166,13 @@ void sim_node_start(sim_node *node)
 }
 
 /* Lanes first: they let go of their shards at the others. */
-static void node_free(sim_node *node)
+static void node_free(sim_node *node, int64_t mark_loses_per_mille)
 {
     for (int i = 0; i < node->lane_count; i++) {
         alv_lane_free(node->lanes[i]);
         node->lanes[i] = NULL;
     }
+    sim_marks_close(node->options->marks, node->number, mark_loses_per_mille);
     sim_peers_stop(node);
     alv_checkpointer_stop(node->checkpointer);
     alv_replicator_free(node->replicator);
@@ -184,15 +187,22 @@ void sim_node_stop(sim_node *node)
 {
     ALV_ASSERT(node->is_up && !node->is_dead && !sim_node_is_busy(node));
     sim_trace("n%d: stops", node->number);
+    sim_monitor_say_goodbye(node->monitor);
+    node->is_stopping = true;
     for (int part = 0; part < SIM_PARTS; part++) {
         node->is_busy[part] = true; /* nobody else takes a turn in it, however long it takes */
     }
     alv_checkpointer_keep(node->checkpointer);
-    node_free(node);
+    const sim_turn outer = *node->options->turn;
+    *node->options->turn = (sim_turn){.node = node->number, .part = -1};
+    node_free(node, 0);
+    *node->options->turn = outer;
     for (int part = 0; part < SIM_PARTS; part++) {
         node->is_busy[part] = false;
     }
+    node->is_stopping = false;
     if (!node->is_dead) { /* while it stopped */
+        sim_network_end(node->options->network, node->number, false);
         (void)node->disk->base.ops->flush(&node->disk->base, NULL);
     } else {
         node->is_dead = false;
@@ -209,6 +219,25 @@ void sim_node_kill(sim_node *node)
     sim_trace("n%d: dies%s", node->number, sim_node_is_busy(node) ? " in the middle of it" : "");
     node->is_dead = true;
     node->disk->is_dead = true;
+    sim_network_end(node->options->network, node->number, node->loses_power);
+    sim_marks_died(node->options->marks, node->number);
+    node->loses_power = false;
+}
+
+void sim_node_poison(sim_node *node, int32_t shard, int64_t offset, bool crashes)
+{
+    const sim_turn *turn = node->options->turn;
+    ALV_ASSERT(turn->node == node->number && turn->part >= 0 && turn->part < node->lane_count);
+    sim_trace("n%d/%d: %s of shard %d offset %" PRId64, node->number, turn->part,
+              crashes ? "crashes" : "dies", (int)shard, offset);
+    sim_marks_die_with(node->options->marks, node->number, turn->part, shard, offset, crashes);
+    node->loses_power = false;
+    sim_node_kill(node);
+}
+
+bool sim_node_is_watching(const sim_node *node)
+{
+    return node->is_up && !node->is_dead && !node->is_stopping && node->paused_until_ms == 0;
 }
 
 bool sim_node_is_busy(const sim_node *node)
@@ -221,10 +250,10 @@ bool sim_node_is_busy(const sim_node *node)
     return false;
 }
 
-void sim_node_bury(sim_node *node, int64_t deep)
+void sim_node_bury(sim_node *node, int64_t deep, int64_t mark_loses_per_mille)
 {
     ALV_ASSERT(node->is_dead && !sim_node_is_busy(node));
-    node_free(node);
+    node_free(node, mark_loses_per_mille);
     node->is_dead = false;
     node->paused_until_ms = 0;
     sim_disk_crash(node->disk, deep);
@@ -247,7 +276,9 @@ bool sim_node_turn(sim_node *node, int part)
         (part < SIM_LANES_MAX && part >= node->lane_count)) {
         return false;
     }
+    const sim_turn outer = *node->options->turn;
     node->is_busy[part] = true;
+    *node->options->turn = (sim_turn){.node = node->number, .part = part};
     switch (part) {
     case SIM_PART_REPLICATOR:
         alv_replicator_turn(node->replicator, 0);
@@ -269,6 +300,7 @@ bool sim_node_turn(sim_node *node, int part)
         break;
     }
     node->is_busy[part] = false;
+    *node->options->turn = outer;
     return true;
 }
 

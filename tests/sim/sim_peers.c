@@ -36,7 +36,7 @@ static bool peers_ask(const sim_node *node)
 static void peers_fill_member(const sim_member *from, alv_member *to)
 {
     (void)snprintf(to->node_id, sizeof to->node_id, "n%d", from->node);
-    (void)snprintf(to->address, sizeof to->address, "none");
+    (void)snprintf(to->address, sizeof to->address, "n%d:%d", from->node, from->port);
     (void)snprintf(to->member_id, sizeof to->member_id, "m%08" PRId64, from->id);
     to->lane = from->lane;
     to->shards = alv_alloc_array(SIM_SHARDS_MAX, sizeof *to->shards);
@@ -131,6 +131,41 @@ static alv_status peers_evict(void *payload, const alv_seat *seats, size_t count
     return status;
 }
 
+/* ---- verdicts -------------------------------------------------------------------------------- */
+
+static bool peers_holds_dead(const sim_node *node, int other)
+{
+    return ((node->found_dead | node->thought_dead) >> other & 1) != 0;
+}
+
+static void peers_set_dead(sim_node *node, sim_nodes *by, int other, bool dead)
+{
+    char node_id[16];
+    bool before = peers_holds_dead(node, other);
+    *by = (*by & ~((sim_nodes)1 << other)) | (sim_nodes)dead << other;
+    if (peers_holds_dead(node, other) == before) {
+        return;
+    }
+    (void)snprintf(node_id, sizeof node_id, "n%d", other);
+    sim_trace("n%d: holds n%d for %s", node->number, other, dead ? "dead" : "alive");
+    if (dead) {
+        alv_takeover_dead(node->takeover, node_id);
+    } else {
+        alv_takeover_cleared(node->takeover, node_id);
+    }
+}
+
+static void peers_judged(void *payload, int other, bool dead)
+{
+    sim_node *node = payload;
+    peers_set_dead(node, &node->found_dead, other, dead);
+}
+
+void sim_peers_think(sim_node *node, int other, bool dead)
+{
+    peers_set_dead(node, &node->thought_dead, other, dead);
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 void sim_peers_start(sim_node *node)
@@ -151,7 +186,17 @@ void sim_peers_start(sim_node *node)
                                        .payload = node};
     node->fencer = alv_fencer_new(&fencer);
     node->rivals = alv_rivals_new(node->directory, alv_config_settings(node->config)->node_id);
-    memset(node->holds_dead, 0, sizeof node->holds_dead);
+    const sim_monitor_options monitor = {
+        .network = node->options->network,
+        .number = node->number,
+        .boot = sim_network_start(node->options->network, node->number),
+        .timeout_ms = alv_config_settings(node->config)->peer_timeout_ms,
+        .counts = node->options->monitor_counts,
+        .judged = peers_judged,
+        .payload = node};
+    node->monitor = sim_monitor_new(&monitor);
+    peers_broker(node)->ports[node->number] = node->options->network->hosts[node->number].port;
+    node->found_dead = node->thought_dead = 0;
 }
 
 void sim_peers_stop(sim_node *node)
@@ -159,6 +204,20 @@ void sim_peers_stop(sim_node *node)
     alv_takeover_stop(node->takeover);
     alv_fencer_stop(node->fencer);
     alv_rivals_free(node->rivals);
+    sim_monitor_free(node->monitor);
+    node->monitor = NULL;
+}
+
+/* The first of its lanes says where a node is, as in api/peer_monitor.c. */
+static void peers_tell_monitor(const sim_node *node, const alv_members *members)
+{
+    int ports[SIM_NODES_MAX] = {0};
+    for (size_t i = 0; i < members->count; i++) {
+        const alv_member *member = &members->items[i];
+        int *port = &ports[peers_number(member->node_id)];
+        *port = *port == 0 ? atoi(strchr(member->address, ':') + 1) : *port;
+    }
+    sim_monitor_set_members(node->monitor, ports);
 }
 
 void sim_peers_look(sim_node *node)
@@ -168,25 +227,10 @@ void sim_peers_look(sim_node *node)
     if (peers_members(node, &members, NULL) == ALV_OK && !node->is_dead) {
         alv_rivals_members_known(node->rivals, &members);
         alv_fencer_members_known(node->fencer, &members);
+        peers_tell_monitor(node, &members);
         alv_placement_standbys(&members, peers_broker(node)->shard_count,
                                alv_config_settings(node->config)->node_id, 1, standbys);
         alv_replicator_set_standbys(node->replicator, standbys);
     }
     alv_members_done(&members);
-}
-
-void sim_peers_judge(sim_node *node, int other, bool dead)
-{
-    char node_id[16];
-    if (node->holds_dead[other] == dead) {
-        return;
-    }
-    node->holds_dead[other] = dead;
-    (void)snprintf(node_id, sizeof node_id, "n%d", other);
-    sim_trace("n%d: holds n%d for %s", node->number, other, dead ? "dead" : "alive");
-    if (dead) {
-        alv_takeover_dead(node->takeover, node_id);
-    } else {
-        alv_takeover_cleared(node->takeover, node_id);
-    }
 }

@@ -17,7 +17,8 @@ void sim_peers_stop(sim_node *node);
 /* The group has answered who is a member: standbys are placed, rivals and fencer hear of it. */
 void sim_peers_look(sim_node *node);
 
-/* The node holds another for dead, or not any more. */
-void sim_peers_judge(sim_node *node, int other, bool dead);
+/* The node thinks that another one is dead, or not any more, for no reason: a verdict that is wrong must do no
+ * harm. What its monitor finds is another matter, and either is enough. */
+void sim_peers_think(sim_node *node, int other, bool dead);
 
 #endif

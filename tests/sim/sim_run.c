@@ -40,6 +40,7 @@ static void run_pass_time(sim_simulation *run)
         sim_model_see_clock(run->model, i, sim_node_clock_ms(&run->nodes[i]));
     }
     sim_broker_tick(&run->broker, run->now_ms);
+    sim_network_tick(&run->network);
 }
 
 /* Placement says where replicas are best; a replica may be anywhere. */
@@ -80,17 +81,30 @@ static void run_upkeep(sim_simulation *run, sim_node *node)
         (void)node->disk->base.ops->flush(&node->disk->base, NULL);
     } else if (choice < 95) {
         run_set_standbys(run, node);
-    } else {
-        sim_trouble_judge(run, node);
+    } else if (sim_node_is_watching(node)) {
+        sim_trouble_think(run, node);
     }
 }
 
-static void run_step(sim_simulation *run)
+/* The threads that watch the others: mostly at once, when there is something to do. */
+static void run_watch(sim_simulation *run)
+{
+    for (int i = 0; i < run->node_count; i++) {
+        const sim_node *node = &run->nodes[i];
+        if (sim_node_is_watching(node) && sim_monitor_is_due(node->monitor) &&
+            sim_random_chance(&run->random, 900)) {
+            sim_monitor_turn(node->monitor);
+        }
+    }
+}
+
+void sim_run_step(sim_simulation *run)
 {
     run->stats.steps++;
     run_pass_time(run);
     sim_trouble_mend(run, false);
     sim_trouble_step(run);
+    run_watch(run);
     sim_node *node = &run->nodes[sim_random_below(&run->random, run->node_count)];
     int64_t choice = sim_random_below(&run->random, 100);
     if (choice < 8 && run->commands_left > 0) {
@@ -109,7 +123,7 @@ void sim_run_until(sim_simulation *run, int64_t until_ms)
     }
     run->depth++;
     while (run->now_ms < until_ms) {
-        run_step(run);
+        sim_run_step(run);
     }
     run->depth--;
     sim_trouble_mend(run, false);
@@ -159,10 +173,15 @@ static const char *const *run_choose_settings(sim_simulation *run)
 
 static void run_init_nodes(sim_simulation *run)
 {
-    run->node_count = (int)sim_random_between(&run->random, 1, SIM_NODES_MAX - 1);
+    run->node_count = (int)sim_random_between(&run->random, 1, SIM_NODES_MAX);
+    sim_network_init(&run->network, run->node_count, &run->now_ms, &run->random);
     run->node_options = (sim_node_options){.broker = &run->broker,
                                            .random = &run->random,
                                            .postgres = &run->postgres,
+                                           .network = &run->network,
+                                           .marks = run->marks,
+                                           .turn = &run->turn,
+                                           .monitor_counts = &run->monitor_counts,
                                            .model = run->model,
                                            .registry = run->registry,
                                            .now_ms = &run->now_ms,
@@ -183,7 +202,10 @@ static void run_init(sim_simulation *run, uint64_t seed)
     sim_random_init(&run->random, seed);
     sim_trace_begin(seed, &run->now_ms);
     sim_broker_init(&run->broker, (int32_t)sim_random_between(&run->random, 1, 6), &run->random);
-    run->model = sim_model_new(&run->broker);
+    run->marks = sim_marks_new(&run->broker, &run->random);
+    run->turn.node = -1;
+    sim_cell_set_poison(sim_trouble_poison, run);
+    run->model = sim_model_new(&run->broker, run->marks);
     run->broker.decided = run_decided;
     run->broker.payload = run;
     sim_postgres_init(&run->postgres, &run->broker);
@@ -199,6 +221,23 @@ static void run_init(sim_simulation *run, uint64_t seed)
 
 /* ---- end ------------------------------------------------------------------------------------- */
 
+/* Each node hears all the others, but for those that give a wrong address, of which none knows anything. */
+static bool run_is_united(const sim_simulation *run)
+{
+    for (int i = 0; i < run->node_count; i++) {
+        for (int j = 0; j < run->node_count; j++) {
+            const sim_node *node = &run->nodes[i];
+            bool hidden = run->network.hosts[j].is_hidden;
+            alv_peer_state right = hidden ? ALV_PEER_UNKNOWN : ALV_PEER_ALIVE;
+            if (i != j &&
+                (!sim_node_is_watching(node) || sim_monitor_state(node->monitor, j) != right)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 static const char *run_unfinished(const sim_simulation *run)
 {
     if (!sim_model_is_done(run->model)) {
@@ -210,6 +249,9 @@ static const char *run_unfinished(const sim_simulation *run)
     if (sim_model_job_due(run->model) < sim_node_clock_ms(&run->nodes[0]) - SIM_JOB_EVERY_MS) {
         return "the job has not been sent";
     }
+    if (!run_is_united(run)) {
+        return "nodes do not hear each other";
+    }
     for (int32_t shard = 0; shard < run->broker.shard_count; shard++) {
         if (!sim_postgres_is_complete(&run->postgres, shard)) {
             return "PostgreSQL is not complete";
@@ -218,12 +260,8 @@ static const char *run_unfinished(const sim_simulation *run)
     return NULL;
 }
 
-/* Nothing goes wrong any more; then everything must be done within a while. */
-static void run_finish(sim_simulation *run)
+static void run_await_all(sim_simulation *run)
 {
-    run->is_ending = true;
-    sim_trace("all troubles are mended");
-    sim_trouble_mend(run, true);
     int64_t until_ms = run->now_ms + RUN_PATIENCE_MS;
     const char *unfinished = NULL;
     while ((unfinished = run_unfinished(run)) != NULL) {
@@ -233,8 +271,21 @@ static void run_finish(sim_simulation *run)
         }
         sim_trouble_resume_all(run);
         for (int i = 0; i < 50; i++) {
-            run_step(run);
+            sim_run_step(run);
         }
+    }
+}
+
+/* Nothing goes wrong any more; then everything must be done within a while, also when one more node dies. */
+static void run_finish(sim_simulation *run)
+{
+    run->is_ending = true;
+    sim_trace("all troubles are mended");
+    sim_trouble_mend(run, true);
+    run_await_all(run);
+    if (run->node_count > 1) {
+        sim_drill_run(run);
+        run_await_all(run);
     }
     for (int i = 0; i < run->node_count; i++) {
         for (int32_t shard = 0; shard < run->broker.shard_count; shard++) {
@@ -266,6 +317,20 @@ static void run_done(sim_simulation *run, sim_stats *stats)
     run->stats.looked = counts.looked;
     run->stats.pauses = counts.paused;
     run->stats.ticks = counts.ticks;
+    run->stats.poisoned = counts.poisoned;
+    sim_marks_counts marks;
+    sim_marks_count(run->marks, &marks);
+    run->stats.poison_crashes = marks.crashes;
+    run->stats.poison_deaths = marks.deaths;
+    run->stats.chance_deaths = marks.chance;
+    run->stats.damaged_marks = marks.damaged;
+    run->stats.suspicions = run->monitor_counts.suspicions;
+    run->stats.proofs = run->monitor_counts.proofs;
+    run->stats.convictions = run->monitor_counts.convictions;
+    run->stats.wrong_convictions = run->monitor_counts.wrong;
+    run->stats.revived = run->monitor_counts.revived;
+    run->stats.goodbyes = run->monitor_counts.goodbyes;
+    run->stats.noticed_restarts = run->monitor_counts.restarts;
     run->stats.late_hits = run->broker.late_hits;
     run->stats.rebalances = run->broker.group.rebalances;
     for (int i = 0; i < run->node_count; i++) {
@@ -279,6 +344,7 @@ static void run_done(sim_simulation *run, sim_stats *stats)
         sim_node_done(&run->nodes[i]);
     }
     sim_model_free(run->model);
+    sim_marks_free(run->marks);
     sim_postgres_done(&run->postgres);
     sim_broker_done(&run->broker);
     alv_registry_free(run->registry);
@@ -290,11 +356,11 @@ void sim_run(uint64_t seed, sim_stats *stats)
     sim_simulation *run = alv_alloc(sizeof *run);
     run_init(run, seed);
     while (run->commands_left > 0) {
-        run_step(run);
+        sim_run_step(run);
     }
     int64_t until_ms = run->now_ms + sim_random_between(&run->random, 0, 10000);
     while (run->now_ms < until_ms) {
-        run_step(run);
+        sim_run_step(run);
     }
     run_finish(run);
     run_done(run, stats);
@@ -330,6 +396,21 @@ void sim_stats_print(const sim_stats *stats, double seconds)
         {"clean stops", stats->stops},
         {"freezes", stats->freezes},
         {"nodes cut off", stats->cuts},
+        {"commands that kill, given up", stats->poisoned},
+        {"crashes by them", stats->poison_crashes},
+        {"deaths by them", stats->poison_deaths},
+        {"others in hand at a death", stats->chance_deaths},
+        {"crash marks damaged", stats->damaged_marks},
+        {"splits between nodes", stats->splits},
+        {"suspicions", stats->suspicions},
+        {"held for dead by proof", stats->proofs},
+        {"held for dead by a majority", stats->convictions},
+        {"of these, of running processes", stats->wrong_convictions},
+        {"held for dead, and heard again", stats->revived},
+        {"goodbyes heard", stats->goodbyes},
+        {"restarts noticed by their boot", stats->noticed_restarts},
+        {"deaths with nothing else wrong", stats->drills},
+        {"ms until their seats were free, in all", stats->drill_ms},
         {"evictions by takeover", stats->takeovers},
         {"evictions by somebody else", stats->evictions},
         {"of these, of live nodes", stats->false_evictions},

@@ -40,6 +40,21 @@ typedef struct sim_stats {
     int64_t stops;
     int64_t freezes;
     int64_t cuts;
+    int64_t poisoned;       /* commands that kill, given up */
+    int64_t poison_crashes; /* of nodes, by them */
+    int64_t poison_deaths;
+    int64_t chance_deaths; /* in hand at deaths of other reasons */
+    int64_t damaged_marks;
+    int64_t splits; /* of the network between nodes */
+    int64_t suspicions;
+    int64_t proofs;
+    int64_t convictions; /* by a majority */
+    int64_t wrong_convictions;
+    int64_t revived;
+    int64_t goodbyes;
+    int64_t noticed_restarts;
+    int64_t drills;   /* deaths with nothing else wrong */
+    int64_t drill_ms; /* until their seats were free, in all */
     int64_t takeovers;
     int64_t evictions;
     int64_t false_evictions;

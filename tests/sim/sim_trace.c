@@ -15,9 +15,17 @@ static struct {
     const int64_t *now_ms; /* NULL = no run */
     bool loud;
     bool is_armed; /* SIGABRT prints the trace */
-    int count;     /* lines so far */
+    void (*clean_up)(void);
+    int count; /* lines so far */
     char lines[TRACE_LINES][TRACE_LINE_BYTES];
 } trace;
+
+static void trace_clean_up(void)
+{
+    if (trace.clean_up != NULL) {
+        trace.clean_up();
+    }
+}
 
 static void trace_print_end(void)
 {
@@ -41,6 +49,7 @@ static void trace_aborted(int number)
     (void)number;
     if (trace.now_ms != NULL) {
         trace_print_end();
+        trace_clean_up();
     }
     (void)signal(SIGABRT, SIG_DFL);
     (void)raise(SIGABRT);
@@ -60,6 +69,11 @@ void sim_trace_begin(uint64_t seed, const int64_t *now_ms)
 void sim_trace_end(void)
 {
     trace.now_ms = NULL;
+}
+
+void sim_trace_at_failure(void (*clean_up)(void))
+{
+    trace.clean_up = clean_up;
 }
 
 void sim_trace_set_loud(bool loud)
@@ -96,5 +110,6 @@ void sim_fail(const char *invariant, const char *format, ...)
     trace_print_end();
     fprintf(stderr, "sim: %s does not hold: %s\n", invariant, why);
     (void)fflush(stderr);
+    trace_clean_up();
     _exit(SIM_EXIT_FAILED);
 }

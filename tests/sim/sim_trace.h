@@ -21,6 +21,9 @@ void sim_trace_end(void);
 /* Prints each line at once from now on. */
 void sim_trace_set_loud(bool loud);
 
+/* Is called before the process ends because something does not hold; NULL = nothing is. */
+void sim_trace_at_failure(void (*clean_up)(void));
+
 /* One line without its end. */
 void sim_trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -23,8 +23,9 @@ void sim_trouble_choose(sim_simulation *run)
     troubles->stop = trouble_rate(run, 8);
     troubles->freeze = trouble_rate(run, 15);
     troubles->cut = trouble_rate(run, 15);
-    troubles->judge = trouble_rate(run, 800);
-    troubles->judge_false = trouble_rate(run, 15);
+    troubles->think = trouble_rate(run, 15);
+    troubles->split = trouble_rate(run, 30);
+    troubles->power = trouble_rate(run, 500);
     troubles->evict = trouble_rate(run, 100);
     troubles->evict_false = trouble_rate(run, 8);
     troubles->clock = trouble_rate(run, 10);
@@ -37,8 +38,14 @@ void sim_trouble_choose(sim_simulation *run)
     troubles->yield = sim_random_between(&run->random, 0, 250);
     troubles->deep = sim_random_between(&run->random, 0, 12);
     troubles->pause = trouble_rate(run, 40);
+    troubles->poison = sim_random_chance(&run->random, 250) ? 10 : 0;
+    troubles->spoil = trouble_rate(run, 300);
     run->broker.marker_delay_per_mille = trouble_rate(run, 500);
     run->broker.unsaid_per_mille = sim_random_chance(&run->random, 150) ? 50 : 0;
+    run->network.slow_per_mille = trouble_rate(run, 60);
+    for (int i = 0; i < run->node_count; i++) {
+        run->network.hosts[i].is_hidden = sim_random_chance(&run->random, 40);
+    }
 }
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
@@ -62,6 +69,7 @@ static int64_t trouble_until(sim_simulation *run)
 static void trouble_crash(sim_simulation *run, sim_node *node)
 {
     node->start_at_ms = trouble_until(run);
+    node->loses_power = sim_random_chance(&run->random, run->troubles.power);
     if (sim_random_chance(&run->random, 700)) {
         node->die_in_calls = sim_random_between(&run->random, 1, 60);
     } else {
@@ -81,11 +89,75 @@ static void trouble_freeze(sim_simulation *run, sim_node *node)
     }
 }
 
+/* For less or for more than peer.timeout.ms. */
+static int64_t trouble_split_until(sim_simulation *run)
+{
+    return sim_random_chance(&run->random, 500)
+               ? run->now_ms + sim_random_between(&run->random, 50, 1800)
+               : trouble_until(run);
+}
+
+/* Another node than this one, -1 for all of them. */
+static int trouble_other(sim_simulation *run, const sim_node *node)
+{
+    if (sim_random_chance(&run->random, 500)) {
+        return -1;
+    }
+    int by = (int)sim_random_between(&run->random, 1, run->node_count - 1);
+    return (node->number + by) % run->node_count;
+}
+
+/* `only` is -1: towards all others. */
+static void trouble_cut_peers(sim_simulation *run, const sim_node *node, int only, bool is_mute,
+                              bool is_deaf, int64_t until_ms)
+{
+    for (int other = 0; other < run->node_count; other++) {
+        if (other == node->number || (only >= 0 && other != only)) {
+            continue;
+        }
+        if (is_mute) {
+            sim_network_cut(&run->network, node->number, other, until_ms);
+        }
+        if (is_deaf) {
+            sim_network_cut(&run->network, other, node->number, until_ms);
+        }
+    }
+    run->stats.splits++;
+    sim_trace("n%d:%s%s towards %d until %" PRId64, node->number, is_mute ? " is not heard" : "",
+              is_deaf ? " hears nothing" : "", only, until_ms);
+}
+
+/* From the brokers, or from everybody. */
 static void trouble_cut(sim_simulation *run, sim_node *node)
 {
     node->cut_until_ms = trouble_until(run);
     run->stats.cuts++;
     sim_trace("n%d: is cut off until %" PRId64, node->number, node->cut_until_ms);
+    if (run->node_count > 1 && sim_random_chance(&run->random, 500)) {
+        trouble_cut_peers(run, node, -1, true, true, node->cut_until_ms);
+    }
+}
+
+/* Nobody hears the node, or it hears nobody, or both; or so with one other node alone. */
+static void trouble_split(sim_simulation *run, const sim_node *node)
+{
+    bool is_mute = sim_random_chance(&run->random, 700);
+    bool is_deaf = !is_mute || sim_random_chance(&run->random, 600);
+    int only = trouble_other(run, node);
+    trouble_cut_peers(run, node, only, is_mute, is_deaf, trouble_split_until(run));
+}
+
+/* Two halves that do not hear each other. */
+static void trouble_halve(sim_simulation *run)
+{
+    int64_t until_ms = trouble_split_until(run);
+    for (int i = 0; i < run->node_count; i++) {
+        for (int j = i % 2 == 0 ? 1 : 0; j < run->node_count; j += 2) {
+            sim_network_cut(&run->network, i, j, until_ms);
+        }
+    }
+    run->stats.splits++;
+    sim_trace("even and odd nodes do not hear each other until %" PRId64, until_ms);
 }
 
 static void trouble_jump(sim_simulation *run, sim_node *node)
@@ -140,18 +212,25 @@ static void trouble_stop(sim_simulation *run, sim_node *node)
     }
 }
 
-/* A verdict of api/peer_monitor.c, which may be wrong. */
-void sim_trouble_judge(sim_simulation *run, sim_node *node)
+/* Somebody starts it again soon. */
+void sim_trouble_poison(void *payload, int64_t id, bool crashes)
+{
+    sim_simulation *run = payload;
+    sim_node *node = &run->nodes[run->turn.node];
+    const run_poison *poison = sim_load_poison(run, id);
+    if (!node->is_dead) {
+        node->start_at_ms = run->now_ms + sim_random_between(&run->random, 50, 2000);
+        sim_node_poison(node, poison->shard, poison->offset, crashes);
+    }
+}
+
+/* Whatever api/peer_monitor.c finds: it could be wrong. */
+void sim_trouble_think(sim_simulation *run, sim_node *node)
 {
     const sim_node *other = trouble_node(run);
-    if (other == node) {
-        return;
-    }
-    bool gone = !trouble_is_alive(other) || other->paused_until_ms > 0 || other->cut_until_ms > 0;
-    bool dead =
-        sim_random_chance(&run->random, gone ? run->troubles.judge : run->troubles.judge_false);
-    if (!run->is_ending || !dead) {
-        sim_peers_judge(node, other->number, dead);
+    bool dead = sim_random_chance(&run->random, run->troubles.think);
+    if (other != node) {
+        sim_peers_think(node, other->number, dead && !run->is_ending);
     }
 }
 
@@ -242,6 +321,12 @@ void sim_trouble_step(sim_simulation *run)
         trouble_freeze(run, node);
     } else if (sim_random_chance(random, troubles->cut)) {
         trouble_cut(run, node);
+    } else if (run->node_count > 1 && sim_random_chance(random, troubles->split)) {
+        if (sim_random_chance(random, 200)) {
+            trouble_halve(run);
+        } else {
+            trouble_split(run, node);
+        }
     } else if (sim_random_chance(random, troubles->evict_false)) {
         trouble_evict(run, node);
     } else if (sim_random_chance(random, troubles->clock)) {
@@ -268,13 +353,17 @@ static void trouble_mend_node(sim_simulation *run, sim_node *node, bool all)
     if (all || run->now_ms >= node->full_until_ms) {
         node->disk->is_full = false;
     }
+    for (int other = 0; all && sim_node_is_watching(node) && other < run->node_count; other++) {
+        sim_peers_think(node, other, false);
+    }
     if (all) {
+        node->loses_power = false;
         node->clock.offset_ms = 0;
         sim_model_see_clock(run->model, node->number, sim_node_clock_ms(node));
         node->die_in_calls = node->freeze_in_calls = 0;
     }
     if (node->is_dead && !sim_node_is_busy(node)) {
-        sim_node_bury(node, run->troubles.deep);
+        sim_node_bury(node, run->troubles.deep, run->is_ending ? 0 : run->troubles.spoil);
     }
     if (!node->is_up && run->depth == 0 && (all || run->now_ms >= node->start_at_ms)) {
         sim_node_start(node);
@@ -286,6 +375,7 @@ void sim_trouble_mend(sim_simulation *run, bool all)
     for (int i = 0; i < run->node_count; i++) {
         trouble_mend_node(run, &run->nodes[i], all);
     }
+    sim_network_mend(&run->network, all);
     if (run->postgres.is_away && (all || run->now_ms >= run->postgres_back_ms)) {
         run->postgres.is_away = false;
     }
@@ -343,13 +433,19 @@ static sim_fate call_draw(sim_simulation *run, sim_call call)
     return sim_random_chance(random, 500) ? SIM_FATE_LOST : SIM_FATE_UNANSWERED;
 }
 
-sim_fate sim_trouble_call(void *payload, int number, sim_call call)
+/* What a lane has in hand meanwhile; of a node that stops it may be any lane. */
+static void call_note(sim_simulation *run, const sim_node *node, bool writes)
 {
-    sim_simulation *run = payload;
-    sim_node *node = &run->nodes[number];
-    if (node->is_dead) {
-        return SIM_FATE_DEAD;
+    const sim_turn *turn = &run->turn;
+    for (int lane = 0; lane < node->lane_count; lane++) {
+        if (turn->node == node->number && (turn->part == lane || turn->part < 0)) {
+            sim_marks_set_writing(run->marks, node->number, lane, writes);
+        }
     }
+}
+
+static sim_fate call_make(sim_simulation *run, sim_node *node, sim_call call)
+{
     call_strike(run, node);
     bool is_cut = node->cut_until_ms > 0 && call != SIM_CALL_DURABLE;
     bool is_away = run->postgres.is_away && call == SIM_CALL_DURABLE;
@@ -360,4 +456,17 @@ sim_fate sim_trouble_call(void *payload, int number, sim_call call)
         return SIM_FATE_DEAD;
     }
     return is_cut ? SIM_FATE_LOST : call_draw(run, call);
+}
+
+sim_fate sim_trouble_call(void *payload, int number, sim_call call)
+{
+    sim_simulation *run = payload;
+    sim_node *node = &run->nodes[number];
+    if (node->is_dead) {
+        return SIM_FATE_DEAD;
+    }
+    call_note(run, node, call == SIM_CALL_PRODUCE);
+    sim_fate fate = call_make(run, node, call);
+    call_note(run, node, false);
+    return fate;
 }

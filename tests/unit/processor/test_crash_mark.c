@@ -22,6 +22,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/limits.h"
 #include "base/logger.h"
 #include "processor/crash_mark.h"
 #include "tests/support/scratch.h"
@@ -275,6 +276,27 @@ static void crash_mark__forgets_the_oldest_of_many(void **state)
     alv_crash_mark_close(mark);
 }
 
+/* One lane's command kills each time; what the others have in hand changes. */
+static void crash_mark__finds_what_kills_among_all_lanes(void **state)
+{
+    char *directory = *state;
+    for (int n = 0; n < ALV_DEATHS_MAX; n++) {
+        assert_false(is_poison(directory, 1, 50));
+        pid_t child = fork();
+        if (child == 0) {
+            alv_crash_mark *mark = open_mark(directory);
+            for (int32_t lane = 0; lane < ALV_LANES_MAX; lane++) {
+                bool kills = lane == ALV_LANES_MAX / 2;
+                alv_crash_mark_set(mark, lane, kills ? 1 : 2, kills ? 50 : 1000 * n + lane);
+            }
+            _exit(0);
+        }
+        int status = 0;
+        assert_int_equal(waitpid(child, &status, 0), child);
+    }
+    assert_true(is_poison(directory, 1, 50));
+}
+
 static void crash_mark__replaces_a_file_that_makes_no_sense(void **state)
 {
     char *directory = *state;
@@ -287,6 +309,45 @@ static void crash_mark__replaces_a_file_that_makes_no_sense(void **state)
     die_with(directory, ABORT, 0, 1, 5);
     alv_crash_mark *mark = open_mark(directory);
     assert_false(alv_crash_mark_is_poison(mark, 1, 5));
+    alv_crash_mark_close(mark);
+}
+
+/* Of the file's pages only some may have reached the disk before the host died. */
+static void crash_mark__a_file_that_lost_a_part_accuses_nobody(void **state)
+{
+    char *directory = *state;
+    char *path = alv_format("%s/in-flight", directory);
+    alv_crash_count found[1];
+    alv_crash_mark_close(open_mark(directory));
+    for (off_t size = 0; size <= 4096; size += 512) {
+        for (int i = 0; i < ALV_DEATHS_MAX; i++) {
+            assert_int_equal(truncate(path, size), 0);
+            alv_crash_mark *mark = open_mark(directory);
+            assert_int_equal(alv_crash_mark_list(mark, found, 1), 0);
+            assert_false(alv_crash_mark_is_poison(mark, 0, 0));
+            alv_crash_mark_close(mark);
+        }
+    }
+    alv_free(path);
+}
+
+static void crash_mark__lists_what_it_remembers(void **state)
+{
+    char *directory = *state;
+    alv_crash_count found[2];
+    die_with(directory, ABORT, 3, 1, 0);
+    die_with(directory, EXIT, 3, 1, 0);
+    die_with(directory, EXIT, 2, 5, INT64_MAX); /* a timer's may be that large */
+    alv_crash_mark *mark = open_mark(directory);
+    assert_int_equal(alv_crash_mark_list(mark, found, 2), 2);
+    assert_int_equal(found[0].shard, 1);
+    assert_int_equal(found[0].offset, 0);
+    assert_int_equal(found[0].crashes, 1);
+    assert_int_equal(found[0].deaths, 1);
+    assert_int_equal(found[1].shard, 5);
+    assert_int_equal(found[1].offset, INT64_MAX);
+    assert_int_equal(found[1].crashes, 0);
+    assert_int_equal(found[1].deaths, 1);
     alv_crash_mark_close(mark);
 }
 
@@ -413,7 +474,10 @@ int main(void)
         WITH_DIRECTORY(crash_mark__adds_crashes_and_deaths_up),
         WITH_DIRECTORY(crash_mark__a_clean_end_counts_nothing),
         WITH_DIRECTORY(crash_mark__forgets_the_oldest_of_many),
+        WITH_DIRECTORY(crash_mark__finds_what_kills_among_all_lanes),
         WITH_DIRECTORY(crash_mark__replaces_a_file_that_makes_no_sense),
+        WITH_DIRECTORY(crash_mark__a_file_that_lost_a_part_accuses_nobody),
+        WITH_DIRECTORY(crash_mark__lists_what_it_remembers),
         WITH_DIRECTORY(crash_mark__buries_the_command_that_kills),
         WITH_DIRECTORY(crash_mark__buries_the_timer_that_kills),
     };
