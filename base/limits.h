@@ -60,14 +60,12 @@ static_assert(ALV_IDEMPOTENCY_KEY_BYTES_MAX > ALV_KEY_BYTES_MAX + 64, "<entity k
 #define ALV_POLL_RECORDS_MIN 64
 #define ALV_LANE_TURN_MS 200
 
-/* While some shards of a lane have more commands waiting than this and others have fewer, those with more give
- * way: every second, until the others are drained, for at least as long as a fetch takes (fetch.wait.max.ms of
+/* While some shards of a lane have more commands waiting than one poll takes and others have fewer, those with more
+ * give way: so often, until the others are drained, for at least as long as a fetch takes (fetch.wait.max.ms of
  * kafka_conf.c does not count: it ends when there is something). */
-#define ALV_LANE_BEHIND_RECORDS 4096
-#define ALV_LANE_WAY_EVERY_MS 1000
+#define ALV_LANE_WAY_EVERY_MS 400
 #define ALV_LANE_WAY_LEAST_MS 20
-#define ALV_LANE_WAY_MOST_MS 250
-static_assert(ALV_LANE_BEHIND_RECORDS >= ALV_POLL_RECORDS_MAX, "more than one poll takes");
+#define ALV_LANE_WAY_MOST_MS 150
 static_assert(ALV_LANE_WAY_MOST_MS < ALV_LANE_WAY_EVERY_MS / 2, "they get most of the time");
 
 /* An idle lane wakes up this often to look at its timers; an inbox message wakes it at once. */

@@ -2,9 +2,9 @@
  *
  * What a lane has fetched waits in one queue, up to 50,000 records (kafka_conf.c). While some shards are flooded,
  * a command of another one waits until all that came before it is executed: a quarter of a second when a
- * command takes 5 us, ten seconds when it takes 200. So every second the shards with a backlog are paused, which
- * drops what was fetched of them, until the others have nothing left; then they go on from where they were. It
- * costs them a few hundredths of their time, and fetching again what was dropped.
+ * command takes 5 us, ten seconds when it takes 200. So every ALV_LANE_WAY_EVERY_MS the shards with a backlog are
+ * paused, which drops what was fetched of them, until the others have nothing left; then they go on from where
+ * they were. It costs them some hundredths of their time, and fetching again what was dropped.
  */
 #include "base/limits.h"
 #include "processor/lane_internal.h"
@@ -13,7 +13,7 @@
 typedef enum way_need {
     WAY_NONE,    /* nothing to do, or it does not run */
     WAY_CURRENT, /* there is something to do, and not much */
-    WAY_BEHIND,
+    WAY_BEHIND,  /* more than the lane executes in one turn, which are few when they take long */
 } way_need;
 
 static way_need way_look(const alv_lane *lane, const alv_shard *shard)
@@ -22,7 +22,7 @@ static way_need way_look(const alv_lane *lane, const alv_shard *shard)
         return WAY_NONE;
     }
     int64_t end = lane->consumer->ops->end(lane->consumer, shard->number);
-    if (end != ALV_OFFSET_NONE && end - shard->next_offset > ALV_LANE_BEHIND_RECORDS) {
+    if (end != ALV_OFFSET_NONE && end - shard->next_offset > (int64_t)lane->batch_max) {
         return WAY_BEHIND;
     }
     bool waits = end != ALV_OFFSET_NONE && end > shard->next_offset;

@@ -9,11 +9,14 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+
 #include "base/limits.h"
 #include "tests/support/sim_world.h"
+#include "topics/partitioner.h"
 
 #define ADD "{\"type\":\"add_balance\",\"amount\":1}"
-#define BACKLOG (8 * ALV_LANE_BEHIND_RECORDS)
+#define BACKLOG (8 * ALV_POLL_RECORDS_MAX)
 #define TURNS 600
 
 static alv_sim_world world;
@@ -112,7 +115,7 @@ static void way__failures_lose_nothing(void **state)
                                            ALV_SIM_BEGIN_RETRY};
     int64_t sent = 0;
     for (int round = 0; round < 20; round++) {
-        send(hot, 2 * ALV_LANE_BEHIND_RECORDS);
+        send(hot, 2 * ALV_POLL_RECORDS_MAX);
         send(other, 3);
         sent++;
         alv_sim_world_pass(&world, ALV_LANE_WAY_EVERY_MS);
@@ -121,7 +124,7 @@ static void way__failures_lose_nothing(void **state)
         alv_sim_world_run(&world, 3 + round * 2);
     }
     alv_sim_world_run(&world, 10 * TURNS);
-    expect_balance(hot, sent * 2 * ALV_LANE_BEHIND_RECORDS);
+    expect_balance(hot, sent * 2 * ALV_POLL_RECORDS_MAX);
     expect_balance(other, sent * 3);
 }
 
@@ -143,14 +146,67 @@ static void way__shard_that_moves_meanwhile(void **state)
     }
 }
 
+/* ---- commands that take long ------------------------------------------------------------------ */
+
+#define SLOW_MS 10
+#define SLOW_BACKLOG 2000 /* fewer than a poll takes of commands that are quick */
+
+static void slow_work(const json_t *state, const alv_command *command, int64_t now_ms,
+                      alv_effects *effects)
+{
+    (void)command;
+    (void)now_ms;
+    alv_manual_clock_advance(&world.clock, SLOW_MS);
+    alv_set(effects, "balance",
+            json_integer(json_integer_value(json_object_get(state, "balance")) + 1));
+}
+
+static const alv_command_row slow_rows[] = {{.name = "work", .handler = slow_work}};
+static const alv_behavior slow = {ALV_BEHAVIOR_HEAD, .type = "slow", .commands = slow_rows,
+                                  .command_count = 1};
+
+/* An entity of that type in the shard that is delivered first. */
+static const char *slow_entity(void)
+{
+    static char key[32];
+    for (int i = 0;; i++) {
+        (void)snprintf(key, sizeof key, "slow/%d", i);
+        if (alv_partitioner_shard(alv_view_of(key), ALV_SIM_SHARDS) == 0)
+            return key;
+    }
+}
+
+/* What counts is how long they take, not how many they are. */
+static void way__others_do_not_wait_for_few_that_take_long(void **state)
+{
+    (void)state;
+    alv_sim_world_init_with(&world, NULL, &slow, NULL);
+    alv_sim_world_activate(&world);
+    const char *entity = slow_entity();
+    other = alv_sim_world_user(1);
+    for (int i = 0; i < SLOW_BACKLOG; i++)
+        (void)alv_sim_world_send(&world, entity, "{\"type\":\"work\"}");
+    alv_sim_world_run(&world, 10); /* it takes fewer at a time now */
+    send(other, 1);
+    run_until_other_has(1);
+    assert_true(alv_sim_world_stored_balance(&world, entity) < SLOW_BACKLOG / 2);
+    alv_sim_world_run(&world, TURNS);
+    expect_balance(entity, SLOW_BACKLOG);
+    expect_balance(other, 1);
+    alv_sim_world_done(&world);
+}
+
 #define WORLD_TEST(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WORLD_TEST(way__others_do_not_wait_for_a_backlog), WORLD_TEST(way__is_given_again),
-        WORLD_TEST(way__is_not_given_among_equals),        WORLD_TEST(way__failures_lose_nothing),
+        WORLD_TEST(way__others_do_not_wait_for_a_backlog),
+        WORLD_TEST(way__is_given_again),
+        WORLD_TEST(way__is_not_given_among_equals),
+        WORLD_TEST(way__failures_lose_nothing),
         WORLD_TEST(way__shard_that_moves_meanwhile),
+        cmocka_unit_test(way__others_do_not_wait_for_few_that_take_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
