@@ -74,7 +74,7 @@ void alv_desk_answer(alv_desk *desk, int32_t shard, alv_exchange *exchange, alv_
 /* desk.c: hands a message to the desk's thread; false, and the message is freed, when it has ended or is
  * too far behind. Any thread. */
 bool alv_desk_post(alv_desk *desk, desk_message *message);
-void alv_desk_free_message(void *message);
+void alv_desk_free_message(void *payload);
 
 /* desk_command.c: checks the command and produces it, or refuses it. Takes what it holds. */
 void alv_desk_produce(alv_desk *desk, desk_command *command);

@@ -163,7 +163,8 @@ void alv_desk_write_result(const alv_result *result, alv_bytes *out)
 /* Names, because the other node may be of another version. */
 static bool reply_read_kind(const char *kind, const char *reason, alv_result *out)
 {
-    size_t k = 0, r = 0;
+    size_t k = 0;
+    size_t r = 0;
     while (k < REPLY_KINDS && strcmp(reply_kinds[k], kind) != 0) {
         k++;
     }
@@ -197,9 +198,13 @@ static void reply_read_text(const json_t *item, alv_result_kind kind, alv_bytes 
 /* The text of an result goes into `scratch` and is borrowed from there. */
 static bool reply_read(json_t *item, alv_bytes *scratch, alv_result *out)
 {
-    const char *id = NULL, *kind = NULL, *reason = NULL;
+    const char *id = NULL;
+    const char *kind = NULL;
+    const char *reason = NULL;
     int shard = 0;
-    json_int_t offset = 0, commands = 0, changelog = 0;
+    json_int_t offset = 0;
+    json_int_t commands = 0;
+    json_int_t changelog = 0;
     *out = (alv_result){.kind = ALV_RESULT_DONE};
     if (json_unpack(item, "{s:s, s:s, s:s, s:i, s:I, s:{s:I, s:I}}", "id", &id, "kind", &kind,
                     "reason", &reason, "shard", &shard, "offset", &offset, "position", "commands",

@@ -30,6 +30,6 @@ typedef struct alv_http_follow {
 } alv_http_follow;
 
 /* Until one of the above. */
-alv_status alv_http_follow_run(const alv_http_follow *follow, alv_error *err);
+alv_status alv_http_follow_run(const alv_http_follow *options, alv_error *err);
 
 #endif

@@ -54,7 +54,7 @@ static uint16_t listener_port(int fd)
         struct sockaddr any;
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
-    } bound;
+    } bound = {.v6 = {.sin6_port = 0}};
     socklen_t size = sizeof bound;
     if (getsockname(fd, &bound.any, &size) != 0) {
         return 0;

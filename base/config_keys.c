@@ -6,9 +6,11 @@
 #include "base/nearest.h"
 
 /* What a row says about its member: the type of the value and where it goes. The _Generic is a
- * check: a row whose member has another type does not compile. */
+ * check: a row whose member has another type does not compile.
+ * NOLINTBEGIN(bugprone-macro-parentheses): a type stands in no brackets */
 #define MEMBER(member, c_type) \
     .offset = _Generic((((alv_settings *)0)->member), c_type : offsetof(alv_settings, member))
+/* NOLINTEND(bugprone-macro-parentheses) */
 #define TEXT(member) .type = ALV_CONFIG_TEXT, MEMBER(member, const char *)
 #define LIST(member) .type = ALV_CONFIG_LIST, MEMBER(member, const char *)
 #define CHOICE(member, words) \

@@ -18,8 +18,8 @@
 #include "base/bytes.h"
 #include "base/status.h"
 
-/* Whether `pattern` is one: UTF-8, every "[" closed, nothing missing behind the last "\". */
-alv_status alv_glob_check(alv_view pattern, alv_error *err);
+/* Whether `text` is a pattern: UTF-8, every "[" closed, nothing missing behind the last "\". */
+alv_status alv_glob_check(alv_view text, alv_error *err);
 
 /* Whether the whole `text` (UTF-8) matches. `pattern` must have been checked. */
 bool alv_glob_match(alv_view pattern, alv_view text);

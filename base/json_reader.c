@@ -97,6 +97,8 @@ static json_t *reader_word(json_reader *reader, alv_view word, json_t *value)
     return value;
 }
 
+/* NOLINTBEGIN(misc-no-recursion): at most READER_DEPTH_MAX deep */
+
 /* Behind the opening bracket. */
 static bool reader_items(json_reader *reader, json_t *array, int depth)
 {
@@ -179,6 +181,8 @@ static json_t *reader_value(json_reader *reader, int depth)
         return reader->at < reader->end ? reader_integer(reader) : NULL;
     }
 }
+
+/* NOLINTEND(misc-no-recursion) */
 
 json_t *alv_json_read(alv_view text, size_t flags, json_error_t *error)
 {

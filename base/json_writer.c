@@ -100,6 +100,8 @@ static bool writer_text(alv_bytes *out, const char *text, size_t size)
     return all < 0x80 || alv_utf8_valid(text, size);
 }
 
+/* NOLINTBEGIN(misc-no-recursion): at most WRITER_DEPTH_MAX deep */
+
 static bool writer_array(alv_bytes *out, const json_t *array, int depth)
 {
     size_t count = json_array_size(array);
@@ -170,6 +172,8 @@ static bool writer_value(alv_bytes *out, const json_t *value, int depth)
     }
     return false;
 }
+
+/* NOLINTEND(misc-no-recursion) */
 
 static bool writer_by_jansson(alv_bytes *out, const json_t *value)
 {

@@ -1,8 +1,8 @@
 #include "base/process_usage.h"
 
 #include <dirent.h>
-#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -29,7 +29,7 @@ static void usage_read_stat(uint64_t fields[STAT_RESIDENT + 1])
     for (int field = 3; at != NULL && field <= STAT_RESIDENT; field++) {
         at = strchr(at, ' ');
         if (at != NULL) {
-            (void)sscanf(++at, "%" SCNu64, &fields[field]); /* the state's letter is none */
+            fields[field] = strtoull(++at, NULL, 10); /* the state's letter is none */
         }
     }
 }
@@ -41,7 +41,8 @@ static double usage_boot_s(void)
     double boot_s = 0;
     FILE *file = fopen("/proc/stat", "re");
     while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-        if (sscanf(line, "btime %lf", &boot_s) == 1) {
+        if (strncmp(line, "btime ", strlen("btime ")) == 0) {
+            boot_s = strtod(line + strlen("btime "), NULL);
             break;
         }
     }

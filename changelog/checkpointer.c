@@ -250,8 +250,9 @@ static void *checkpointer_run(void *payload)
 {
     alv_checkpointer *checkpointer = payload;
     alv_log_set_thread("checkpointer");
-    while (alv_checkpointer_turn(checkpointer, CHECKPOINTER_IDLE_MS)) {
-        continue;
+    bool goes_on = true;
+    while (goes_on) {
+        goes_on = alv_checkpointer_turn(checkpointer, CHECKPOINTER_IDLE_MS);
     }
     return NULL;
 }

@@ -152,7 +152,9 @@ static bool checkpointer_locate_shard(alv_checkpointer *checkpointer, int32_t sh
     alv_durable_store *durable = checkpointer->options.durable;
     alv_reader *reader = checkpointer->reader;
     alv_error err = ALV_ERROR_NONE;
-    int64_t stored = 0, start = 0, end = 0;
+    int64_t stored = 0;
+    int64_t start = 0;
+    int64_t end = 0;
     alv_status status = durable->ops->position(durable, shard, &stored, &err);
     alv_checkpointer_note_durable(checkpointer, status, &err);
     if (status != ALV_OK) {
@@ -261,7 +263,8 @@ static alv_status checkpointer_find_lost(alv_checkpointer *checkpointer, alv_err
         if (checkpointer->shards[i].state != CHECKPOINTER_READING) {
             continue;
         }
-        int64_t start = 0, end = 0;
+        int64_t start = 0;
+        int64_t end = 0;
         alv_status status = reader->ops->range(reader, ALV_TOPIC_CHANGELOG, i, &start, &end, NULL);
         int64_t at = checkpointer->shards[i].read;
         if (status != ALV_OK || (at >= start && at <= end)) {

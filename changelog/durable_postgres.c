@@ -79,8 +79,9 @@ static const char *postgres_advice_for(const char *sqlstate)
 {
     for (size_t i = 0; i < sizeof postgres_advices / sizeof postgres_advices[0]; i++) {
         const struct postgres_advice *advice = &postgres_advices[i];
-        if (strncmp(sqlstate, advice->sqlstate, strlen(advice->sqlstate)) == 0)
+        if (strncmp(sqlstate, advice->sqlstate, strlen(advice->sqlstate)) == 0) {
             return advice->text;
+        }
     }
     return "";
 }
@@ -104,16 +105,19 @@ static alv_status postgres_lost(alv_postgres *pg, alv_error *err)
 static alv_status postgres_refused(alv_postgres *pg, const PGresult *result, alv_error *err)
 {
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    if (sqlstate == NULL)
+    if (sqlstate == NULL) {
         return postgres_lost(pg, err);
+    }
     const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     (void)snprintf(pg->sqlstate, sizeof pg->sqlstate, "%s", sqlstate);
     alv_fail_from(err, ALV_RETRY, "libpq", 0, "%s (SQLSTATE %s)%s", text != NULL ? text : "refused",
                   sqlstate, postgres_advice_for(sqlstate));
-    if (strncmp(sqlstate, "42", 2) == 0 || strncmp(sqlstate, "3F", 2) == 0)
+    if (strncmp(sqlstate, "42", 2) == 0 || strncmp(sqlstate, "3F", 2) == 0) {
         pg->tables_checked = false; /* somebody dropped or changed them */
-    if (PQstatus(pg->conn) == CONNECTION_BAD || strcmp(sqlstate, "25006") == 0)
+    }
+    if (PQstatus(pg->conn) == CONNECTION_BAD || strcmp(sqlstate, "25006") == 0) {
         postgres_disconnect(pg); /* read-only: find the new primary */
+    }
     return ALV_RETRY;
 }
 
@@ -121,8 +125,9 @@ static alv_status postgres_refused(alv_postgres *pg, const PGresult *result, alv
  * such as the depth of JSON or the size of an index entry (54). */
 bool alv_postgres_blames_row(const alv_postgres *pg)
 {
-    if (pg->conn == NULL)
+    if (pg->conn == NULL) {
         return false;
+    }
     return strncmp(pg->sqlstate, "22", 2) == 0 || strncmp(pg->sqlstate, "23", 2) == 0 ||
            strncmp(pg->sqlstate, "54", 2) == 0;
 }
@@ -133,21 +138,25 @@ bool alv_postgres_blames_row(const alv_postgres *pg)
 static bool postgres_wait(alv_postgres *pg, short events, int64_t deadline_us)
 {
     int64_t left_ms = (deadline_us - alv_monotonic_us(alv_clock_system())) / 1000;
-    if (left_ms <= 0)
+    if (left_ms <= 0) {
         return false;
+    }
     struct pollfd socket = {.fd = PQsocket(pg->conn), .events = events};
     int ready = poll(&socket, 1, (int)left_ms);
-    if (ready < 0)
+    if (ready < 0) {
         return errno == EINTR;
+    }
     return (socket.revents & ~POLLOUT) == 0 || PQconsumeInput(pg->conn) == 1;
 }
 
 /* The next result of the statement under way, NULL at its end. False when it never came. */
 static bool postgres_next_result(alv_postgres *pg, int64_t deadline_us, PGresult **out)
 {
-    while (PQisBusy(pg->conn))
-        if (!postgres_wait(pg, POLLIN, deadline_us))
+    while (PQisBusy(pg->conn)) {
+        if (!postgres_wait(pg, POLLIN, deadline_us)) {
             return false;
+        }
+    }
     *out = PQgetResult(pg->conn);
     return true;
 }
@@ -159,12 +168,15 @@ static bool postgres_send(alv_postgres *pg, const char *sql, const alv_postgres_
                    ? PQsendQuery(pg->conn, sql)
                    : PQsendQueryParams(pg->conn, sql, params->count, params->types, params->values,
                                        params->lengths, params->formats, 0);
-    if (sent == 0)
+    if (sent == 0) {
         return false;
+    }
     int flushed;
-    while ((flushed = PQflush(pg->conn)) == 1)
-        if (!postgres_wait(pg, POLLIN | POLLOUT, deadline_us))
+    while ((flushed = PQflush(pg->conn)) == 1) {
+        if (!postgres_wait(pg, POLLIN | POLLOUT, deadline_us)) {
             return false;
+        }
+    }
     return flushed == 0;
 }
 
@@ -201,18 +213,21 @@ alv_status alv_postgres_run(alv_postgres *pg, const char *sql, const alv_postgre
     PGresult *result = NULL;
     if (!postgres_send(pg, sql, params, deadline_us) ||
         !postgres_receive(pg, deadline_us, &result)) {
-        if (alv_monotonic_us(alv_clock_system()) >= deadline_us)
+        if (alv_monotonic_us(alv_clock_system()) >= deadline_us) {
             alv_fail_from(err, ALV_RETRY, "libpq", 0, "no answer within %d s",
                           (int)(POSTGRES_CALL_US / 1000000));
+        }
         return postgres_lost(pg, err);
     }
     alv_status status = ALV_OK;
-    if (!postgres_result_good(result))
+    if (!postgres_result_good(result)) {
         status = postgres_refused(pg, result, err);
-    if (status != ALV_OK || out_result == NULL)
+    }
+    if (status != ALV_OK || out_result == NULL) {
         PQclear(result);
-    else
+    } else {
         *out_result = result;
+    }
     return status;
 }
 
@@ -225,8 +240,9 @@ alv_status alv_postgres_run_here(alv_postgres *pg, const char *format,
     for (const char *at = format, *mark; at != NULL; at = mark == NULL ? NULL : mark + 2) {
         mark = strstr(at, "%s");
         alv_bytes_append(&sql, at, mark != NULL ? (size_t)(mark - at) : strlen(at) + 1);
-        if (mark != NULL)
+        if (mark != NULL) {
             alv_bytes_append_text(&sql, pg->schema_quoted);
+        }
     }
     alv_status status = alv_postgres_run(pg, sql.data, params, out_result, err);
     alv_bytes_done(&sql);
@@ -236,12 +252,14 @@ alv_status alv_postgres_run_here(alv_postgres *pg, const char *format,
 /* Leaves a transaction that failed. */
 void alv_postgres_rollback(alv_postgres *pg)
 {
-    if (pg->conn == NULL || PQtransactionStatus(pg->conn) == PQTRANS_IDLE)
+    if (pg->conn == NULL || PQtransactionStatus(pg->conn) == PQTRANS_IDLE) {
         return;
+    }
     char sqlstate[sizeof pg->sqlstate];
     memcpy(sqlstate, pg->sqlstate, sizeof sqlstate);
-    if (alv_postgres_run(pg, "ROLLBACK", NULL, NULL, NULL) != ALV_OK && pg->conn != NULL)
+    if (alv_postgres_run(pg, "ROLLBACK", NULL, NULL, NULL) != ALV_OK && pg->conn != NULL) {
         postgres_disconnect(pg);
+    }
     memcpy(pg->sqlstate, sqlstate, sizeof sqlstate); /* the cause, not this */
 }
 
@@ -252,21 +270,25 @@ void alv_postgres_rollback(alv_postgres *pg)
 static bool url_address_clear(const char *url)
 {
     const char *start = strstr(url, "://");
-    if (start == NULL)
+    if (start == NULL) {
         return true; /* key=value form */
+    }
     start += 3;
     const char *end = start + strcspn(start, "/?");
     const char *at = memchr(start, '@', (size_t)(end - start));
-    if (at != NULL && memchr(at + 1, '@', (size_t)(end - at - 1)) != NULL)
+    if (at != NULL && memchr(at + 1, '@', (size_t)(end - at - 1)) != NULL) {
         return false;
+    }
     return strchr(end, '@') == NULL;
 }
 
 static bool url_ports_clear(const PQconninfoOption *options)
 {
-    for (; options->keyword != NULL; options++)
-        if (strcmp(options->keyword, "port") == 0 && options->val != NULL)
+    for (; options->keyword != NULL; options++) {
+        if (strcmp(options->keyword, "port") == 0 && options->val != NULL) {
             return strspn(options->val, "0123456789,") == strlen(options->val);
+        }
+    }
     return true;
 }
 
@@ -274,16 +296,18 @@ static bool url_ports_clear(const PQconninfoOption *options)
  * password. */
 static alv_status postgres_check_url(alv_postgres *pg, alv_error *err)
 {
-    if (pg->url_checked)
+    if (pg->url_checked) {
         return ALV_OK;
+    }
     PQconninfoOption *options = PQconninfoParse(pg->url, NULL);
     bool clear = options != NULL && url_address_clear(pg->url) && url_ports_clear(options);
     PQconninfoFree(options);
-    if (!clear)
+    if (!clear) {
         return alv_fail(err, ALV_FATAL,
                         "postgres.url is not a connection string: write "
                         "postgresql://user:password@host:port/database, with special characters in "
                         "user and password percent-encoded (@ is %%40, / is %%2F, %% is %%25)");
+    }
     pg->url_checked = true;
     return ALV_OK;
 }
@@ -310,16 +334,20 @@ static PGconn *postgres_open(const alv_postgres *pg)
 
 static alv_status postgres_connect(alv_postgres *pg, alv_error *err)
 {
-    if (pg->conn != NULL)
+    if (pg->conn != NULL) {
         return ALV_OK;
+    }
     alv_status status = postgres_check_url(pg, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
+    }
     pg->conn = postgres_open(pg);
-    if (pg->conn == NULL)
+    if (pg->conn == NULL) {
         return alv_fail(err, ALV_RETRY, "libpq is out of memory");
-    if (PQstatus(pg->conn) != CONNECTION_OK || PQsetnonblocking(pg->conn, 1) != 0)
+    }
+    if (PQstatus(pg->conn) != CONNECTION_OK || PQsetnonblocking(pg->conn, 1) != 0) {
         return postgres_lost(pg, err);
+    }
     (void)PQsetNoticeProcessor(pg->conn, postgres_ignore_notice, NULL);
     return ALV_OK;
 }
@@ -327,8 +355,9 @@ static alv_status postgres_connect(alv_postgres *pg, alv_error *err)
 alv_status alv_postgres_prepare(alv_postgres *pg, alv_error *err)
 {
     alv_status status = postgres_connect(pg, err);
-    if (status != ALV_OK || pg->tables_checked)
+    if (status != ALV_OK || pg->tables_checked) {
         return status;
+    }
     status = alv_postgres_check_tables(pg, err);
     pg->tables_checked = status == ALV_OK;
     return status;
@@ -341,8 +370,9 @@ static alv_status postgres_position(alv_durable_store *store, int32_t shard, int
 {
     alv_postgres *pg = (alv_postgres *)store;
     alv_status status = alv_postgres_prepare(pg, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
+    }
     char shard_text[16];
     (void)snprintf(shard_text, sizeof shard_text, "%d", (int)shard);
     alv_postgres_params params = {0};
@@ -353,13 +383,15 @@ static alv_status postgres_position(alv_durable_store *store, int32_t shard, int
                                    "SELECT changelog_offset FROM %s.positions"
                                    " WHERE application = $1 AND shard = $2::integer",
                                    &params, &found, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
+    }
     int64_t position = PQntuples(found) > 0 ? strtoll(PQgetvalue(found, 0, 0), NULL, 10) : 0;
     PQclear(found);
-    if (position < 0)
+    if (position < 0) {
         return alv_fail(err, ALV_RETRY, "position of shard %d in table %s.positions is negative",
                         (int)shard, pg->schema);
+    }
     *out = position;
     return ALV_OK;
 }
@@ -368,12 +400,14 @@ static alv_status postgres_position(alv_durable_store *store, int32_t shard, int
 
 static void postgres_close(alv_durable_store *store)
 {
-    if (store == NULL)
+    if (store == NULL) {
         return;
+    }
     alv_postgres *pg = (alv_postgres *)store;
     PQfinish(pg->conn);
-    for (size_t i = 0; i < ALV_POSTGRES_COLUMNS; i++)
+    for (size_t i = 0; i < ALV_POSTGRES_COLUMNS; i++) {
         alv_pg_array_done(&pg->columns[i]);
+    }
     alv_free(pg->upserts);
     alv_free(pg->deletes);
     alv_free(pg->url);
@@ -389,8 +423,9 @@ static char *postgres_quote(const char *name)
 {
     alv_bytes quoted = ALV_BYTES_EMPTY;
     alv_bytes_append(&quoted, "\"", 1);
-    for (const char *at = name; *at != '\0'; at++)
+    for (const char *at = name; *at != '\0'; at++) {
         alv_bytes_append(&quoted, *at == '"' ? "\"\"" : at, *at == '"' ? 2 : 1);
+    }
     alv_bytes_append(&quoted, "\"", 2);
     return quoted.data;
 }

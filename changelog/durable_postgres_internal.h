@@ -64,8 +64,8 @@ void alv_postgres_add_array(alv_postgres_params *params, alv_pg_array *array);
 alv_status alv_postgres_run(alv_postgres *pg, const char *sql, const alv_postgres_params *params,
                             alv_pg_result **out_result, alv_error *err);
 
-/* The same for a statement about our tables: each `%s` in `sql` becomes the schema. */
-alv_status alv_postgres_run_here(alv_postgres *pg, const char *sql,
+/* The same for a statement about our tables: each `%s` in `format` becomes the schema. */
+alv_status alv_postgres_run_here(alv_postgres *pg, const char *format,
                                  const alv_postgres_params *params, alv_pg_result **out_result,
                                  alv_error *err);
 

@@ -66,10 +66,12 @@ static const char *postgres_column_type(const alv_pg_result *columns,
 {
     const char *type = NULL;
     for (int i = 0; i < alv_pg_result_count(columns); i++) {
-        if (strcmp(alv_pg_result_text(columns, i, 0), needed->table) != 0)
+        if (strcmp(alv_pg_result_text(columns, i, 0), needed->table) != 0) {
             continue;
-        if (strcmp(alv_pg_result_text(columns, i, 1), needed->name) == 0)
+        }
+        if (strcmp(alv_pg_result_text(columns, i, 1), needed->name) == 0) {
             return alv_pg_result_text(columns, i, 2);
+        }
         type = "";
     }
     return type;
@@ -81,20 +83,22 @@ static alv_status postgres_find_tables(alv_postgres *pg, bool *out_missing, alv_
 {
     alv_pg_result *columns = NULL;
     alv_status status = postgres_read_columns(pg, &columns, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
+    }
     *out_missing = false;
     for (size_t i = 0; i < sizeof postgres_needed / sizeof postgres_needed[0]; i++) {
         const struct postgres_column *needed = &postgres_needed[i];
         const char *type = postgres_column_type(columns, needed);
-        if (type == NULL)
+        if (type == NULL) {
             *out_missing = true;
-        else if (strcmp(type, needed->type) != 0)
+        } else if (strcmp(type, needed->type) != 0) {
             status = alv_fail(err, ALV_RETRY,
                               "column %s of table %s.%s must be %s but is %s; drop or rename the "
                               "table (it is made anew) or choose another postgres.schema",
                               needed->name, pg->schema, needed->table, needed->type,
                               type[0] != '\0' ? type : "missing");
+        }
     }
     alv_pg_result_free(columns);
     return status;
@@ -108,8 +112,9 @@ static alv_status postgres_create_schema(alv_postgres *pg, alv_error *err)
     alv_pg_result *found = NULL;
     alv_status status = alv_postgres_run(
         pg, "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1", &params, &found, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
+    }
     bool exists = alv_pg_result_count(found) > 0;
     alv_pg_result_free(found);
     return exists ? ALV_OK : alv_postgres_run_here(pg, "CREATE SCHEMA %s", NULL, NULL, err);
@@ -119,15 +124,19 @@ static alv_status postgres_create_schema(alv_postgres *pg, alv_error *err)
 static alv_status postgres_create(alv_postgres *pg, alv_error *err)
 {
     alv_status status = alv_postgres_run(pg, ALV_POSTGRES_BEGIN, NULL, NULL, err);
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         status = alv_postgres_run(pg, "SELECT pg_advisory_xact_lock(" POSTGRES_TABLES_LOCK ")",
                                   NULL, NULL, err);
-    if (status == ALV_OK)
+    }
+    if (status == ALV_OK) {
         status = postgres_create_schema(pg, err);
-    if (status == ALV_OK)
+    }
+    if (status == ALV_OK) {
         status = alv_postgres_run_here(pg, postgres_create_tables, NULL, NULL, err);
-    if (status == ALV_OK)
+    }
+    if (status == ALV_OK) {
         status = alv_postgres_run(pg, "COMMIT", NULL, NULL, err);
+    }
     alv_postgres_rollback(pg);
     return status;
 }
@@ -136,8 +145,9 @@ alv_status alv_postgres_check_tables(alv_postgres *pg, alv_error *err)
 {
     bool missing = false;
     alv_status status = postgres_find_tables(pg, &missing, err);
-    if (status != ALV_OK || !missing)
+    if (status != ALV_OK || !missing) {
         return status;
+    }
     status = postgres_create(pg, err);
     return status != ALV_OK ? status : postgres_find_tables(pg, &missing, err);
 }

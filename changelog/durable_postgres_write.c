@@ -54,16 +54,18 @@ static void postgres_mark_fenced(const alv_pg_result *shards, alv_checkpoint_pos
 {
     for (int i = 0; i < alv_pg_result_count(shards); i++) {
         long shard = strtol(alv_pg_result_text(shards, i, 0), NULL, 10);
-        for (size_t p = 0; p < position_count; p++)
+        for (size_t p = 0; p < position_count; p++) {
             positions[p].fenced |= positions[p].shard == shard;
+        }
     }
 }
 
 static alv_status postgres_claim_positions(alv_postgres *pg, alv_checkpoint_position *positions,
                                            size_t position_count, alv_error *err)
 {
-    if (position_count == 0)
+    if (position_count == 0) {
         return ALV_OK;
+    }
     alv_pg_array *columns = pg->columns;
     alv_pg_array_begin(&columns[0], ALV_PG_INT4);
     alv_pg_array_begin(&columns[1], ALV_PG_INT8);
@@ -75,16 +77,19 @@ static alv_status postgres_claim_positions(alv_postgres *pg, alv_checkpoint_posi
     }
     alv_postgres_params params = {0};
     alv_postgres_add_text(&params, pg->application);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         alv_postgres_add_array(&params, &columns[i]);
+    }
     alv_pg_result *fenced = NULL;
     alv_status status = alv_postgres_run_here(pg, postgres_claim, &params, &fenced, err);
-    if (status != ALV_OK)
+    if (status != ALV_OK) {
         return status;
+    }
     postgres_mark_fenced(fenced, positions, position_count);
-    if (alv_pg_result_count(fenced) > 0)
+    if (alv_pg_result_count(fenced) > 0) {
         status = alv_fail(err, ALV_FENCED, "another position is stored of shard %s and %d more",
                           alv_pg_result_text(fenced, 0, 0), alv_pg_result_count(fenced) - 1);
+    }
     alv_pg_result_free(fenced);
     return status;
 }
@@ -98,24 +103,27 @@ static alv_status postgres_put_upserts(alv_postgres *pg, alv_checkpoint_row *con
     static const alv_pg_type types[ALV_POSTGRES_COLUMNS] = {
         ALV_PG_TEXT, ALV_PG_TEXT, ALV_PG_INT4, ALV_PG_JSONB, ALV_PG_INT8, ALV_PG_TIMESTAMPTZ};
     alv_pg_array *columns = pg->columns;
-    for (size_t i = 0; i < ALV_POSTGRES_COLUMNS; i++)
+    for (size_t i = 0; i < ALV_POSTGRES_COLUMNS; i++) {
         alv_pg_array_begin(&columns[i], types[i]);
+    }
     for (size_t i = 0; i < count; i++) {
         const alv_checkpoint_row *row = rows[i];
         alv_pg_array_add_text(&columns[0], row->key);
         alv_pg_array_add_text(&columns[1], row->type);
         alv_pg_array_add_int4(&columns[2], row->shard);
-        if (row->outcome == ALV_ROW_WITHOUT_STATE)
+        if (row->outcome == ALV_ROW_WITHOUT_STATE) {
             alv_pg_array_add_null(&columns[3]);
-        else
+        } else {
             alv_pg_array_add_jsonb(&columns[3], row->state);
+        }
         alv_pg_array_add_int8(&columns[4], row->changelog_offset);
         alv_pg_array_add_timestamptz(&columns[5], row->updated_at_ms);
     }
     alv_postgres_params params = {0};
     alv_postgres_add_text(&params, pg->application);
-    for (size_t i = 0; i < ALV_POSTGRES_COLUMNS; i++)
+    for (size_t i = 0; i < ALV_POSTGRES_COLUMNS; i++) {
         alv_postgres_add_array(&params, &columns[i]);
+    }
     return alv_postgres_run_here(pg, postgres_upsert, &params, NULL, err);
 }
 
@@ -142,31 +150,37 @@ static alv_status postgres_put_guarded(alv_postgres *pg, postgres_put put,
 {
     alv_error why = ALV_ERROR_NONE;
     alv_status status = alv_postgres_run(pg, "SAVEPOINT alv_rows", NULL, NULL, err);
-    if (status != ALV_OK)
-        return status;
-    status = put(pg, rows, count, &why);
-    if (status == ALV_OK)
-        return alv_postgres_run(pg, "RELEASE SAVEPOINT alv_rows", NULL, NULL, err);
-    if (!alv_postgres_blames_row(pg)) {
-        if (err != NULL && err->status == ALV_OK)
-            *err = why;
+    if (status != ALV_OK) {
         return status;
     }
-    if (count == 1)
+    status = put(pg, rows, count, &why);
+    if (status == ALV_OK) {
+        return alv_postgres_run(pg, "RELEASE SAVEPOINT alv_rows", NULL, NULL, err);
+    }
+    if (!alv_postgres_blames_row(pg)) {
+        if (err != NULL && err->status == ALV_OK) {
+            *err = why;
+        }
+        return status;
+    }
+    if (count == 1) {
         (void)alv_fail_from(&pg->refusal, ALV_REJECT, "libpq", 0, "%s", why.text);
+    }
     status = alv_postgres_run(pg, "ROLLBACK TO SAVEPOINT alv_rows; RELEASE SAVEPOINT alv_rows",
                               NULL, NULL, err);
     return status == ALV_OK ? ALV_REJECT : status;
 }
 
-/* Halves until the rows at fault are alone, and puts them without their state or not at all. */
+/* Halves until the rows at fault are alone, and puts them without their state or not at all.
+ * NOLINTNEXTLINE(misc-no-recursion): as deep as rows can be halved */
 static alv_status postgres_put_careful(alv_postgres *pg, postgres_put put,
                                        alv_checkpoint_row *const *rows, size_t count,
                                        alv_error *err)
 {
     alv_status status = postgres_put_guarded(pg, put, rows, count, err);
-    if (status != ALV_REJECT)
+    if (status != ALV_REJECT) {
         return status;
+    }
     if (count > 1) {
         size_t half = count / 2;
         status = postgres_put_careful(pg, put, rows, half, err);
@@ -177,8 +191,9 @@ static alv_status postgres_put_careful(alv_postgres *pg, postgres_put put,
         rows[0]->outcome = ALV_ROW_WITHOUT_STATE;
         status = postgres_put_guarded(pg, put, rows, 1, err);
     }
-    if (status == ALV_REJECT)
+    if (status == ALV_REJECT) {
         rows[0]->outcome = ALV_ROW_SKIPPED;
+    }
     return status == ALV_REJECT ? ALV_OK : status;
 }
 
@@ -187,10 +202,12 @@ static alv_status postgres_put_rows(alv_postgres *pg, postgres_put put,
                                     alv_checkpoint_row *const *rows, size_t count, bool careful,
                                     alv_error *err)
 {
-    if (count == 0)
+    if (count == 0) {
         return ALV_OK;
-    if (careful)
+    }
+    if (careful) {
         return postgres_put_careful(pg, put, rows, count, err);
+    }
     alv_status status = put(pg, rows, count, err);
     return status != ALV_OK && alv_postgres_blames_row(pg) ? ALV_REJECT : status;
 }
@@ -199,16 +216,20 @@ static alv_status postgres_transaction(alv_postgres *pg, alv_checkpoint_position
                                        size_t position_count, bool careful, alv_error *err)
 {
     alv_status status = alv_postgres_run(pg, ALV_POSTGRES_BEGIN, NULL, NULL, err);
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         status = postgres_claim_positions(pg, positions, position_count, err);
-    if (status == ALV_OK)
+    }
+    if (status == ALV_OK) {
         status = postgres_put_rows(pg, postgres_put_upserts, pg->upserts, pg->upsert_count, careful,
                                    err);
-    if (status == ALV_OK)
+    }
+    if (status == ALV_OK) {
         status = postgres_put_rows(pg, postgres_put_deletes, pg->deletes, pg->delete_count, careful,
                                    err);
-    if (status == ALV_OK)
+    }
+    if (status == ALV_OK) {
         status = alv_postgres_run(pg, "COMMIT", NULL, NULL, err);
+    }
     alv_postgres_rollback(pg);
     return status;
 }
@@ -221,10 +242,11 @@ static void postgres_sort_out(alv_postgres *pg, alv_checkpoint_row *rows, size_t
     pg->delete_count = 0;
     for (size_t i = 0; i < row_count; i++) {
         rows[i].outcome = ALV_ROW_STORED;
-        if (rows[i].state.data != NULL)
+        if (rows[i].state.data != NULL) {
             pg->upserts[pg->upsert_count++] = &rows[i];
-        else
+        } else {
             pg->deletes[pg->delete_count++] = &rows[i];
+        }
     }
 }
 
@@ -233,19 +255,22 @@ alv_status alv_postgres_write(alv_durable_store *store, alv_checkpoint_row *rows
                               alv_error *err)
 {
     alv_postgres *pg = (alv_postgres *)store;
-    for (size_t i = 0; i < position_count; i++)
+    for (size_t i = 0; i < position_count; i++) {
         positions[i].fenced = false;
+    }
     postgres_sort_out(pg, rows, row_count);
     alv_error_clear(&pg->refusal);
     alv_error why = ALV_ERROR_NONE;
     alv_status status = alv_postgres_prepare(pg, &why);
-    if (status == ALV_OK)
+    if (status == ALV_OK) {
         status = postgres_transaction(pg, positions, position_count, false, &why);
+    }
     if (status == ALV_REJECT) {
         alv_error_clear(&why);
         status = postgres_transaction(pg, positions, position_count, true, &why);
     }
-    if (err != NULL && err->status == ALV_OK)
+    if (err != NULL && err->status == ALV_OK) {
         *err = status == ALV_OK ? pg->refusal : why;
+    }
     return status;
 }

@@ -286,7 +286,8 @@ static size_t search_select(const placement_search *search, const placement_scen
 }
 
 /* `node` owns `shards` in the scenario `before` and dies. The receivers have a replica; where it is not
- * ours, the next one is found when the receiver dies as well. Depth: `replicas`, at most the nodes. */
+ * ours, the next one is found when the receiver dies as well.
+ * NOLINTNEXTLINE(misc-no-recursion): as deep as there are `replicas`, at most the nodes */
 static void search_follow(const placement_search *search, const placement_scenario *before,
                           int32_t node, const int32_t *shards, size_t count, int64_t replicas)
 {

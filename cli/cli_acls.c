@@ -154,7 +154,7 @@ static void acls_print(const acls_options *options, const alv_settings *settings
     const char *separator = "";
     for (int role = 0; role < ALV_ACCESS_ROLE_COUNT; role++) {
         if (!options->some || options->chosen[role]) {
-            fputs(separator, stdout);
+            (void)fputs(separator, stdout);
             acls_print_role(options, (alv_access_role)role, settings);
             separator = "\n";
         }

@@ -200,7 +200,7 @@ static void print_library(const json_t *library)
     json_t *test;
     json_array_foreach(json_object_get(library, "tests"), index, test)
     {
-        fputs(index == 0 ? "\ntests\n" : "", stdout);
+        (void)fputs(index == 0 ? "\ntests\n" : "", stdout);
         print_test(test);
     }
 }

@@ -57,7 +57,8 @@ static void list_words(const char *args_doc)
     }
 }
 
-/* argp_parse puts an argp of its own around a subcommand's, with --help. */
+/* argp_parse puts an argp of its own around a subcommand's, with --help.
+ * NOLINTNEXTLINE(misc-no-recursion): as deep as argps of this program have children */
 static void list_all(const struct argp *argp)
 {
     list_words(argp->args_doc);
@@ -75,7 +76,7 @@ static void list_all(const struct argp *argp)
 static void list_and_exit(const struct argp *argp)
 {
     list_all(argp);
-    exit(fflush(stdout) == 0 ? ALV_EXIT_DONE : ALV_EXIT_FAILED);
+    exit(alv_cli_printed() ? ALV_EXIT_DONE : ALV_EXIT_FAILED);
 }
 
 /* ---- options --------------------------------------------------------------------------------- */
@@ -167,8 +168,8 @@ int alv_cli_fail(const alv_cli_options *options, alv_exit status, const char *ne
     va_list arguments;
     va_start(arguments, format);
     fprintf(stderr, "%s: ", options->name);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    (void)vfprintf(stderr, format, arguments); /* if not there, then nowhere */
+    (void)fputc('\n', stderr);
     va_end(arguments);
     if (next_step != NULL) {
         fprintf(stderr, "%s: %s\n", options->name, next_step);
@@ -209,11 +210,17 @@ const char *alv_cli_node_address(const alv_cli_options *options, const char *giv
     return settings->http_advertise != NULL ? settings->http_advertise : settings->http_listen;
 }
 
+bool alv_cli_printed(void)
+{
+    errno = 0;
+    return fflush(stdout) == 0 && ferror(stdout) == 0;
+}
+
 int alv_cli_finish(const alv_cli_options *options, int status)
 {
-    if (fflush(stdout) != 0 && status == ALV_EXIT_DONE) {
+    if (!alv_cli_printed() && status == ALV_EXIT_DONE) {
         return alv_cli_fail(options, ALV_EXIT_FAILED, NULL, "cannot write the result: %s",
-                            strerror(errno));
+                            errno != 0 ? strerror(errno) : "not all of it was taken");
     }
     return status;
 }

@@ -62,6 +62,10 @@ int alv_cli_fail_error(const alv_cli_options *options, const alv_error *err, con
 const char *alv_cli_node_address(const alv_cli_options *options, const char *given,
                                  const alv_config *config);
 
+/* Flushes stdout; whether it took all that was printed since the program began. What goes there unbuffered, or
+ * was flushed before, leaves nothing to flush when it is refused, so the last flush alone does not tell. */
+bool alv_cli_printed(void);
+
 /* Flushes stdout; a full disk or a closed pipe makes a successful result a failed one. */
 int alv_cli_finish(const alv_cli_options *options, int status);
 

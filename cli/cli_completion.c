@@ -164,7 +164,7 @@ int alv_cli_completion_run(int argc, char **argv)
     }
     int status = ALV_EXIT_DONE;
     if (script != NULL) {
-        fputs(script, stdout);
+        (void)fputs(script, stdout);
     } else {
         status = completion_list(&options);
     }

@@ -252,8 +252,8 @@ static void letters_show_text(const letter_row *row, const letters_shown *shown)
     printf("retried  %s\n",
            row->retried_at_ms != 0 ? letters_time(row->retried_at_ms, retried) : "no");
     printf("value    ");
-    fwrite(shown->has_value ? shown->value.data : "(none)", 1,
-           shown->has_value ? shown->value.size : strlen("(none)"), stdout);
+    (void)fwrite(shown->has_value ? shown->value.data : "(none)", 1,
+                 shown->has_value ? shown->value.size : strlen("(none)"), stdout);
     putchar('\n');
 }
 
@@ -274,7 +274,7 @@ static int letters_show(letter_run *run)
     int result = ALV_EXIT_DONE;
     if (status != ALV_OK) {
         result = alv_cli_fail_error(common, &err, NULL);
-    } else if (!shown.found) {
+    } else if (rows.count == 0 || !shown.found) {
         result = alv_cli_fail(common, ALV_EXIT_FAILED, "`alluvium dead-letters list` shows them",
                               "there is no dead letter %s", run->options->ids[0]);
     } else if (common->json) {

@@ -109,7 +109,7 @@ static const struct argp get_argp = {
 static int print_answer(const get_options *options, const alv_bytes *body)
 {
     if (options->common.json) {
-        fwrite(body->data, 1, body->size, stdout);
+        (void)fwrite(body->data, 1, body->size, stdout);
         putchar('\n');
         return ALV_EXIT_DONE;
     }

@@ -430,7 +430,7 @@ static int run_node(const alv_cli_options *common, alv_config *config)
 
 static int print_and_finish(const alv_cli_options *options, alv_bytes *text)
 {
-    fwrite(text->data, 1, text->size, stdout);
+    (void)fwrite(text->data, 1, text->size, stdout);
     if (text->size > 0 && text->data[text->size - 1] != '\n') {
         putchar('\n');
     }

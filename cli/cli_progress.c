@@ -24,9 +24,9 @@ void alv_cli_progress_init(alv_cli_progress *progress, const char *what)
 static void progress_draw_bar(double fraction)
 {
     int filled = (int)(fraction * PROGRESS_BAR_COLUMNS);
-    fputs("  [", stderr);
+    (void)fputs("  [", stderr);
     for (int i = 0; i < PROGRESS_BAR_COLUMNS; i++) {
-        fputc(i < filled ? '#' : '.', stderr);
+        (void)fputc(i < filled ? '#' : '.', stderr);
     }
     fprintf(stderr, "] %3.0f %%", fraction * 100);
 }
@@ -48,13 +48,13 @@ void alv_cli_progress_update(alv_cli_progress *progress, uint64_t count, double 
     if (fraction >= 0) {
         progress_draw_bar(fraction > 1 ? 1 : fraction);
     }
-    fflush(stderr);
+    (void)fflush(stderr);
 }
 
 void alv_cli_progress_done(alv_cli_progress *progress)
 {
     if (progress->drawn) {
-        fputs("\r\033[K", stderr);
+        (void)fputs("\r\033[K", stderr);
         progress->drawn = false;
     }
 }

@@ -124,16 +124,16 @@ static void status_show_text(const status_options *options, const json_t *cluste
     alv_bytes text = ALV_BYTES_EMPTY;
     alv_cli_status_print(cluster, shards, options->all, &text);
     if (in_place) {
-        fputs("\033[H", stdout);
+        (void)fputs("\033[H", stdout);
     }
     for (size_t i = 0; i < text.size; i++) {
         if (in_place && text.data[i] == '\n') {
-            fputs("\033[K", stdout);
+            (void)fputs("\033[K", stdout);
         }
         putchar(text.data[i]);
     }
     if (in_place) {
-        fputs("\033[J", stdout);
+        (void)fputs("\033[J", stdout);
     }
     alv_bytes_done(&text);
 }
@@ -149,7 +149,7 @@ static int status_look(const status_options *options, const alv_http_security *s
     } else if (shards != NULL) {
         status_show_text(options, cluster, shards);
     }
-    fflush(stdout);
+    (void)fflush(stdout);
     json_decref(cluster);
     json_decref(shards);
     return status;
@@ -161,7 +161,7 @@ static int status_watch(const status_options *options, const alv_http_security *
 {
     int status = ALV_EXIT_DONE;
     if (isatty(STDOUT_FILENO) == 1 && !options->common.json) {
-        fputs("\033[2J", stdout);
+        (void)fputs("\033[2J", stdout);
     }
     for (long look = 1; options->count == 0 || look <= options->count; look++) {
         status = status_look(options, security, address);

@@ -178,7 +178,7 @@ static void print_json(const alv_sse_event *event)
         printf(",\"event\":\"%.*s\"", (int)event->type.size, event->type.data);
     }
     putchar(',');
-    fwrite(event->data.data + 1, 1, event->data.size - 1, stdout);
+    (void)fwrite(event->data.data + 1, 1, event->data.size - 1, stdout);
     putchar('\n');
 }
 
@@ -189,7 +189,7 @@ static void print_line(const json_t *change)
     const char *key = json_string_value(json_object_get(change, "key"));
     printf("%s %s ", at != NULL ? at : "-", key != NULL ? key : "-");
     if (state == NULL || json_is_null(state)) {
-        fputs("deleted", stdout);
+        (void)fputs("deleted", stdout);
     } else {
         (void)json_dumpf(state, stdout, JSON_COMPACT | JSON_ENCODE_ANY | JSON_PRESERVE_ORDER);
     }
@@ -223,7 +223,7 @@ static bool watch_hear(void *payload, const alv_sse_event *event)
     }
     json_decref(data);
     run->changes += is_change;
-    return fflush(stdout) == 0 && (run->options->count == 0 || run->changes < run->options->count);
+    return alv_cli_printed() && (run->options->count == 0 || run->changes < run->options->count);
 }
 
 /* ---- nodes ----------------------------------------------------------------------------------- */

@@ -38,15 +38,15 @@ static const struct subcommand {
 
 static void print_help(FILE *out)
 {
-    fputs("usage: alluvium COMMAND [OPTION...]\n\n"
-          "Turns a partitioned Kafka topic of commands into state per entity.\n\n",
-          out);
+    (void)fputs("usage: alluvium COMMAND [OPTION...]\n\n"
+                "Turns a partitioned Kafka topic of commands into state per entity.\n\n",
+                out);
     for (size_t i = 0; i < SUBCOMMAND_COUNT; i++) {
         fprintf(out, "  %-13s %s\n", subcommands[i].name, subcommands[i].summary);
     }
-    fputs("\n`alluvium help COMMAND` or `alluvium COMMAND --help` tells more.\n"
-          "Exit status: 0 done, 1 failed, 2 wrong usage.\n",
-          out);
+    (void)fputs("\n`alluvium help COMMAND` or `alluvium COMMAND --help` tells more.\n"
+                "Exit status: 0 done, 1 failed, 2 wrong usage.\n",
+                out);
 }
 
 static const struct subcommand *find(const char *name)

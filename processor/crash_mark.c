@@ -227,6 +227,7 @@ alv_status alv_crash_mark_open(const char *directory, alv_crash_mark **out, alv_
     if (status != ALV_OK) {
         return status;
     }
+    ALV_ASSERT(file != NULL);
     alv_crash_mark *mark = alv_alloc(sizeof *mark);
     mark->file = file;
     crash_mark_take_stock(mark);

@@ -115,7 +115,8 @@ static void effects_add(alv_effects *effects, effect_kind kind, size_t field_at,
     effects->items[effects->count++] = (effect){kind, field_at, value};
 }
 
-/* Whether `value` is nested at most `depth` deep. Stops at once in a value that contains itself. */
+/* Whether `value` is nested at most `depth` deep. Stops in a value that contains itself.
+ * NOLINTNEXTLINE(misc-no-recursion): at most `depth` deep */
 static bool effects_depth_fits(const json_t *value, unsigned depth)
 {
     if (!json_is_array(value) && !json_is_object(value)) {
@@ -286,6 +287,7 @@ static json_t *effects_first_state(const alv_behavior *behavior, const char *key
 /* Makes the caller's reference the only one, by a shallow copy if need be. */
 static void effects_own(json_t **state)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): set makes a state, unset has seen its field */
     if ((*state)->refcount == 1) {
         return;
     }

@@ -56,8 +56,12 @@ bool alv_quarantine_decode(alv_view record, alv_quarantine_entry *out)
 {
     json_t *body = json_loadb(record.data, record.size, 0, NULL);
     int held = 0;
-    const char *reason = NULL, *detail = NULL;
-    json_int_t failures = 0, since = 0, offset = 0, waiting = 0;
+    const char *reason = NULL;
+    const char *detail = NULL;
+    json_int_t failures = 0;
+    json_int_t since = 0;
+    json_int_t offset = 0;
+    json_int_t waiting = 0;
     bool good = json_unpack(body, "{s:b, s:I, s:s, s:s, s:I, s:I, s:I}", "quarantined", &held,
                             "failures", &failures, "reason", &reason, "detail", &detail, "since",
                             &since, "offset", &offset, "waiting", &waiting) == 0 &&

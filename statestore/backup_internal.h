@@ -11,11 +11,10 @@
 /* ---- backup_files.c -------------------------------------------------------------------------- */
 
 /* Makes a directory that is absent or has nothing but `allowed` (NULL-terminated) in it. ALV_REJECT. */
-alv_status alv_backup_files_claim(const char *directory, const char *const *allowed,
-                                  alv_error *err);
+alv_status alv_backup_files_claim(const char *path, const char *const *allowed, alv_error *err);
 
 /* Lists the files of a directory, by name, into backup->files and backup->bytes. */
-alv_status alv_backup_files_list(const char *directory, alv_backup *backup, alv_error *err);
+alv_status alv_backup_files_list(const char *path, alv_backup *backup, alv_error *err);
 
 /* Makes `to` and copies backup's files from `from` to it: .sst files, which RocksDB never changes, as hard
  * links where that is possible. All of it is on the disk afterwards. */
@@ -23,7 +22,7 @@ alv_status alv_backup_files_copy(const alv_backup *backup, const char *from, con
                                  alv_backup_progress progress, void *payload, alv_error *err);
 
 /* Makes what was renamed or made within a directory last. */
-alv_status alv_backup_files_sync(const char *directory, alv_error *err);
+alv_status alv_backup_files_sync(const char *path, alv_error *err);
 
 /* ---- backup_manifest.c ----------------------------------------------------------------------- */
 

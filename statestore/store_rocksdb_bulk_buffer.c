@@ -103,6 +103,7 @@ static void buffer_add_entry(alv_bulk_buffer *buffer, int kind)
 static void buffer_append(alv_bulk_buffer *buffer, const void *data, size_t size)
 {
     if (size > 0) {
+        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): only what is empty has no data */
         memcpy(buffer->memory + buffer->used, data, size);
         buffer->used += size;
     }

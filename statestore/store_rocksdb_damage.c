@@ -143,9 +143,9 @@ static alv_status salvage_read(alv_rocksdb *rocks, const alv_rocksdb_shard *shar
     rocksdb_readoptions_set_fill_cache(options, 0);
     rocksdb_readoptions_set_verify_checksums(options, 1);
     rocksdb_iterator_t *iterator = rocksdb_create_iterator_cf(rocks->db, options, shard->family);
-    for (rocksdb_iter_seek_to_first(iterator); rocksdb_iter_valid(iterator);
-         rocksdb_iter_next(iterator)) {
-        continue;
+    rocksdb_iter_seek_to_first(iterator);
+    while (rocksdb_iter_valid(iterator)) {
+        rocksdb_iter_next(iterator);
     }
     rocksdb_iter_get_error(iterator, &text);
     rocksdb_iter_destroy(iterator);

@@ -128,11 +128,11 @@ alv_rocksdb_bulk *alv_rocksdb_bulk_new(alv_rocksdb *rocks, int64_t memory_bytes)
 void alv_rocksdb_bulk_free(alv_rocksdb_bulk *bulk);
 
 /* Four functions of the port. */
-alv_status alv_rocksdb_bulk_begin(alv_store *store, int32_t shard, alv_error *err);
-alv_status alv_rocksdb_bulk_apply(alv_store *store, int32_t shard, const alv_store_write *writes,
+alv_status alv_rocksdb_bulk_begin(alv_store *store, int32_t number, alv_error *err);
+alv_status alv_rocksdb_bulk_apply(alv_store *store, int32_t number, const alv_store_write *writes,
                                   size_t count, const alv_position *position, alv_error *err);
 bool alv_rocksdb_bulk_wait(alv_store *store, int timeout_ms);
-alv_status alv_rocksdb_bulk_end(alv_store *store, int32_t shard, bool keep, bool *out_done,
+alv_status alv_rocksdb_bulk_end(alv_store *store, int32_t number, bool keep, bool *out_done,
                                 alv_error *err);
 
 /* store_rocksdb_open.c */

@@ -50,6 +50,8 @@ static void difference_say(difference *at, const json_t *expected, const json_t 
 static void difference_walk(difference *at, const json_t *expected, const json_t *actual,
                             int depth);
 
+/* NOLINTBEGIN(misc-no-recursion): at most DIFFERENCE_DEPTH_MAX deep */
+
 /* One step down, and up again. */
 static void difference_enter(difference *at, const char *step, const json_t *expected,
                              const json_t *actual, int depth)
@@ -110,6 +112,8 @@ static void difference_walk(difference *at, const json_t *expected, const json_t
         difference_say(at, expected, actual);
     }
 }
+
+/* NOLINTEND(misc-no-recursion) */
 
 bool alv_difference(const json_t *expected, const json_t *actual, alv_bytes *out)
 {

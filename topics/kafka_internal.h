@@ -188,7 +188,7 @@ alv_status alv_kafka_sender_open(alv_log_port *log, const char *name, alv_sender
 
 /* The group's metadata for a commit, to be destroyed by the caller; NULL when the consumer is not, or no
  * longer, the member to which its shards were given (I3). */
-rd_kafka_consumer_group_metadata_t *alv_kafka_consumer_group(alv_consumer *consumer);
+rd_kafka_consumer_group_metadata_t *alv_kafka_consumer_group(alv_consumer *base);
 
 /* Makes a handle ask for what it takes for known: which brokers there are and, with a `topic` (else NULL), who leads its
  * shards. Blocks up to `timeout_ms`; what fails shows in the next request. */
