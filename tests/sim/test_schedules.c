@@ -18,8 +18,8 @@
 #include "base/logger.h"
 #include "tests/sim/sim_run.h"
 
-#define FIXED_SEEDS 300
-#define FRESH_SEEDS 300
+#define FIXED_SEEDS 200
+#define FRESH_SEEDS 200
 
 static void schedules_run(uint64_t first, int count)
 {
