@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
@@ -12,53 +11,11 @@
 #include "base/limits.h"
 #include "base/logger.h"
 #include "changelog/placement.h"
-#include "processor/fencer.h"
-#include "processor/lane.h"
-#include "processor/node_tables.h"
-#include "processor/rivals.h"
-#include "processor/store_care.h"
-#include "processor/watchdog.h"
+#include "processor/node_internal.h"
 #include "topics/kafka.h"
-
-/* The store is made durable this often, or after so many changelog records, whatever comes first: that
- * is what a node reads again after a crash of its process, at some 400,000 records a second. */
 
 /* While nobody rings the bell the main thread looks around this often. */
 #define NODE_WAIT_MS 50
-
-struct alv_node {
-    alv_node_options options;
-    const alv_settings *settings;
-    int32_t shard_count;
-    alv_store *store;
-    alv_directory *directory;
-    alv_meter *meter;
-    alv_log_port *log;
-    char changelog_id[ALV_TOPIC_ID_BYTES];
-    alv_node_tables global;
-    alv_replicator *replicator;
-    alv_checkpointer *checkpointer;
-    alv_crash_mark *crash_mark;
-    alv_fencer *fencer;
-    alv_lane **lanes;
-    int32_t lane_count;
-    alv_rivals *rivals;
-    bool *standbys; /* by shard: whether this node is to keep a replica */
-    int64_t opened_at_us;
-    alv_store_care care;
-    alv_watchdog *watchdog;
-    bool was_ready;
-
-    /* Read by other threads. */
-    atomic_bool started; /* the lanes are there */
-    atomic_bool stopping;
-    atomic_int lanes_ended;
-
-    /* The first lane that failed says why, from its own thread. */
-    atomic_bool failed;
-    atomic_bool failure_ready;
-    alv_error failure;
-};
 
 /* The main thread waits at `node_bell` and looks around when it rings; a signal handler may ring it. */
 static atomic_bool node_stop_requested;
@@ -445,68 +402,6 @@ bool alv_node_set_paused(const alv_node *node, int32_t shard, bool paused,
 
 /* ---- run ------------------------------------------------------------------------------------------- */
 
-static bool node_lanes_ready(const alv_node *node, char *why, size_t size)
-{
-    int64_t now_us = alv_monotonic_us(node->options.clock);
-    for (int32_t i = 0; i < node->lane_count; i++) {
-        int64_t silent_ms = alv_directory_lane_silent_ms(node->directory, i, now_us);
-        if (!alv_lane_has_joined(node->lanes[i])) {
-            (void)snprintf(why, size, "lane %" PRId32 " has not joined the group yet", i);
-            return false;
-        }
-        if (silent_ms >= ALV_LANE_SILENT_MS) {
-            (void)snprintf(why, size,
-                           "lane %" PRId32 " has not got on for %" PRId64
-                           " s: a handler, the disk or Kafka holds it up",
-                           i, silent_ms / 1000);
-            return false;
-        }
-    }
-    return true;
-}
-
-bool alv_node_ready(const alv_node *node, char *why, size_t size)
-{
-    if (atomic_load(&node->stopping)) {
-        (void)snprintf(why, size, "the node is stopping");
-        return false;
-    }
-    if (!alv_node_tables_ready(&node->global, why, size)) {
-        return false;
-    }
-    if (!atomic_load(&node->started)) {
-        (void)snprintf(why, size, "the node is starting");
-        return false;
-    }
-    if (!node_lanes_ready(node, why, size)) {
-        return false;
-    }
-    int32_t restoring = alv_directory_count(node->directory, ALV_SHARD_RESTORING);
-    int32_t stopped = alv_directory_count(node->directory, ALV_SHARD_STOPPED);
-    if (restoring + stopped > 0) {
-        (void)snprintf(why, size, "%" PRId32 " shards are restoring, %" PRId32 " are stopped",
-                       restoring, stopped);
-        return false;
-    }
-    return true;
-}
-
-/* Says when the node becomes ready, and when it is no longer. */
-static void node_log_readiness(alv_node *node)
-{
-    char why[256] = "";
-    bool ready = alv_node_ready(node, why, sizeof why);
-    if (ready && !node->was_ready) {
-        int64_t took_us = alv_monotonic_us(node->options.clock) - node->opened_at_us;
-        const char *address = node->settings->http_advertise;
-        alv_log(ALV_LOG_INFO, "ready", "node=%s http=%s took_ms=%" PRId64, node->settings->node_id,
-                address != NULL ? address : "none", took_us / 1000);
-    } else if (!ready && node->was_ready) {
-        alv_log(ALV_LOG_INFO, "not-ready", "node=%s why=\"%s\"", node->settings->node_id, why);
-    }
-    node->was_ready = ready;
-}
-
 alv_status alv_node_wait(alv_node *node, alv_error *err)
 {
     while (!atomic_load(&node_stop_requested)) {
@@ -518,7 +413,7 @@ alv_status alv_node_wait(alv_node *node, alv_error *err)
             return ALV_FATAL; /* whoever gets the shards goes on with them; so does the next start */
         }
         node_start_lanes_if_due(node);
-        node_log_readiness(node);
+        alv_node_log_readiness(node);
         if (node->watchdog != NULL) {
             alv_watchdog_look(node->watchdog);
         }
