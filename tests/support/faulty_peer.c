@@ -20,9 +20,11 @@
 #include "base/address.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "tests/support/wait.h"
 
 #define PEER_LINKS_MAX 1024
 #define PEER_READ_BYTES 65536
+#define PEER_OPEN_MS 30000
 
 const char *const alv_peer_fault_names[ALV_PEER_FAULTS] = {
     [ALV_PEER_REFUSES] = "refuses",
@@ -375,9 +377,23 @@ static void *peer_run(void *payload)
     return NULL;
 }
 
+typedef struct peer_opening {
+    alv_faulty_peer *peer;
+    const char *address;
+} peer_opening;
+
+static bool peer_opens(void *payload)
+{
+    const peer_opening *opening = payload;
+    return alv_listener_open(opening->address, &opening->peer->listener, opening->peer->address,
+                             NULL) == ALV_OK;
+}
+
+/* While nobody listened there, a connection to somewhere else may have been given the port. */
 static void peer_listen(alv_faulty_peer *peer, const char *address)
 {
-    assert_int_equal(alv_listener_open(address, &peer->listener, peer->address, NULL), ALV_OK);
+    peer_opening opening = {peer, address};
+    assert_true(alv_wait_until(peer_opens, &opening, PEER_OPEN_MS));
     assert_int_equal(fcntl(peer->listener, F_SETFL, 0), 0); /* it may block */
     assert_int_equal(pthread_create(&peer->thread, NULL, peer_run, peer), 0);
 }
