@@ -5,20 +5,13 @@
 #include "base/logger.h"
 #include "topics/kafka_evict.h"
 
-typedef struct readdress_seats {
-    alv_seat items[ALV_EVICT_LANES_MAX];
-    size_t count;
-} readdress_seats;
-
-static void readdress_find(const alv_settings *settings, const alv_members *members,
-                           readdress_seats *out)
+static void readdress_find(const alv_settings *settings, const alv_members *members, alv_seats *out)
 {
-    for (size_t i = 0; i < members->count && out->count < ALV_EVICT_LANES_MAX; i++) {
+    for (size_t i = 0; i < members->count; i++) {
         const alv_member *member = &members->items[i];
         if (strcmp(member->node_id, settings->node_id) == 0 &&
             strcmp(member->address, settings->http_advertise) != 0) {
-            out->items[out->count++] = (alv_seat){
-                .node_id = member->node_id, .lane = member->lane, .address = member->address};
+            alv_seats_add(out, member);
         }
     }
 }
@@ -26,7 +19,7 @@ static void readdress_find(const alv_settings *settings, const alv_members *memb
 void alv_readdress(const alv_config *config, const alv_members *members)
 {
     const alv_settings *settings = alv_config_settings(config);
-    readdress_seats seats = {.count = 0};
+    alv_seats seats = {.count = 0};
     readdress_find(settings, members, &seats);
     if (seats.count == 0) {
         return;

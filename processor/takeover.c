@@ -180,24 +180,17 @@ static bool takeover_is_due(const alv_takeover *takeover, takeover_case *of,
 
 /* ---- acting ---------------------------------------------------------------------------------- */
 
-typedef struct takeover_seats {
-    alv_seat items[ALV_EVICT_LANES_MAX];
-    size_t count;
-} takeover_seats;
-
 static void takeover_add_seats(const alv_takeover *takeover, const takeover_case *of,
-                               const alv_members *members, takeover_seats *seats)
+                               const alv_members *members, alv_seats *seats)
 {
-    for (size_t i = 0; i < members->count && seats->count < ALV_EVICT_LANES_MAX; i++) {
-        const alv_member *member = &members->items[i];
-        if (takeover_is_seat(takeover, of, member)) {
-            seats->items[seats->count++] = (alv_seat){
-                .node_id = member->node_id, .lane = member->lane, .address = member->address};
+    for (size_t i = 0; i < members->count; i++) {
+        if (takeover_is_seat(takeover, of, &members->items[i])) {
+            alv_seats_add(seats, &members->items[i]);
         }
     }
 }
 
-static void takeover_log_evicted(const takeover_seats *seats, const alv_evicted *evicted,
+static void takeover_log_evicted(const alv_seats *seats, const alv_evicted *evicted,
                                  int64_t took_ms)
 {
     alv_evicted last = {.seated_ms = -1, .left_ms = -1, .fenced_ms = -1};
@@ -215,7 +208,7 @@ static void takeover_log_evicted(const takeover_seats *seats, const alv_evicted 
             last.fenced_ms);
 }
 
-static alv_status takeover_evict(alv_takeover *takeover, const takeover_seats *seats)
+static alv_status takeover_evict(alv_takeover *takeover, const alv_seats *seats)
 {
     alv_evicted evicted[ALV_EVICT_LANES_MAX];
     alv_error err = ALV_ERROR_NONE;
@@ -234,7 +227,7 @@ static alv_status takeover_evict(alv_takeover *takeover, const takeover_seats *s
 /* The cases that are due go into one eviction, so that the group rebalances once. */
 static void takeover_act(alv_takeover *takeover, const alv_members *members)
 {
-    takeover_seats seats = {.count = 0};
+    alv_seats seats = {.count = 0};
     bool *acts = alv_alloc_array(takeover->case_count, sizeof *acts);
     int64_t now_ms = takeover_now_ms(takeover);
     for (size_t i = 0; i < takeover->case_count; i++) {

@@ -225,6 +225,16 @@ static alv_status fence_serve(const evict_job *job, evict_lane *lane, alv_error 
     return status;
 }
 
+/* ---- seats ----------------------------------------------------------------------------------- */
+
+void alv_seats_add(alv_seats *seats, const alv_member *member)
+{
+    if (seats->count < ALV_EVICT_LANES_MAX) {
+        seats->items[seats->count++] = (alv_seat){
+            .node_id = member->node_id, .lane = member->lane, .address = member->address};
+    }
+}
+
 /* ---- the eviction ---------------------------------------------------------------------------- */
 
 static bool evict_all_seated(const evict_job *job)

@@ -22,6 +22,7 @@
 #include "base/config.h"
 #include "base/limits.h"
 #include "base/status.h"
+#include "topics/kafka.h"
 
 #define ALV_EVICT_MS 5000
 /* Each lane costs two librdkafka handles while it lasts. */
@@ -33,6 +34,15 @@ typedef struct alv_seat {
     int32_t lane;
     const char *address; /* of the node's API, as alv_member has it; NULL = not known */
 } alv_seat;
+
+/* Those of one eviction. */
+typedef struct alv_seats {
+    alv_seat items[ALV_EVICT_LANES_MAX];
+    size_t count;
+} alv_seats;
+
+/* Adds the seat of a member, whose texts are borrowed; what finds no room is for the next eviction. Any thread. */
+void alv_seats_add(alv_seats *seats, const alv_member *member);
 
 /* When each step was done, in ms since the call began; -1 = it was not. */
 typedef struct alv_evicted {
