@@ -1,6 +1,7 @@
 #include "base/logger.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -177,32 +178,37 @@ static bool logger_has_room(int timeout_ms)
 
 static void logger_tell_lost(void)
 {
-    char text[160];
-    char now[ALV_CLOCK_TEXT_BYTES];
-    int size = snprintf(text, sizeof text, "%s level=warn thread=%s event=log-lost lines=%lld\n",
-                        alv_clock_format(alv_now_ms(alv_clock_system()), now), logger_thread,
-                        (long long)logger_lost);
-    logger_put(text, (size_t)size);
+    char lines[32];
+    logger_line line;
+    logger_begin(&line, ALV_LOG_WARN, "log-lost");
+    (void)snprintf(lines, sizeof lines, " lines=%" PRId64 "\n", logger_lost);
+    logger_add_text(&line, lines);
+    logger_put(line.data, line.size);
     logger_lost = 0;
 }
 
 /* Whoever does not read what is logged must not hold up lanes: after a moment of patience lines are lost, and
- * counted, until there is room again. One at a time, as two might be for the same room. */
+ * counted, until there is room again. */
+static bool logger_may_write(void)
+{
+    if (logger_lost > 0) {
+        if (!logger_has_room(0)) {
+            return false;
+        }
+        logger_tell_lost();
+    }
+    return logger_has_room(LOGGER_PATIENCE_MS);
+}
+
+/* One at a time, as two might be for the same room. */
 static void logger_write(logger_line *line)
 {
     line->data[line->size++] = '\n';
     (void)pthread_mutex_lock(&logger_lock); /* a leaf; cannot fail */
-    if (!logger_has_room(logger_lost == 0 ? LOGGER_PATIENCE_MS : 0)) {
-        logger_lost++;
+    if (logger_may_write()) {
+        logger_put(line->data, line->size);
     } else {
-        if (logger_lost > 0) {
-            logger_tell_lost();
-        }
-        if (logger_has_room(LOGGER_PATIENCE_MS)) {
-            logger_put(line->data, line->size);
-        } else {
-            logger_lost++;
-        }
+        logger_lost++;
     }
     (void)pthread_mutex_unlock(&logger_lock);
 }

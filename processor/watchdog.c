@@ -67,9 +67,11 @@ static void watchdog_look_at(alv_watchdog *watchdog, int32_t lane, int64_t passe
 
 void alv_watchdog_look(alv_watchdog *watchdog)
 {
+    if (watchdog->options.timeout_ms == 0) {
+        return;
+    }
     int64_t passed_ms = watchdog_passed_ms(watchdog);
-    for (int32_t lane = 0; lane < watchdog->options.lane_count && watchdog->options.timeout_ms > 0;
-         lane++) {
+    for (int32_t lane = 0; lane < watchdog->options.lane_count; lane++) {
         watchdog_look_at(watchdog, lane, passed_ms);
     }
 }
