@@ -17,7 +17,6 @@
 #include "tests/support/cluster.h"
 #include "tests/support/cluster_view.h"
 #include "tests/support/wait.h"
-#include "tests/support/wire.h"
 
 #define USERS 100
 #define TIMEOUT_MS 90000
@@ -28,24 +27,6 @@ static const char *const settings[] = {"lanes=1", "shards=8", "failover.evict=fa
 static bool has_died(void *payload)
 {
     return !alv_process_running(payload);
-}
-
-static void send_commands(const alv_cluster *cluster)
-{
-    char topic[128];
-    (void)snprintf(topic, sizeof topic, "%s", alv_cluster_topic(cluster, "commands"));
-    alv_wire *wire = alv_wire_open(cluster->brokers);
-    for (int i = 0; i < USERS; i++) {
-        char key[32];
-        (void)snprintf(key, sizeof key, "m:%d", i);
-        alv_wire_record record = {.topic = topic,
-                                  .partition = -1,
-                                  .key = alv_view_of(key),
-                                  .value = ALV_VIEW("{\"type\":\"add_balance\",\"amount\":1}")};
-        alv_wire_send(wire, &record);
-    }
-    alv_wire_flush(wire);
-    alv_wire_close(wire);
 }
 
 static void orphaned_shards__get_an_owner(void **state)
@@ -64,7 +45,7 @@ static void orphaned_shards__get_an_owner(void **state)
     first->fault = NULL;
     alv_cluster_start_node(first, settings);
 
-    send_commands(&cluster);
+    alv_cluster_add_to_users(&cluster, USERS);
     alv_cluster_wait_consumed(&cluster, TIMEOUT_MS);
     json_t *states = alv_cluster_changelog_states(&cluster);
     assert_int_equal(json_object_size(states), USERS);

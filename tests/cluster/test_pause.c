@@ -104,16 +104,7 @@ static long set_paused(const alv_cluster_node *node, const char *verb)
 
 static void send_to_all(void)
 {
-    alv_bytes lines = ALV_BYTES_EMPTY;
-    for (int i = 0; i < USERS; i++)
-        alv_bytes_printf(&lines, "m:%d\t{\"type\":\"add_balance\",\"amount\":1}\n", i);
-    alv_bytes_append(&lines, "", 1);
-    alv_cluster_result result =
-        alv_cluster_run(&fixture.cluster, lines.data,
-                        (const char *const[]){"send", "-c", fixture.cluster.config_path, NULL});
-    assert_int_equal(result.exit_status, 0);
-    alv_cluster_result_done(&result);
-    alv_bytes_done(&lines);
+    alv_cluster_add_to_users(&fixture.cluster, USERS);
     fixture.sent++;
 }
 

@@ -16,7 +16,6 @@
 #include "tests/support/cluster.h"
 #include "tests/support/cluster_view.h"
 #include "tests/support/wait.h"
-#include "tests/support/wire.h"
 
 #define USERS 40
 #define TIMEOUT_MS 60000
@@ -24,38 +23,13 @@
 static const char *const settings[] = {"lanes=2", "shards=8", "failover.evict=false",
                                        "kafka.session.timeout.ms=60000", NULL};
 
-static void user_key(int user, char out[32])
-{
-    (void)snprintf(out, 32, "m:%d", user);
-}
-
-static void send_commands(const alv_cluster *cluster)
-{
-    char topic[128];
-    (void)snprintf(topic, sizeof topic, "%s", alv_cluster_topic(cluster, "commands"));
-    alv_wire *wire = alv_wire_open(cluster->brokers);
-    for (int i = 0; i < USERS; i++) {
-        char key[32];
-        user_key(i, key);
-        alv_wire_record record = {.topic = topic,
-                                  .partition = -1,
-                                  .key = alv_view_of(key),
-                                  .value = ALV_VIEW("{\"type\":\"add_balance\",\"amount\":1}")};
-        alv_wire_send(wire, &record);
-    }
-    alv_wire_flush(wire);
-    alv_wire_close(wire);
-}
-
 /* A part of them belongs to the other node. */
 static bool knows_all(void *payload)
 {
     for (int i = 0; i < USERS; i++) {
-        char key[32];
         char path[64];
         int status = 0;
-        user_key(i, key);
-        (void)snprintf(path, sizeof path, "/v1/entities/%s", key);
+        (void)snprintf(path, sizeof path, "/v1/entities/m:%d", i);
         json_decref(alv_cluster_http(payload, path, &status));
         if (status != 200) {
             return false;
@@ -91,7 +65,7 @@ static void readdress__a_node_is_found_where_it_is_now(void **state)
     alv_cluster_wait_ready(stays);
     alv_cluster_wait_ready(moves);
     assert_true(alv_wait_until(sees_shards, nodes, TIMEOUT_MS));
-    send_commands(&cluster);
+    alv_cluster_add_to_users(&cluster, USERS);
     alv_cluster_wait_consumed(&cluster, TIMEOUT_MS);
     assert_true(alv_wait_until(knows_all, stays, TIMEOUT_MS));
 

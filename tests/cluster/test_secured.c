@@ -74,21 +74,6 @@ static bool all_are_known(void *payload)
     return known == fixture.running;
 }
 
-static void send_to_all_users(void)
-{
-    alv_bytes lines = ALV_BYTES_EMPTY;
-    for (int i = 0; i < USERS; i++) {
-        alv_bytes_printf(&lines, "m:%d\t{\"type\":\"add_balance\",\"amount\":1}\n", i);
-    }
-    alv_bytes_append(&lines, "", 1);
-    alv_cluster_result result =
-        alv_cluster_run(&fixture.cluster, lines.data,
-                        (const char *const[]){"send", "-c", fixture.cluster.config_path, NULL});
-    assert_int_equal(result.exit_status, 0);
-    alv_cluster_result_done(&result);
-    alv_bytes_done(&lines);
-}
-
 /* Every node answers for every user, wherever it lives. */
 static void assert_balances(int balance)
 {
@@ -115,7 +100,7 @@ static void secured__nodes_hear_each_other_and_forward(void **state)
     (void)state;
     assert_true(alv_wait_until(all_are_heard, NULL, SETTLE_MS));
     assert_true(alv_wait_until(all_are_known, NULL, SETTLE_MS));
-    send_to_all_users();
+    alv_cluster_add_to_users(&fixture.cluster, USERS);
     alv_cluster_wait_consumed(&fixture.cluster, SETTLE_MS);
     assert_balances(++fixture.balance);
     fixture.tests_passed++;
@@ -224,7 +209,7 @@ static void secured__changes_are_watched_over_tls(void **state)
     int64_t deadline = alv_wait_deadline(SETTLE_MS);
     while (!alv_process_wait(&watch, 500)) {
         assert_false(alv_wait_expired(deadline));
-        send_to_all_users();
+        alv_cluster_add_to_users(&fixture.cluster, USERS);
         fixture.balance++;
     }
     assert_int_equal(watch.exit_status, 0);
@@ -276,7 +261,7 @@ static void secured__a_killed_node_is_taken_over(void **state)
     alv_process_kill(&fixture.nodes[2]->process);
     fixture.running = 2;
     alv_cluster_wait_log(fixture.nodes[0], "event=node-dead", SETTLE_MS);
-    send_to_all_users();
+    alv_cluster_add_to_users(&fixture.cluster, USERS);
     alv_cluster_wait_consumed(&fixture.cluster, SETTLE_MS);
     assert_balances(++fixture.balance);
     fixture.cluster.passed = ++fixture.tests_passed == 6;

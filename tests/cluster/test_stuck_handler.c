@@ -70,29 +70,38 @@ static void assert_one_dead_letter(alv_cluster *cluster)
     alv_cluster_result_done(&result);
 }
 
-static void stuck_handler__costs_its_command_alone(void **state)
-{
-    (void)state;
+/* A node with that library and one lane; it ends with the cluster. */
+typedef struct stuck_stage {
     alv_cluster cluster;
-    alv_cluster_open(&cluster, "stuck");
-    alv_cluster_node *node = alv_cluster_add_node(&cluster);
-    char *library = alv_plugin_path("slow");
-    char *libraries = alv_format("behavior.libraries=%s", library);
-    const char *const settings[] = {"lanes=1", "shards=1", libraries, "handler.timeout.ms=1000",
-                                    NULL};
-    alv_cluster_start_node(node, settings);
-    alv_cluster_wait_ready(node);
-    send_commands(&cluster);
-    for (int i = 0; i < ALV_CRASHES_MAX; i++) {
-        assert_true(alv_process_wait(&node->process, TIMEOUT_MS));
-        assert_int_not_equal(node->process.exit_status, 0);
-        assert_true(alv_cluster_log_has(node, "event=handler-stuck"));
-        alv_cluster_start_node(node, settings);
-    }
-    alv_cluster_wait_ready(node);
-    alv_cluster_wait_consumed(&cluster, TIMEOUT_MS);
+    alv_cluster_node *node;
+    char *library; /* as a setting */
+    const char *settings[5];
+} stuck_stage;
 
-    json_t *states = alv_cluster_changelog_states(&cluster);
+static void open_stage(stuck_stage *stage, const char *name, const char *handler_timeout)
+{
+    char *path = alv_plugin_path("slow");
+    stage->library = alv_format("behavior.libraries=%s", path);
+    alv_free(path);
+    const char *const settings[] = {"lanes=1", "shards=1", stage->library, handler_timeout, NULL};
+    memcpy(stage->settings, settings, sizeof settings);
+    alv_cluster_open(&stage->cluster, name);
+    stage->node = alv_cluster_add_node(&stage->cluster);
+    alv_cluster_start_node(stage->node, stage->settings);
+    alv_cluster_wait_ready(stage->node);
+}
+
+static void close_stage(stuck_stage *stage)
+{
+    alv_cluster_stop_node(stage->node);
+    alv_free(stage->library);
+    stage->cluster.passed = true;
+    alv_cluster_close(&stage->cluster);
+}
+
+static void expect_counts(const alv_cluster *cluster)
+{
+    json_t *states = alv_cluster_changelog_states(cluster);
     assert_int_equal(json_object_size(states), OTHERS);
     const char *key;
     json_t *entity;
@@ -101,12 +110,26 @@ static void stuck_handler__costs_its_command_alone(void **state)
         assert_int_equal(json_integer_value(json_object_get(entity, "count")), 2);
     }
     json_decref(states);
-    assert_one_dead_letter(&cluster);
-    alv_cluster_stop_node(node);
-    alv_free(libraries);
-    alv_free(library);
-    cluster.passed = true;
-    alv_cluster_close(&cluster);
+}
+
+static void stuck_handler__costs_its_command_alone(void **state)
+{
+    (void)state;
+    stuck_stage stage;
+    open_stage(&stage, "stuck", "handler.timeout.ms=1000");
+    alv_cluster_node *node = stage.node;
+    send_commands(&stage.cluster);
+    for (int i = 0; i < ALV_CRASHES_MAX; i++) {
+        assert_true(alv_process_wait(&node->process, TIMEOUT_MS));
+        assert_int_not_equal(node->process.exit_status, 0);
+        assert_true(alv_cluster_log_has(node, "event=handler-stuck"));
+        alv_cluster_start_node(node, stage.settings);
+    }
+    alv_cluster_wait_ready(node);
+    alv_cluster_wait_consumed(&stage.cluster, TIMEOUT_MS);
+    expect_counts(&stage.cluster);
+    assert_one_dead_letter(&stage.cluster);
+    close_stage(&stage);
 }
 
 static int readiness(const alv_cluster_node *node, const char *part)
@@ -134,26 +157,16 @@ static bool is_ready(void *payload)
 static void stuck_handler__shows_while_it_may_go_on(void **state)
 {
     (void)state;
-    alv_cluster cluster;
-    alv_cluster_open(&cluster, "held-up");
-    alv_cluster_node *node = alv_cluster_add_node(&cluster);
-    char *library = alv_plugin_path("slow");
-    char *libraries = alv_format("behavior.libraries=%s", library);
-    const char *const settings[] = {"lanes=1", "shards=1", libraries, "handler.timeout.ms=0", NULL};
-    alv_cluster_start_node(node, settings);
-    alv_cluster_wait_ready(node);
-    alv_wire *wire = alv_wire_open(cluster.brokers);
-    send_work(wire, &cluster, "slow/1", LONG_ROUNDS);
+    stuck_stage stage;
+    open_stage(&stage, "held-up", "handler.timeout.ms=0");
+    alv_wire *wire = alv_wire_open(stage.cluster.brokers);
+    send_work(wire, &stage.cluster, "slow/1", LONG_ROUNDS);
     alv_wire_flush(wire);
     alv_wire_close(wire);
-    assert_true(alv_wait_until(is_held_up, node, TIMEOUT_MS));
-    assert_true(alv_wait_until(is_ready, node, TIMEOUT_MS));
-    alv_cluster_wait_consumed(&cluster, TIMEOUT_MS);
-    alv_cluster_stop_node(node);
-    alv_free(libraries);
-    alv_free(library);
-    cluster.passed = true;
-    alv_cluster_close(&cluster);
+    assert_true(alv_wait_until(is_held_up, stage.node, TIMEOUT_MS));
+    assert_true(alv_wait_until(is_ready, stage.node, TIMEOUT_MS));
+    alv_cluster_wait_consumed(&stage.cluster, TIMEOUT_MS);
+    close_stage(&stage);
 }
 
 int main(void)

@@ -206,25 +206,11 @@ static void failed__in_the_background_ends_writing(void **state)
     assert_works_when_reopened(applied);
 }
 
-typedef struct load_end {
-    alv_status status;
-    alv_error err;
-} load_end;
-
-static bool load_has_ended(void *payload)
-{
-    load_end *end = payload;
-    bool done = false;
-    alv_error_clear(&end->err);
-    end->status = store->ops->bulk_end(store, 0, true, &done, &end->err);
-    return done || end->status != ALV_OK;
-}
-
 /* RocksDB gets over this one: the load is begun anew. */
 static void failed__while_a_load_is_installed_costs_the_load(void **state)
 {
     (void)state;
-    load_end end = {0};
+    alv_error err = ALV_ERROR_NONE;
     const alv_position position = {1, 1, 1, 0};
     const alv_store_write write = {ALV_STORE_STATE, ALV_VIEW("1"), ALV_VIEW("1")};
     for (int i = 0; i < 2; i++) {
@@ -233,11 +219,11 @@ static void failed__while_a_load_is_installed_costs_the_load(void **state)
         if (i == 0) {
             disk_fails("MANIFEST", EIO);
         }
-        assert_true(alv_wait_until(load_has_ended, &end, ROOM_MS));
+        alv_status status = store_load_finish(store, 0, &err);
         if (i == 0) {
             disk_works();
         }
-        assert_int_equal(i == 0 ? ALV_RETRY : ALV_OK, end.status);
+        assert_int_equal(i == 0 ? ALV_RETRY : ALV_OK, status);
         assert_true(store->ops->is_writable(store, NULL));
         assert_int_equal(i, assert_prefix(0, i));
     }
@@ -247,7 +233,7 @@ static void failed__while_a_load_is_installed_costs_the_load(void **state)
 static void failed__before_a_load_ends_writing(void **state)
 {
     (void)state;
-    load_end end = {0};
+    alv_error err = ALV_ERROR_NONE;
     const alv_position position = {1, 1, 1, 0};
     const alv_store_write write = {ALV_STORE_STATE, ALV_VIEW("1"), ALV_VIEW("1")};
     assert_int_equal(ALV_OK, put(1, 1, NULL));
@@ -256,9 +242,8 @@ static void failed__before_a_load_ends_writing(void **state)
     disk_fails(".sst", EIO);
     assert_int_equal(ALV_FATAL, store->ops->flush(store, NULL));
     disk_works();
-    assert_true(alv_wait_until(load_has_ended, &end, ROOM_MS));
-    assert_int_equal(ALV_FATAL, end.status);
-    assert_says_what_to_do(&end.err);
+    assert_int_equal(ALV_FATAL, store_load_finish(store, 0, &err));
+    assert_says_what_to_do(&err);
     reopen();
     assert_true(store->ops->is_writable(store, NULL));
     assert_prefix(0, 1);

@@ -114,19 +114,10 @@ typedef struct load_end {
     alv_error err;
 } load_end;
 
-static bool load_has_ended(void *payload)
-{
-    load_end *end = payload;
-    bool done = false;
-    alv_error_clear(&end->err);
-    end->status = store->ops->bulk_end(store, 0, true, &done, &end->err);
-    return done || end->status != ALV_OK;
-}
-
 static load_end end_load(void)
 {
     load_end end = {0};
-    assert_true(alv_wait_until(load_has_ended, &end, 60000));
+    end.status = store_load_finish(store, 0, &end.err);
     return end;
 }
 

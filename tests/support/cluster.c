@@ -392,3 +392,17 @@ void alv_cluster_result_done(alv_cluster_result *result)
     alv_free(result->err);
     *result = (alv_cluster_result){0};
 }
+
+void alv_cluster_add_to_users(alv_cluster *cluster, int users)
+{
+    alv_bytes lines = ALV_BYTES_EMPTY;
+    for (int i = 0; i < users; i++) {
+        alv_bytes_printf(&lines, "m:%d\t{\"type\":\"add_balance\",\"amount\":1}\n", i);
+    }
+    alv_bytes_append(&lines, "", 1);
+    alv_cluster_result result = alv_cluster_run(
+        cluster, lines.data, (const char *const[]){"send", "-c", cluster->config_path, NULL});
+    assert_int_equal(result.exit_status, 0);
+    alv_cluster_result_done(&result);
+    alv_bytes_done(&lines);
+}

@@ -113,6 +113,9 @@ alv_cluster_result alv_cluster_run(alv_cluster *cluster, const char *input,
                                    const char *const *arguments);
 void alv_cluster_result_done(alv_cluster_result *result);
 
+/* Sends add_balance of 1 to users m:0 to m:<users - 1>, with `alluvium send`. */
+void alv_cluster_add_to_users(alv_cluster *cluster, int users);
+
 /* ---- servers of its own ---------------------------------------------------------------------- */
 
 /* Makes and starts a stack (dev/stack start) for this cluster alone and sets brokers and

@@ -92,6 +92,9 @@ void store_load(alv_store *store, int32_t shard, const alv_store_write *writes, 
                 int64_t offset);
 void store_load_end(alv_store *store, int32_t shard);
 
+/* The end of a load, waited for, that may fail; how it ended. */
+alv_status store_load_finish(alv_store *store, int32_t shard, alv_error *err);
+
 /* Runs `body` in a child and expects it to abort: a broken invariant, not an error. */
 void store_expect_abort(void (*body)(alv_store *store), alv_store *store);
 

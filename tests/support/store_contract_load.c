@@ -39,22 +39,32 @@ void store_load(alv_store *store, int32_t shard, const alv_store_write *writes, 
 typedef struct load_end {
     alv_store *store;
     int32_t shard;
+    alv_status status;
+    alv_error err;
 } load_end;
 
 static bool load_has_ended(void *payload)
 {
-    const load_end *self = payload;
+    load_end *self = payload;
     bool done = false;
-    alv_error err = ALV_ERROR_NONE;
-    if (self->store->ops->bulk_end(self->store, self->shard, true, &done, &err) != ALV_OK)
-        fail_msg("bulk_end: %s", err.text);
-    return done;
+    alv_error_clear(&self->err);
+    self->status = self->store->ops->bulk_end(self->store, self->shard, true, &done, &self->err);
+    return done || self->status != ALV_OK;
+}
+
+alv_status store_load_finish(alv_store *store, int32_t shard, alv_error *err)
+{
+    load_end self = {.store = store, .shard = shard};
+    assert_true(alv_wait_until(load_has_ended, &self, END_TIMEOUT_MS));
+    *err = self.err;
+    return self.status;
 }
 
 void store_load_end(alv_store *store, int32_t shard)
 {
-    load_end self = {store, shard};
-    assert_true(alv_wait_until(load_has_ended, &self, END_TIMEOUT_MS));
+    alv_error err = ALV_ERROR_NONE;
+    if (store_load_finish(store, shard, &err) != ALV_OK)
+        fail_msg("bulk_end: %s", err.text);
 }
 
 static void load_drop(alv_store *store, int32_t shard)
@@ -185,7 +195,7 @@ static bool load_has_installed(void *payload)
 void store_contract__load_that_is_dropped_leaves_a_prefix(void **state)
 {
     alv_store *store = store_of(state);
-    load_end self = {store, 0};
+    load_end self = {.store = store, .shard = 0};
     store_open_shard(store, 0);
     int64_t at = 0;
     for (int calls = 0; calls <= CALLS; calls += 20) {
